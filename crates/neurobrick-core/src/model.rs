@@ -1,0 +1,132 @@
+//! The seam of population models.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::ArrayView3;
+use neurobrick_schema::SessionId;
+use serde::{Deserialize, Serialize};
+
+use crate::{Context, Masking, Mode, ModelError, Prompt};
+
+/// What a model must know of a session to read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionSpec {
+    /// The session's id.
+    pub session: SessionId,
+    /// Number of units.
+    pub n_units: usize,
+    /// Log of the mean spikes per bin of every unit over training trials, from which read-outs start; `None`
+    /// leaves the start to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_mean_rates: Option<Vec<f64>>,
+}
+
+impl SessionSpec {
+    /// A session with read-outs that start at its mean rates (spikes per bin over `n_samples` bins of training
+    /// trials). Half a spike is added to every unit, so that a silent unit starts at a small finite rate.
+    pub fn with_mean_rates(session: SessionId, mean_rates: &[f64], n_samples: usize) -> Self {
+        let n = n_samples as f64;
+        let log_mean_rates = mean_rates.iter().map(|r| ((r * n + 0.5) / (n + 0.5)).ln()).collect();
+        Self { session, n_units: mean_rates.len(), log_mean_rates: Some(log_mean_rates) }
+    }
+}
+
+/// What a model sees of a batch: windows of one session.
+#[derive(Clone, Debug)]
+pub struct ModelInput {
+    /// The session, which chooses the stitch.
+    pub session: SessionId,
+    /// Spikes per bin `[B, T, N]`, hidden entries zeroed.
+    pub counts: Tensor<3>,
+    /// How bins attend.
+    pub context: Context,
+    /// The task, for prompted models.
+    pub prompt: Option<Prompt>,
+}
+
+impl ModelInput {
+    /// Applies `masking` to `counts` `[B, T, N]` and moves what is visible to `device`.
+    ///
+    /// # Panics
+    /// If the shapes of counts and masks differ.
+    pub fn new(session: &SessionId, counts: ArrayView3<u16>, masking: &Masking, device: &Device) -> Self {
+        let (b, t, n) = counts.dim();
+        let visible = masking.visible(counts);
+        Self {
+            session: session.clone(),
+            counts: Tensor::from_data(TensorData::new(visible.into_iter().collect::<Vec<f32>>(), [b, t, n]), device),
+            context: masking.context(),
+            prompt: masking.prompt(),
+        }
+    }
+}
+
+/// What a model answers.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Natural log of expected spikes per bin, `[B, T, N]`.
+    pub log_rates: Tensor<3>,
+    /// State used for decoding, `[B, T, L]`.
+    pub latents: Tensor<3>,
+}
+
+/// A model of neural population activity that reads many sessions.
+///
+/// Not object-safe: [`Module`] is not, and training clones and maps models by value. Code that chooses among
+/// models at run time does so by an enum (as the facade does) and stays generic below it.
+///
+/// A test of one's own model is one line: `neurobrick_testkit::model_contract!(...)`.
+pub trait PopulationModel: Module {
+    /// The sessions the model can read, in the order of its tables.
+    fn sessions(&self) -> &[SessionSpec];
+
+    /// Log rates and latents for windows of one session.
+    ///
+    /// # Errors
+    /// If the session is unknown, or the number of units or bins is not what the model was built for.
+    fn forward(&self, input: &ModelInput, mode: Mode<'_>) -> Result<Output, ModelError>;
+
+    /// The model for exactly these sessions: tables of sessions it knows are kept, new ones are made from
+    /// `seed`, others are dropped; shared weights stay. A session is known if its id is.
+    ///
+    /// # Errors
+    /// If a session is listed twice, or a known session has another number of units.
+    fn with_sessions(&self, sessions: &[SessionSpec], seed: u64, device: &Device) -> Result<Self, ModelError>;
+
+    /// Whether the parameter at this path belongs to sessions (stitches, session tokens) rather than to the
+    /// shared core.
+    fn is_session_parameter(path: &str) -> bool;
+
+    /// Log rates `[U, B, T]` of each of `units` when that unit alone is hidden in addition to what `input`
+    /// already hides: leave-one-out prediction of many units.
+    ///
+    /// The default runs one whole forward pass per unit. Models override it where zeroing a unit has a cheap form.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
+        let mut answers = Vec::with_capacity(units.len());
+        for &unit in units {
+            let hidden = Tensor::zeros_like(&input.counts.clone().narrow(2, unit, 1));
+            let [b, t, _] = input.counts.dims();
+            let counts = input.counts.clone().slice_assign([0..b, 0..t, unit..unit + 1], hidden);
+            let one = ModelInput { counts, ..input.clone() };
+            let log_rates = self.forward(&one, Mode::Eval)?.log_rates.narrow(2, unit, 1);
+            answers.push(log_rates.reshape([1, b, t]));
+        }
+        Ok(Tensor::cat(answers, 0))
+    }
+
+    /// Position of a session in the model's tables.
+    ///
+    /// # Errors
+    /// If the session is unknown.
+    fn session_idx(&self, session: &SessionId) -> Result<usize, ModelError> {
+        let sessions = self.sessions();
+        sessions.iter().position(|s| &s.session == session).ok_or_else(|| ModelError::UnknownSession {
+            session: session.clone(),
+            known: sessions.iter().map(|s| s.session.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}

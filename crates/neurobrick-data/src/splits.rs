@@ -1,0 +1,151 @@
+//! Splits by trial, fixed by seed.
+
+use neurobrick_random::{Domain, Stream};
+use neurobrick_schema::SessionId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::DataError;
+
+/// How trials are dealt to the parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitOrder {
+    /// A seeded random permutation, as MtM (Zhang et al. 2024): ignores slow drift between the parts.
+    #[default]
+    Random,
+    /// The first trials train, the last ones test: scores include drift and are usually lower.
+    Chronological,
+}
+
+/// Fractions of the trials of each session that train, validate and test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplitConfig {
+    /// Fraction of training trials.
+    pub train: f64,
+    /// Fraction of validation trials, used for early stopping and the hyper-parameters of baselines.
+    pub valid: f64,
+    /// Fraction of test trials, used for scores only.
+    pub test: f64,
+    /// How trials are dealt to the parts.
+    pub order: SplitOrder,
+}
+
+impl Default for SplitConfig {
+    /// 70 / 10 / 20 % at random, the split of MtM (Zhang et al. 2024).
+    fn default() -> Self {
+        Self { train: 0.7, valid: 0.1, test: 0.2, order: SplitOrder::Random }
+    }
+}
+
+/// Which trials of one session belong to which part; indices ascend within a part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialSplit {
+    /// Trials whose counts may be learned from.
+    pub train: Vec<usize>,
+    /// Trials for early stopping and hyper-parameters.
+    pub valid: Vec<usize>,
+    /// Trials for scores.
+    pub test: Vec<usize>,
+}
+
+impl TrialSplit {
+    /// Splits `n_trials` trials of `session`. The permutation depends on the seed and on the session's id, so
+    /// adding a session leaves the splits of the others alone.
+    ///
+    /// # Errors
+    /// If the fractions are not positive or do not sum to one, or a part would be empty.
+    pub fn new(
+        session: &SessionId,
+        n_trials: usize,
+        config: &SplitConfig,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let SplitConfig { train, valid, test, order } = *config;
+        let all_positive = [train, valid, test].iter().all(|f| *f > 0.0 && f.is_finite());
+        if !all_positive || ((train + valid + test) - 1.0).abs() > 1e-9 {
+            return Err(DataError::BadFractions { train, valid, test });
+        }
+        // Cut points are rounded, so the parts are within one trial of their fraction.
+        let n_train = rounded(train * n_trials as f64);
+        let n_not_test = rounded((train + valid) * n_trials as f64);
+        if n_train == 0 || n_not_test <= n_train || n_trials <= n_not_test {
+            let fractions = format!("{train} / {valid} / {test}");
+            return Err(DataError::TooFewTrials { session: session.clone(), n_trials, fractions });
+        }
+        let dealt = match order {
+            SplitOrder::Random => {
+                Stream::new(seed, Domain::Split, [id_hash(session), 0, 0]).permutation(n_trials)
+            }
+            SplitOrder::Chronological => (0..n_trials).collect(),
+        };
+        let part = |range: std::ops::Range<usize>| {
+            let mut trials = dealt[range].to_vec();
+            trials.sort_unstable();
+            trials
+        };
+        Ok(Self { train: part(0..n_train), valid: part(n_train..n_not_test), test: part(n_not_test..n_trials) })
+    }
+}
+
+/// 64-bit FNV-1a of a session's id: addresses streams by session rather than by position in a list.
+fn id_hash(session: &SessionId) -> u64 {
+    session
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a trial count")]
+fn rounded(x: f64) -> usize {
+    x.round() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    fn session(id: &str) -> SessionId {
+        SessionId::new(id).unwrap()
+    }
+
+    #[test]
+    fn parts_cover_every_trial_once() {
+        for order in [SplitOrder::Random, SplitOrder::Chronological] {
+            for n in [10, 30, 114, 251] {
+                let config = SplitConfig { order, ..SplitConfig::default() };
+                let split = TrialSplit::new(&session("a"), n, &config, 1).unwrap();
+                let mut all = [split.train, split.valid, split.test].concat();
+                all.sort_unstable();
+                assert_eq!(all, (0..n).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn seed_and_session_change_the_split_and_nothing_else_does() {
+        let config = SplitConfig::default();
+        let split = |id, seed| TrialSplit::new(&session(id), 100, &config, seed).unwrap();
+        assert_eq!(split("a", 1), split("a", 1));
+        assert_ne!(split("a", 1), split("a", 2));
+        assert_ne!(split("a", 1), split("b", 1));
+    }
+
+    #[test]
+    fn chronological_order_never_trains_on_the_future() {
+        let config = SplitConfig { order: SplitOrder::Chronological, ..SplitConfig::default() };
+        let split = TrialSplit::new(&session("a"), 50, &config, 1).unwrap();
+        assert!(split.train.last() < split.valid.first() && split.valid.last() < split.test.first());
+    }
+
+    #[test]
+    fn impossible_requests_are_refused() {
+        let bad = SplitConfig { train: 0.9, ..SplitConfig::default() };
+        assert!(matches!(TrialSplit::new(&session("a"), 50, &bad, 1), Err(DataError::BadFractions { .. })));
+        let few = TrialSplit::new(&session("a"), 3, &SplitConfig::default(), 1);
+        assert!(matches!(few, Err(DataError::TooFewTrials { n_trials: 3, .. })));
+    }
+}

@@ -1,0 +1,205 @@
+//! Why a foreign file was refused: always which file, which part of it, and what to do.
+
+use std::any::Any;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use neurobrick_schema::{DatasetId, SchemaError, SessionId};
+
+/// What can be wrong with foreign files, or with putting them into a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The operating system refused a file operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// No reader knows what lies at a path.
+    #[error("{} holds no recording in a known format ({known}); give the folder that holds the recordings", path.display())]
+    UnknownFormat {
+        /// The path.
+        path: PathBuf,
+        /// The formats that are known, joined by commas.
+        known: String,
+    },
+    /// A file that the format needs is not there.
+    #[error("{} is missing; {needed_for}", path.display())]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is needed for, and how to get it.
+        needed_for: &'static str,
+    },
+    /// A table lacks a column that the format needs.
+    #[error("{} has no column {column:?}, only {found}; export it again with that column", path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The columns it has, joined by commas.
+        found: String,
+    },
+    /// An archive lacks an array that the format needs.
+    #[error("{} has no array {array:?}, only {found}; save it again with that array", path.display())]
+    MissingArray {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// The arrays it has, joined by commas.
+        found: String,
+    },
+    /// An array or a column has another type of value than the format says.
+    #[error("{}: {part} holds {found}, expected {expected}; save it again with that type", path.display())]
+    WrongType {
+        /// The file.
+        path: PathBuf,
+        /// The array or column.
+        part: String,
+        /// Type in the file.
+        found: String,
+        /// Type that the format needs.
+        expected: &'static str,
+    },
+    /// An array has another shape than the format says.
+    #[error("{}: {part} has shape {found:?}, expected {expected}; check that all files are of one session", path.display())]
+    WrongShape {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        part: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape that is needed, in words.
+        expected: String,
+    },
+    /// The bytes of a file are not what its format says: cut off, damaged, or of another kind.
+    #[error("{}: {part} cannot be decoded: {detail}; fetch the file again from its source", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Which part of the file.
+        part: String,
+        /// What the decoder met.
+        detail: String,
+    },
+    /// One value of an array or a table is not acceptable.
+    #[error("{}: {part}, entry {index}: {detail}", path.display())]
+    BadValue {
+        /// The file.
+        path: PathBuf,
+        /// The array or column.
+        part: String,
+        /// Position, counted from zero without a header line.
+        index: usize,
+        /// What was found, what is allowed, and what to do.
+        detail: String,
+    },
+    /// Two files of a session contradict each other.
+    #[error("{}: {what} is {found}, but {expected} by the other files of the session; check that they belong together", path.display())]
+    Disagreement {
+        /// The file.
+        path: PathBuf,
+        /// What they disagree on.
+        what: String,
+        /// Value in this file.
+        found: String,
+        /// Value in the others.
+        expected: String,
+    },
+    /// A session without anything recorded.
+    #[error("{}: {what} is empty; remove the session or fetch the file again", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What is empty.
+        what: String,
+    },
+    /// The file that describes the dataset is not usable.
+    #[error("{} is not usable: {detail}", path.display())]
+    DatasetFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line, and what to do.
+        detail: String,
+    },
+    /// The parts of a file do not make a valid recording.
+    #[error("{}: {source}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The rule that is broken.
+        source: SchemaError,
+    },
+    /// Two sources give the same session.
+    #[error("{} gives session {session} that {} has given already; rename one of them", second.display(), first.display())]
+    DuplicateSession {
+        /// The session.
+        session: SessionId,
+        /// Where it came from first.
+        first: PathBuf,
+        /// Where it came from again.
+        second: PathBuf,
+    },
+    /// The store holds a session of that name from another dataset.
+    #[error("{} gives session {session}, which the store has from dataset {dataset}; rename it or use another store", path.display())]
+    SessionTaken {
+        /// Where it came from.
+        path: PathBuf,
+        /// The session.
+        session: SessionId,
+        /// The dataset of the stored one.
+        dataset: DatasetId,
+    },
+    /// A decoder stopped in the middle of a file.
+    #[error("{}: the decoder gave up: {detail}; the file is probably damaged, fetch it again from its source", path.display())]
+    DecoderPanicked {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        detail: String,
+    },
+    /// The store could not take the session.
+    #[error(transparent)]
+    Store(#[from] SchemaError),
+}
+
+impl IngestError {
+    /// Turns an [`io::Error`] into [`IngestError::Io`] with its place.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "call sites pass fresh strings and errors")]
+    pub(crate) fn malformed(path: &Path, part: impl Into<String>, detail: impl ToString) -> Self {
+        Self::Malformed { path: path.to_path_buf(), part: part.into(), detail: detail.to_string() }
+    }
+
+    pub(crate) fn bad_value(path: &Path, part: &str, index: usize, detail: impl Into<String>) -> Self {
+        Self::BadValue { path: path.to_path_buf(), part: part.into(), index, detail: detail.into() }
+    }
+
+    /// Names the file that a broken rule of the schema comes from.
+    pub(crate) fn invalid(path: &Path) -> impl FnOnce(SchemaError) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Invalid { path, source }
+    }
+
+    /// The message of a decoder that panicked.
+    pub(crate) fn panicked(path: &Path, payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Self::DecoderPanicked {
+            path: path.to_path_buf(),
+            detail: text.unwrap_or_else(|| "no message".into()),
+        }
+    }
+}

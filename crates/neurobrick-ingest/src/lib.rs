@@ -1,0 +1,52 @@
+//! Foreign recordings (NPZ with CSV, ALF) become neurobrick recordings.
+//!
+//! [`ingest`] recognizes what lies below the given folders, reads each session with all checks, and writes it into a
+//! [`Store`](neurobrick_schema::Store). A session that is damaged, incomplete or contradicts itself is refused with an
+//! error that names the file and what to do; nothing is repaired silently. Provenance comes from a `dataset.toml`
+//! beside the data:
+//!
+//! ```toml
+//! dataset = "my-lab-2026"                       # a name of letters, digits, . _ -
+//! source = "rig 2, recorded by A. Person"
+//! citation = ""
+//! license = "CC-BY-4.0"
+//! species = "Mus musculus"                      # optional
+//! consent = "non_human"                         # or unrestricted, research_only, controlled, unknown
+//! changes = ["sorted with Kilosort 4"]          # optional
+//!
+//! [columns.contrast_left]                       # optional, what a trial column means
+//! type = "float"                                # float, int, text or bool; for text tables only
+//! unit = "1"
+//! description = "contrast of the left stimulus"
+//! ```
+//!
+//! ```no_run
+//! use neurobrick_ingest::{IngestError, ingest};
+//! use neurobrick_schema::Store;
+//!
+//! let store = Store::create("store")?;
+//! let summary = ingest(&["recordings/day-1", "recordings/day-2"], &store, &mut |_event| {})?;
+//! for refusal in &summary.refused {
+//!     eprintln!("{}", refusal.error);
+//! }
+//! # Ok::<(), IngestError>(())
+//! ```
+//!
+//! Formats: [`CountsNpz`], [`Alf`]. A further one implements [`Reader`]. The crate has no cargo features.
+
+mod alf;
+mod counts_npz;
+mod csv_table;
+mod dataset_file;
+mod error;
+mod guard;
+mod npy;
+mod parquet_table;
+mod pipeline;
+mod reader;
+
+pub use alf::Alf;
+pub use counts_npz::CountsNpz;
+pub use error::IngestError;
+pub use pipeline::{IngestEvent, IngestSummary, READERS, Refusal, ingest, recognize};
+pub use reader::{Reader, Source};

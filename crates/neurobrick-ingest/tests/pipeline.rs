@@ -1,0 +1,94 @@
+//! Ingesting goes on past what is bad, skips what is unchanged, and never replaces what it should not.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod foreign;
+
+use std::fs;
+use std::path::Path;
+
+use neurobrick_ingest::{IngestError, IngestEvent, IngestSummary, ingest, recognize};
+use neurobrick_schema::{SessionId, Store};
+
+fn run(paths: &[&Path], store: &Store) -> IngestSummary {
+    ingest(paths, store, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn a_bad_session_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    let counts = foreign::counts_folder(folder.path());
+    let alf = foreign::alf_folder(folder.path());
+    fs::copy(counts.join("s1.npz"), counts.join("s0.npz")).unwrap();
+    let nothing = folder.path().join("nothing");
+    fs::create_dir(&nothing).unwrap();
+    let mut events = Vec::new();
+    let summary = ingest(&[&nothing, &counts, &alf], &store, &mut |event| events.push(event)).unwrap();
+    let written: Vec<&str> = summary.written.iter().map(|digest| digest.session.as_str()).collect();
+    assert_eq!(written, ["s1", "Ada_2024-05-06_001"]);
+    assert_eq!(store.sessions().unwrap().len(), 2);
+    assert!(
+        matches!(&summary.refused[0].error, IngestError::UnknownFormat { known, .. } if known == "counts_npz, alf")
+    );
+    assert!(
+        matches!(&summary.refused[1].error, IngestError::MissingFile { path, .. } if path.ends_with("s0_trials.csv"))
+    );
+    assert_eq!(summary.refused[1].session, Some(SessionId::new("s0").unwrap()));
+    assert!(!summary.is_complete() && summary.refused.len() == 2);
+    let started = |event: &&IngestEvent| matches!(event, IngestEvent::Started { total: 3, .. });
+    assert_eq!((events.len(), events.iter().filter(started).count()), (7, 3));
+    assert!(recognize(&nothing).is_err());
+}
+
+#[test]
+fn only_what_has_changed_or_is_damaged_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    let counts = foreign::counts_folder(folder.path());
+    let session = SessionId::new("s1").unwrap();
+    let sizes =
+        |summary: &IngestSummary| (summary.written.len(), summary.unchanged.len(), summary.refused.len());
+    assert_eq!(sizes(&run(&[&counts], &store)), (1, 0, 0));
+    let digest = store.digest(&session).unwrap();
+    assert_eq!(sizes(&run(&[&counts], &store)), (0, 1, 0));
+    // A damaged copy in the store is written anew.
+    fs::write(store.path().join("s1/units.parquet"), "x").unwrap();
+    assert_eq!(sizes(&run(&[&counts], &store)), (1, 0, 0));
+    assert_eq!(store.digest(&session).unwrap(), digest);
+    // So is a session whose card has changed.
+    fs::write(counts.join("dataset.toml"), foreign::DATASET.replace("CC0-1.0", "CC-BY-4.0")).unwrap();
+    assert_eq!(sizes(&run(&[&counts], &store)), (1, 0, 0));
+    assert_eq!(store.info(&session).unwrap().card.license, "CC-BY-4.0");
+    // A source that has gone bad leaves the stored session alone.
+    fs::write(counts.join("s1.npz"), "x").unwrap();
+    assert_eq!(sizes(&run(&[&counts], &store)), (0, 0, 1));
+    store.verify(&session).unwrap();
+}
+
+#[test]
+fn one_name_is_one_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    let first = foreign::counts_folder(&folder.path().join("a"));
+    let second = foreign::counts_folder(&folder.path().join("b"));
+    let summary = run(&[&first, &second], &store);
+    assert_eq!(summary.written.len(), 1);
+    assert!(
+        matches!(&summary.refused[0].error, IngestError::DuplicateSession { second: at, .. } if at.starts_with(&second))
+    );
+    fs::write(second.join("dataset.toml"), foreign::DATASET.replace("made-up", "other")).unwrap();
+    let summary = run(&[&second], &store);
+    assert!(
+        matches!(&summary.refused[0].error, IngestError::SessionTaken { dataset, .. } if dataset.as_str() == "made-up")
+    );
+}
+
+#[test]
+fn a_store_that_cannot_be_written_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    let counts = foreign::counts_folder(folder.path());
+    fs::remove_dir_all(store.path()).unwrap();
+    let error = ingest(&[&counts], &store, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, IngestError::Store(_)) && error.to_string().contains("store"), "{error}");
+}

@@ -1,0 +1,110 @@
+//! How well binary labels were decoded: accuracy, balanced accuracy, their intervals and chance.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bootstrap, ConfidenceInterval, IntervalMethod, MetricError};
+
+/// Accuracy of binary predictions with what is needed to read it.
+///
+/// With 40 test trials the interval of an accuracy of 0.8 spans 0.65 to 0.90: such a number cannot rank models.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accuracy {
+    /// Share of trials predicted right.
+    pub accuracy: f64,
+    /// Wilson's interval of `accuracy` at the level of the bootstrap.
+    pub interval: ConfidenceInterval,
+    /// Mean over the two classes of the share predicted right; chance is 0.5.
+    pub balanced: f64,
+    /// Bootstrap interval of `balanced`, trials resampled within each class; NaN if a class has fewer than 2 trials.
+    pub balanced_interval: ConfidenceInterval,
+    /// Accuracy of always answering the class that is more frequent in training.
+    pub majority: f64,
+    /// Test trials of class `false` and `true`.
+    pub trials_per_class: [usize; 2],
+}
+
+impl Accuracy {
+    /// Compares `predicted` with `truth`; `train` are the training labels that define the majority class (`true` on
+    /// a tie). Fails on unequal lengths, without test or training trials, and if `truth` holds one class only.
+    pub fn new(
+        truth: &[bool],
+        predicted: &[bool],
+        train: &[bool],
+        bootstrap: &Bootstrap,
+    ) -> Result<Self, MetricError> {
+        if truth.len() != predicted.len() {
+            let (expected, got) = (vec![truth.len()], vec![predicted.len()]);
+            return Err(MetricError::ShapeMismatch { what: "predicted labels", expected, got });
+        }
+        if truth.is_empty() || train.is_empty() {
+            return Err(MetricError::Empty { what: "list of labels" });
+        }
+        let right_of = |class: bool| -> Vec<f64> {
+            let pairs = truth.iter().zip(predicted).filter(|(t, _)| **t == class);
+            pairs.map(|(t, p)| f64::from(u8::from(t == p))).collect()
+        };
+        let right = [right_of(false), right_of(true)];
+        let trials_per_class = [right[0].len(), right[1].len()];
+        if let Some(missing) = trials_per_class.iter().position(|&n| n == 0) {
+            return Err(MetricError::SingleClass { trials: truth.len(), class: missing == 0 });
+        }
+        let n_right: f64 = right.iter().flatten().sum();
+        let n = truth.len() as f64;
+        let majority = 2 * train.iter().filter(|&&label| label).count() >= train.len();
+        let share = |right: &[f64]| right.iter().sum::<f64>() / right.len() as f64;
+        Ok(Self {
+            accuracy: n_right / n,
+            interval: wilson(n_right, n, bootstrap.level),
+            balanced: f64::midpoint(share(&right[0]), share(&right[1])),
+            balanced_interval: balanced_interval(&right, bootstrap),
+            majority: truth.iter().filter(|&&label| label == majority).count() as f64 / n,
+            trials_per_class,
+        })
+    }
+}
+
+fn balanced_interval(right: &[Vec<f64>; 2], bootstrap: &Bootstrap) -> ConfidenceInterval {
+    if right.iter().any(|class| class.len() < 2) {
+        return bootstrap.undefined(IntervalMethod::ClassBootstrap);
+    }
+    let values = bootstrap.values(|resample| {
+        let share = |class: usize| {
+            let weights = bootstrap.weights(resample, class, right[class].len());
+            weights.iter().zip(&right[class]).map(|(w, r)| w * r).sum::<f64>() / right[class].len() as f64
+        };
+        f64::midpoint(share(0), share(1))
+    });
+    bootstrap.interval(values, IntervalMethod::ClassBootstrap)
+}
+
+/// Wilson's score interval (1927) of `successes` out of `n`.
+fn wilson(successes: f64, n: f64, level: f64) -> ConfidenceInterval {
+    let z = normal_quantile(f64::midpoint(1.0, level));
+    let p = successes / n;
+    let center = p + z * z / (2.0 * n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    ConfidenceInterval {
+        lo: ((center - half) / scale).max(0.0),
+        hi: ((center + half) / scale).min(1.0),
+        level,
+        method: IntervalMethod::Wilson,
+        n_resamples: 0,
+    }
+}
+
+/// Quantile of the standard normal for `p` in [0.5, 1): bisection on the error function, to the last bits.
+fn normal_quantile(p: f64) -> f64 {
+    let (mut lo, mut hi) = (0.0, 40.0);
+    for _ in 0..100 {
+        let middle = f64::midpoint(lo, hi);
+        let upper_tail = 0.5 * libm::erfc(middle / std::f64::consts::SQRT_2);
+        if upper_tail > 1.0 - p {
+            lo = middle;
+        } else {
+            hi = middle;
+        }
+    }
+    f64::midpoint(lo, hi)
+}

@@ -1,0 +1,30 @@
+//! Baselines that a model of population activity must beat, each fitted on training counts.
+//!
+//! Hyper-parameters are chosen on validation trials by pooled Poisson likelihood over the targets, never on test
+//! trials; each baseline keeps a serializable record of its grid and its choice. Parameters are fitted on the
+//! training trials alone. Counts and rates are `[B, T, N]` in spikes/bin; counts must be finite; rates come out
+//! strictly positive.
+//!
+//! | Task | Baselines |
+//! |---|---|
+//! | any | [`UnitMean`], [`Psth`] (knows the condition) |
+//! | hidden units: leave-one-out, hidden groups, intra-region | [`VisibleRidge`], [`PcaPoisson`], by [`Query`] |
+//! | forward prediction | [`ForwardRidge`], [`LastMean`] |
+
+mod counts;
+mod forward_ridge;
+mod last_mean;
+mod pca_poisson;
+mod psth;
+mod query;
+mod ridge;
+mod selection;
+mod unit_mean;
+
+pub use forward_ridge::{ForwardRidge, ForwardRidgeChoice, ForwardRidgeGrid};
+pub use last_mean::{LastMean, LastMeanChoice, LastMeanGrid};
+pub use pca_poisson::{PcaPoisson, PcaPoissonChoice, PcaPoissonGrid};
+pub use psth::{Psth, PsthChoice, PsthGrid};
+pub use query::Query;
+pub use ridge::{RidgeChoice, RidgeDesign, RidgeGrid, VisibleRidge};
+pub use unit_mean::UnitMean;

@@ -1,0 +1,56 @@
+//! Scores, nulls, intervals and linear baselines for models of population activity, in f64 on `ndarray` arrays.
+//!
+//! - Likelihood: [`poisson_nll`], [`bits_per_spike`] by the rules of the Neural Latents Benchmark, and
+//!   [`BitsTable`], which holds the sufficient statistics of every convention, interval and paired difference.
+//! - [`Score`]: a value that cannot exist without its size, interval, null, baseline and split.
+//! - [`baselines`]: unit mean, PSTH, ridge, PCA with a Poisson regression, forward ridge, last mean.
+//! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties.
+//! - [`smooth_over_time`], [`r2`].
+//!
+//! Axes are `[B, T, N]` (trials, bins, units); rates and counts are in spikes/bin.
+//!
+//! ```
+//! use ndarray::Array3;
+//! use neurobrick_metrics::{BitsTable, Bootstrap, Convention, NullModel};
+//!
+//! let train = Array3::from_shape_fn((20, 5, 3), |(b, t, n)| ((b + t * n) % 3) as f64);
+//! let test = Array3::from_shape_fn((10, 5, 3), |(b, t, n)| ((b + t * n) % 3) as f64);
+//! let null = NullModel::TrainMean.rates(&test.view(), &train.view())?;
+//! let rates = test.mapv(|n| 0.5 + 0.5 * n); // what a model predicted
+//!
+//! let table = BitsTable::new(&rates.view(), &test.view(), &null)?;
+//! let interval = table.interval(Convention::Pooled, &Bootstrap::with_seed(7));
+//! assert!(table.value(Convention::Pooled) > 0.0 && interval.lo > 0.0);
+//! # Ok::<(), neurobrick_metrics::MetricError>(())
+//! ```
+//!
+//! The crate has no features.
+
+mod accuracy;
+pub mod baselines;
+mod bits;
+mod bootstrap;
+mod error;
+mod folds;
+mod likelihood;
+mod linalg;
+mod poisson_regression;
+mod probe;
+pub mod r2;
+mod ridge_regression;
+mod score;
+mod sessions;
+mod smoothing;
+
+pub use accuracy::Accuracy;
+pub use bits::{BitsTable, Convention, Difference, NullModel};
+pub use bootstrap::Bootstrap;
+pub use error::MetricError;
+pub use folds::{contiguous_folds, stratified_folds};
+pub use likelihood::{RATE_FLOOR, bits_per_spike, bits_per_spike_per_unit, evaluated_mean, poisson_nll};
+pub use poisson_regression::PoissonRegression;
+pub use probe::{LogisticProbe, ProbeGrid};
+pub use ridge_regression::{RidgeRegression, RidgeSearch};
+pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
+pub use sessions::{Combine, Resampling, SessionBits};
+pub use smoothing::{Edge, smooth_over_time};

@@ -1,0 +1,138 @@
+//! Poisson likelihood and bits per spike, by the rules of the Neural Latents Benchmark.
+//!
+//! Reference: `nlb_tools.evaluation` (`neg_log_likelihood`, `bits_per_spike`), commit 1ddc15f, MIT. A NaN count
+//! masks its entry in model and null; a NaN or negative rate elsewhere is an error; a rate of exactly zero counts
+//! as [`RATE_FLOOR`]. The null predicts each unit's mean over the evaluated data itself.
+
+use std::f64::consts::LN_2;
+
+use ndarray::{ArrayView, ArrayView3, Axis, Dimension, IntoDimension};
+
+use crate::MetricError;
+
+/// The rate in spikes/bin that stands for a predicted rate of exactly zero (`nlb_tools`).
+pub const RATE_FLOOR: f64 = 1e-9;
+
+/// Exact Poisson negative log-likelihood in nats, `Σ r − n ln r + ln Γ(n + 1)`, over entries with a count.
+///
+/// `rates` and `counts` have one shape, in spikes/bin. Fails on a shape mismatch, on a NaN or negative rate where
+/// the count is observed, and on a negative or infinite count.
+#[expect(clippy::needless_pass_by_value, reason = "a view is a reference; callers pass `rates.view()`")]
+pub fn poisson_nll<D: Dimension>(
+    rates: ArrayView<f64, D>,
+    counts: ArrayView<f64, D>,
+) -> Result<f64, MetricError> {
+    check_shapes(rates.shape(), counts.shape())?;
+    let mut nll = 0.0;
+    for ((index, &count), &rate) in counts.indexed_iter().zip(rates.iter()) {
+        if count.is_nan() {
+            continue;
+        }
+        let position = || index.clone().into_dimension().slice().to_vec();
+        let rate = checked_rate(rate, position)?;
+        check_count(count, position)?;
+        nll += entry_cost(rate, count) + libm::lgamma(count + 1.0);
+    }
+    Ok(nll)
+}
+
+/// Bits per spike of `rates` over the evaluated-mean null, pooled over all units (the benchmark's number).
+///
+/// Both arrays are `[B, T, N]` in spikes/bin. Without any spike the ratio is −∞ (or NaN for the null itself), as in
+/// the reference. Errors as [`poisson_nll`].
+pub fn bits_per_spike(rates: &ArrayView3<f64>, counts: &ArrayView3<f64>) -> Result<f64, MetricError> {
+    let units = per_unit_sums(rates, counts)?;
+    let gain: f64 = units.iter().map(|u| u.gain).sum();
+    let spikes: f64 = units.iter().map(|u| u.spikes).sum();
+    Ok(gain / spikes / LN_2)
+}
+
+/// Bits per spike of each unit alone, infinite values turned into NaN: the convention of the multi-task-masking
+/// and NEDS papers, which then average the finite values over units.
+///
+/// Arrays and errors as [`bits_per_spike`]; one value per unit.
+pub fn bits_per_spike_per_unit(
+    rates: &ArrayView3<f64>,
+    counts: &ArrayView3<f64>,
+) -> Result<Vec<f64>, MetricError> {
+    let finite_or_nan = |bits: f64| if bits.is_infinite() { f64::NAN } else { bits };
+    Ok(per_unit_sums(rates, counts)?.iter().map(|u| finite_or_nan(u.gain / u.spikes / LN_2)).collect())
+}
+
+/// Mean of each unit over the entries of `counts` (`[B, T, N]`, spikes/bin) that are not NaN; NaN without any.
+pub fn evaluated_mean(counts: &ArrayView3<f64>) -> Vec<f64> {
+    counts
+        .axis_iter(Axis(2))
+        .map(|unit| {
+            let seen = unit.iter().filter(|n| !n.is_nan());
+            let (sum, n) = seen.fold((0.0, 0usize), |(sum, n), &count| (sum + count, n + 1));
+            sum / n as f64
+        })
+        .collect()
+}
+
+struct UnitSums {
+    /// NLL of the null minus NLL of the model, nats.
+    gain: f64,
+    spikes: f64,
+}
+
+fn per_unit_sums(rates: &ArrayView3<f64>, counts: &ArrayView3<f64>) -> Result<Vec<UnitSums>, MetricError> {
+    check_shapes(rates.shape(), counts.shape())?;
+    let null = evaluated_mean(counts);
+    let mut units = Vec::with_capacity(null.len());
+    for (unit_idx, &null_rate) in null.iter().enumerate() {
+        let null_rate = if null_rate == 0.0 { RATE_FLOOR } else { null_rate };
+        let mut sums = UnitSums { gain: 0.0, spikes: 0.0 };
+        let observed = counts.index_axis(Axis(2), unit_idx);
+        let predicted = rates.index_axis(Axis(2), unit_idx);
+        for (((trial, bin), &count), &rate) in observed.indexed_iter().zip(predicted.iter()) {
+            if count.is_nan() {
+                continue;
+            }
+            let position = || vec![trial, bin, unit_idx];
+            let rate = checked_rate(rate, position)?;
+            check_count(count, position)?;
+            sums.gain += entry_gain(rate, null_rate, count);
+            sums.spikes += count;
+        }
+        units.push(sums);
+    }
+    Ok(units)
+}
+
+/// `r − n ln r`: the part of the cost that depends on the rate, nats.
+pub(crate) fn entry_cost(rate: f64, count: f64) -> f64 {
+    if count == 0.0 { rate } else { rate - count * rate.ln() }
+}
+
+/// Log-likelihood of `rate` minus that of `null_rate`, nats. Exactly zero if the rates are equal.
+pub(crate) fn entry_gain(rate: f64, null_rate: f64, count: f64) -> f64 {
+    let spikes = if count == 0.0 { 0.0 } else { count * (rate / null_rate).ln() };
+    spikes - (rate - null_rate)
+}
+
+/// The rate with exact zero replaced by [`RATE_FLOOR`]; NaN and negative rates are errors.
+pub(crate) fn checked_rate(rate: f64, position: impl Fn() -> Vec<usize>) -> Result<f64, MetricError> {
+    if rate.is_nan() {
+        return Err(MetricError::NanRate { index: position() });
+    }
+    if rate < 0.0 {
+        return Err(MetricError::NegativeRate { value: rate, index: position() });
+    }
+    Ok(if rate == 0.0 { RATE_FLOOR } else { rate })
+}
+
+pub(crate) fn check_count(count: f64, position: impl Fn() -> Vec<usize>) -> Result<(), MetricError> {
+    if count.is_finite() && count >= 0.0 {
+        return Ok(());
+    }
+    Err(MetricError::InvalidCount { what: "counts", value: count, index: position() })
+}
+
+pub(crate) fn check_shapes(rates: &[usize], counts: &[usize]) -> Result<(), MetricError> {
+    if rates == counts {
+        return Ok(());
+    }
+    Err(MetricError::ShapeMismatch { what: "rates", expected: counts.to_vec(), got: rates.to_vec() })
+}

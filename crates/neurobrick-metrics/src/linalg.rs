@@ -1,0 +1,122 @@
+//! The few matrix operations the fits share, on faer's column-major matrices.
+
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{self, ComputeEigenvectors};
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::solvers::Llt;
+use faer::{Accum, Mat, MatRef, Par, Side, Spec};
+use ndarray::{Array3, ArrayView2, ArrayView3};
+
+use crate::MetricError;
+
+/// Some units of `[B, T, N]` as a matrix `[B·T, units]`, time running fastest.
+pub(crate) fn rows_of(values: &ArrayView3<f64>, units: &[usize]) -> Mat<f64> {
+    let (n_trials, n_bins, _) = values.dim();
+    let mut rows = Mat::zeros(n_trials * n_bins, units.len());
+    for ((trial, bin), lane) in
+        values.rows().into_iter().enumerate().map(|(i, lane)| ((i / n_bins, i % n_bins), lane))
+    {
+        for (column, &unit) in units.iter().enumerate() {
+            rows[(trial * n_bins + bin, column)] = lane[unit];
+        }
+    }
+    rows
+}
+
+/// The inverse of [`rows_of`] for all columns.
+pub(crate) fn trials_of(rows: MatRef<f64>, n_trials: usize, n_bins: usize) -> Array3<f64> {
+    Array3::from_shape_fn((n_trials, n_bins, rows.ncols()), |(b, t, n)| rows[(b * n_bins + t, n)])
+}
+
+pub(crate) fn matrix_of(values: &ArrayView2<f64>) -> Mat<f64> {
+    Mat::from_fn(values.nrows(), values.ncols(), |i, j| values[[i, j]])
+}
+
+/// Mean of each column.
+pub(crate) fn column_means(x: MatRef<f64>) -> Vec<f64> {
+    (0..x.ncols()).map(|j| x.col(j).iter().sum::<f64>() / x.nrows() as f64).collect()
+}
+
+/// Subtracts `means[j]` from column `j`.
+pub(crate) fn subtract_from_columns(x: &mut Mat<f64>, means: &[f64]) {
+    for (j, mean) in means.iter().enumerate() {
+        for value in x.col_mut(j).iter_mut() {
+            *value -= mean;
+        }
+    }
+}
+
+/// `a · b`, on the threads of the current pool.
+pub(crate) fn product(a: MatRef<f64>, b: MatRef<f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(a.nrows(), b.ncols());
+    faer::linalg::matmul::matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::rayon(0));
+    out
+}
+
+/// `xᵀ · x`, both triangles.
+pub(crate) fn gram(x: MatRef<f64>, parallelism: Par) -> Mat<f64> {
+    let mut out = Mat::zeros(x.ncols(), x.ncols());
+    let rectangular = BlockStructure::Rectangular;
+    triangular::matmul(
+        out.as_mut(),
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        x.transpose(),
+        rectangular,
+        x,
+        rectangular,
+        1.0,
+        parallelism,
+    );
+    for j in 0..x.ncols() {
+        for i in 0..j {
+            out[(i, j)] = out[(j, i)];
+        }
+    }
+    out
+}
+
+/// Rows and columns `keep` of a symmetric matrix, `alpha` added to the diagonal.
+pub(crate) fn penalized(gram: MatRef<f64>, keep: &[usize], alpha: f64) -> Mat<f64> {
+    let mut system = Mat::from_fn(keep.len(), keep.len(), |i, j| gram[(keep[i], keep[j])]);
+    for i in 0..keep.len() {
+        system[(i, i)] += alpha;
+    }
+    system
+}
+
+/// Cholesky factor of a symmetric positive definite system.
+pub(crate) fn cholesky(system: MatRef<f64>, what: &'static str) -> Result<Llt<f64>, MetricError> {
+    system.llt(Side::Lower).map_err(|_| MetricError::NotPositiveDefinite { what, size: system.nrows() })
+}
+
+/// The eigenvectors of a symmetric matrix with the `k` largest eigenvalues, largest first, as columns. Signs are
+/// fixed so that the largest loading of each is positive.
+pub(crate) fn leading_eigenvectors(symmetric: MatRef<f64>, k: usize) -> Result<Mat<f64>, MetricError> {
+    let size = symmetric.nrows();
+    let (mut values, mut vectors) = (Diag::zeros(size), Mat::zeros(size, size));
+    // faer's blocking of this decomposition follows the number of threads; on one, bits do not depend on it.
+    let scratch =
+        evd::self_adjoint_evd_scratch::<f64>(size, ComputeEigenvectors::Yes, Par::Seq, Spec::default());
+    evd::self_adjoint_evd(
+        symmetric,
+        values.as_mut(),
+        Some(vectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Spec::default(),
+    )
+    .map_err(|_| MetricError::Eigen { size })?;
+    let mut leading = Mat::from_fn(size, k.min(size), |i, j| vectors[(i, size - 1 - j)]);
+    for j in 0..leading.ncols() {
+        let column = leading.col_as_slice_mut(j);
+        let largest = column.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        if largest < 0.0 {
+            for value in column {
+                *value = -*value;
+            }
+        }
+    }
+    Ok(leading)
+}

@@ -1,0 +1,60 @@
+//! The choice among models, as configuration files name it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use neurobrick_core::ModelError;
+
+use crate::{LinearStitchConfig, NdtStitchConfig};
+
+/// A model and its sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ModelConfig {
+    /// NDT-1-stitch, the MtM model.
+    NdtStitch(NdtStitchConfig),
+    /// Reduced-rank Poisson regression with stitching.
+    LinearStitch(LinearStitchConfig),
+}
+
+impl ModelConfig {
+    /// Name of the model as in configuration files.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NdtStitch(_) => "ndt_stitch",
+            Self::LinearStitch(_) => "linear_stitch",
+        }
+    }
+
+    /// Checks every value once, before anything is built.
+    ///
+    /// # Errors
+    /// On the first value out of range.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match self {
+            Self::NdtStitch(config) => config.validate(),
+            Self::LinearStitch(config) => config.validate(),
+        }
+    }
+
+    /// Bins of the windows the model reads.
+    pub fn n_bins(&self) -> usize {
+        match self {
+            Self::NdtStitch(config) => config.n_bins,
+            Self::LinearStitch(config) => config.n_bins,
+        }
+    }
+}
+
+/// `value` must satisfy `ok`, or it is reported under `field`.
+pub(crate) fn require<T: std::fmt::Display>(
+    field: &'static str,
+    value: T,
+    ok: bool,
+    expected: &str,
+) -> Result<(), ModelError> {
+    if ok {
+        return Ok(());
+    }
+    Err(ModelError::BadConfig { field, expected: expected.to_owned(), received: value.to_string() })
+}

@@ -1,0 +1,35 @@
+//! Published models of neural population activity, one folder each: config, model, README with citation and
+//! parity.
+//!
+//! | model | paper | reads |
+//! |---|---|---|
+//! | [`NdtStitch`] | Zhang et al. 2024 (MtM; NDT-1 with stitching) | counts of many sessions, one token per time bin |
+//! | [`LinearStitch`] | reduced-rank Poisson regression with stitching | counts, each bin by itself |
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use neurobrick_core::{PopulationModel, SessionSpec};
+//! use neurobrick_models::{NdtStitch, NdtStitchConfig};
+//! use neurobrick_schema::SessionId;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let session = SessionId::new("mouse-1_day-2")?;
+//! let spec = SessionSpec { session, n_units: 30, log_mean_rates: None };
+//! let model = NdtStitch::new(NdtStitchConfig::small(40), &[spec], 42, &Device::flex())?;
+//! assert_eq!(model.sessions().len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The crate has no features.
+
+mod any;
+mod config;
+mod linear_stitch;
+mod ndt_stitch;
+mod sessions;
+
+pub use any::AnyModel;
+pub use config::ModelConfig;
+pub use linear_stitch::{LinearStitch, LinearStitchConfig};
+pub use ndt_stitch::{NdtStitch, NdtStitchConfig};

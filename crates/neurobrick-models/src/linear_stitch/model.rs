@@ -1,0 +1,113 @@
+//! Reduced-rank Poisson regression: units → latents → units, each bin by itself.
+//!
+//! Izenman (1975, doi:10.1016/0047-259X(75)90042-1) for reduced rank, with a log link and a latent map that all
+//! sessions share. It sees no other bin, so what a transformer gains over it, it gains from time.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Device;
+use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
+use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, linear};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::require;
+use crate::sessions::{check_input, check_size, check_unique};
+
+/// Sizes of a [`LinearStitch`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinearStitchConfig {
+    /// Bins of a window.
+    pub n_bins: usize,
+    /// Number of latents: the rank.
+    pub d_latent: usize,
+}
+
+impl LinearStitchConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// If a size is zero.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        require("n_bins", self.n_bins, self.n_bins > 0, "positive")?;
+        require("d_latent", self.d_latent, self.d_latent > 0, "positive")
+    }
+}
+
+/// Reduced-rank Poisson regression over many sessions.
+#[derive(Module, Debug)]
+pub struct LinearStitch {
+    stitches: Vec<SessionStitch>,
+    shared: Linear,
+    #[module(skip)]
+    config: LinearStitchConfig,
+    #[module(skip)]
+    table: Vec<SessionSpec>,
+}
+
+impl LinearStitch {
+    /// A fresh model for `sessions`.
+    ///
+    /// # Errors
+    /// If the configuration is out of range or a session is listed twice.
+    pub fn new(
+        config: LinearStitchConfig,
+        sessions: &[SessionSpec],
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        config.validate()?;
+        check_unique(sessions)?;
+        let shared = linear(config.d_latent, config.d_latent, &mut InitStreams::new(seed, "core"), device);
+        let stitches = sessions.iter().map(|s| stitch(&config, s, seed, device)).collect();
+        Ok(Self { stitches, shared, config, table: sessions.to_vec() })
+    }
+}
+
+fn stitch(config: &LinearStitchConfig, spec: &SessionSpec, seed: u64, device: &Device) -> SessionStitch {
+    let start = match &spec.log_mean_rates {
+        Some(log_mean_rates) => ReadOutStart::LogMeanRates { log_mean_rates, weight_scale: 0.1 },
+        None => ReadOutStart::Default,
+    };
+    let mut init = InitStreams::new(seed, spec.session.as_str());
+    SessionStitch::new(spec.n_units, config.d_latent, config.d_latent, start, &mut init, device)
+}
+
+impl PopulationModel for LinearStitch {
+    fn sessions(&self) -> &[SessionSpec] {
+        &self.table
+    }
+
+    fn forward(&self, input: &ModelInput, _mode: Mode<'_>) -> Result<Output, ModelError> {
+        let idx = self.session_idx(&input.session)?;
+        check_input(&self.table[idx], self.config.n_bins, input)?;
+        let stitch = &self.stitches[idx];
+        let latents = self.shared.forward(stitch.read_in.forward(input.counts.clone()));
+        Ok(Output { log_rates: stitch.read_out.forward(latents.clone()), latents })
+    }
+
+    fn with_sessions(
+        &self,
+        sessions: &[SessionSpec],
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        check_unique(sessions)?;
+        let mut stitches = Vec::with_capacity(sessions.len());
+        for spec in sessions {
+            stitches.push(match self.session_idx(&spec.session) {
+                Ok(idx) => {
+                    check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
+                    self.stitches[idx].clone()
+                }
+                Err(_) => stitch(&self.config, spec, seed, device),
+            });
+        }
+        Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
+    }
+
+    fn is_session_parameter(path: &str) -> bool {
+        path.starts_with("stitches.")
+    }
+}

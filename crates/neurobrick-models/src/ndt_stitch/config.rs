@@ -1,0 +1,125 @@
+//! Sizes and switches of NDT-1-stitch.
+
+use neurobrick_core::ModelError;
+use neurobrick_nn::TransformerConfig;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::require;
+
+/// Sizes and switches of an [`NdtStitch`](crate::NdtStitch).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NdtStitchConfig {
+    /// Bins of a window; the length of the table of positions.
+    pub n_bins: usize,
+    /// Width of the stitch: every session's units are mapped to it (published: 668).
+    pub d_stitch: usize,
+    /// Width of the shared embedding's hidden layer (published: 1336).
+    pub d_embed: usize,
+    /// Width of a token (published: 512).
+    pub d_model: usize,
+    /// Number of transformer layers (published: 5).
+    pub n_layers: usize,
+    /// Number of attention heads (published: 8).
+    pub n_heads: usize,
+    /// Width of the hidden layer of the MLP (published: 1024).
+    pub d_mlp: usize,
+    /// Dropout on the embedded tokens (published: 0.2).
+    pub dropout_embed: f64,
+    /// Dropout within the layers (published: 0.4).
+    pub dropout: f64,
+    /// Whether a prompt token tells the task. The temporal-masking baseline of MtM has none.
+    #[serde(default = "yes")]
+    pub prompt: bool,
+    /// Factor on the default read-out weights of a session whose mean rates are known; its bias starts at the
+    /// log mean rate. Not used when `faithful`.
+    #[serde(default = "small")]
+    pub read_out_scale: f64,
+    /// Reproduces three flaws of the published model for comparisons: sessions with equal numbers of units share
+    /// a stitch; prefix tokens see the future under causal attention; read-outs start at PyTorch's default.
+    #[serde(default)]
+    pub faithful: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn small() -> f64 {
+    0.1
+}
+
+impl NdtStitchConfig {
+    /// A size for CPUs: width 128, 4 layers, 4 heads, stitch width 128.
+    pub fn small(n_bins: usize) -> Self {
+        Self {
+            n_bins,
+            d_stitch: 128,
+            d_embed: 256,
+            d_model: 128,
+            n_layers: 4,
+            n_heads: 4,
+            d_mlp: 256,
+            dropout_embed: 0.2,
+            dropout: 0.2,
+            prompt: true,
+            read_out_scale: small(),
+            faithful: false,
+        }
+    }
+
+    /// The published sizes of MtM (`ndt1_stitching_prompting.yaml` at e0c39bd): 100 bins of 20 ms.
+    pub fn published() -> Self {
+        Self {
+            n_bins: 100,
+            d_stitch: 668,
+            d_embed: 1336,
+            d_model: 512,
+            n_layers: 5,
+            n_heads: 8,
+            d_mlp: 1024,
+            dropout_embed: 0.2,
+            dropout: 0.4,
+            prompt: true,
+            read_out_scale: small(),
+            faithful: false,
+        }
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// If a size is zero, heads do not divide the width, or a dropout lies outside `[0, 1)`.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        let sizes = [
+            ("n_bins", self.n_bins),
+            ("d_stitch", self.d_stitch),
+            ("d_embed", self.d_embed),
+            ("d_model", self.d_model),
+            ("n_layers", self.n_layers),
+            ("n_heads", self.n_heads),
+            ("d_mlp", self.d_mlp),
+        ];
+        for (field, value) in sizes {
+            require(field, value, value > 0, "positive")?;
+        }
+        let divides = self.d_model.is_multiple_of(self.n_heads);
+        require("n_heads", self.n_heads, divides, &format!("a divisor of d_model = {}", self.d_model))?;
+        for (field, p) in [("dropout_embed", self.dropout_embed), ("dropout", self.dropout)] {
+            require(field, p, (0.0..1.0).contains(&p), "in [0, 1)")?;
+        }
+        let scale = self.read_out_scale;
+        require("read_out_scale", scale, scale.is_finite() && scale > 0.0, "positive and finite")
+    }
+
+    pub(super) fn transformer(&self) -> TransformerConfig {
+        TransformerConfig {
+            d_model: self.d_model,
+            n_heads: self.n_heads,
+            d_mlp: self.d_mlp,
+            dropout: self.dropout,
+            n_layers: self.n_layers,
+        }
+    }
+}

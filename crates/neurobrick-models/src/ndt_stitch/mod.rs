@@ -1,0 +1,7 @@
+//! NDT-1-stitch, the model of MtM ("universal translator"); see this folder's README for citation and parity.
+
+mod config;
+mod model;
+
+pub use config::NdtStitchConfig;
+pub use model::NdtStitch;

@@ -1,0 +1,236 @@
+//! NDT-1-stitch with session and prompt tokens.
+//!
+//! Zhang Y., Wang Y., Jiménez-Benetó D. et al. (2024), "Towards a 'universal translator' for neural dynamics at
+//! single-cell, single-spike resolution", NeurIPS 2024, arXiv:2407.14668. Reference code:
+//! colehurwitz/IBL_MtM_model at e0c39bd (MIT). Deviations are listed in this folder's README.
+
+use burn::module::{Module, Param};
+use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+use neurobrick_core::{Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
+use neurobrick_nn::{
+    Dropout, InitStreams, PrefixVisibility, ReadOutStart, SessionStitch, TransformerLayer, context_mask,
+    embedding, layer_norm, linear,
+};
+
+use super::NdtStitchConfig;
+use crate::sessions::{check_input, check_size, check_unique};
+
+/// The Neural Data Transformer with per-session stitching: one token per time bin.
+#[derive(Module, Debug)]
+pub struct NdtStitch {
+    stitches: Vec<SessionStitch>,
+    embed_spikes: Linear,
+    projection: Linear,
+    embed_pos: Embedding,
+    embed_prompt: Option<Embedding>,
+    embed_session: Embedding,
+    embed_dropout: Dropout,
+    layers: Vec<TransformerLayer>,
+    out_norm: LayerNorm,
+    #[module(skip)]
+    config: NdtStitchConfig,
+    #[module(skip)]
+    table: Vec<SessionSpec>,
+    /// Position in `stitches` of every session; two sessions share one only when `faithful`.
+    #[module(skip)]
+    stitch_of: Vec<usize>,
+}
+
+impl NdtStitch {
+    /// A fresh model for `sessions`.
+    ///
+    /// # Errors
+    /// If the configuration is out of range or a session is listed twice.
+    pub fn new(
+        config: NdtStitchConfig,
+        sessions: &[SessionSpec],
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        config.validate()?;
+        check_unique(sessions)?;
+        let mut init = InitStreams::new(seed, "core");
+        let embed_spikes = linear(config.d_stitch, config.d_embed, &mut init, device);
+        let projection = linear(config.d_embed, config.d_model, &mut init, device);
+        let embed_pos = embedding(config.n_bins, config.d_model, &mut init, device);
+        let embed_prompt = config.prompt.then(|| embedding(4, config.d_model, &mut init, device));
+        let transformer = config.transformer();
+        let layers = (0..config.n_layers)
+            .map(|l| {
+                TransformerLayer::new(&transformer, 1 + l * TransformerLayer::N_SITES, &mut init, device)
+            })
+            .collect();
+        let empty = Self {
+            stitches: Vec::new(),
+            embed_spikes,
+            projection,
+            embed_pos,
+            embed_prompt,
+            embed_session: Embedding {
+                weight: Param::from_tensor(Tensor::zeros([1, config.d_model], device)),
+            },
+            embed_dropout: Dropout::new(config.dropout_embed, 0),
+            layers,
+            out_norm: layer_norm(config.d_model, device),
+            config,
+            table: Vec::new(),
+            stitch_of: Vec::new(),
+        };
+        empty.with_sessions(sessions, seed, device)
+    }
+
+    /// The configuration the model was built from.
+    pub fn config(&self) -> &NdtStitchConfig {
+        &self.config
+    }
+
+    fn fresh_stitch(&self, spec: &SessionSpec, seed: u64, device: &Device) -> SessionStitch {
+        let start = match &spec.log_mean_rates {
+            Some(log_mean_rates) if !self.config.faithful => {
+                ReadOutStart::LogMeanRates { log_mean_rates, weight_scale: self.config.read_out_scale }
+            }
+            _ => ReadOutStart::Default,
+        };
+        let mut init = InitStreams::new(seed, spec.session.as_str());
+        let NdtStitchConfig { d_stitch, d_model, .. } = self.config;
+        SessionStitch::new(spec.n_units, d_stitch, d_model, start, &mut init, device)
+    }
+
+    fn mask(&self, context: Context, device: &Device) -> Option<Tensor<2, Bool>> {
+        let prefix =
+            if self.config.faithful { PrefixVisibility::Everything } else { PrefixVisibility::PrefixOnly };
+        let n_prefix = 1 + usize::from(self.embed_prompt.is_some());
+        context_mask(context, n_prefix, self.config.n_bins, prefix, device)
+    }
+
+    /// Latents `[B, T, D]` of stitched counts `[B, T, d_stitch]`.
+    fn core(
+        &self,
+        stitched: Tensor<3>,
+        session_idx: usize,
+        input: &ModelInput,
+        mode: Mode<'_>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let [b, t, _] = stitched.dims();
+        let d = self.config.d_model;
+        let device = stitched.device();
+        let hidden = self.embed_spikes.forward(stitched);
+        let softsign = hidden.clone() / (hidden.abs() + 1.0);
+        let bins = self.projection.forward(softsign) + self.embed_pos.weight.val().unsqueeze();
+        let token = |table: &Embedding, row: usize| {
+            table.weight.val().narrow(0, row, 1).unsqueeze::<3>().expand([b, 1, d])
+        };
+        let mut tokens = vec![token(&self.embed_session, session_idx)];
+        match (&self.embed_prompt, input.prompt) {
+            (Some(table), Some(prompt)) => tokens.push(token(table, prompt.row())),
+            (None, _) => {}
+            (Some(_), None) => {
+                return Err(ModelError::Unsupported {
+                    what: "run without a prompt".to_owned(),
+                    hint: "choose a prompted mask scheme, or build the model with `prompt = false`"
+                        .to_owned(),
+                });
+            }
+        }
+        let n_prefix = tokens.len();
+        tokens.push(bins);
+        let mut x = self.embed_dropout.forward(Tensor::cat(tokens, 1), mode);
+        let mask = self.mask(input.context, &device);
+        for layer in &self.layers {
+            x = layer.forward(x, mask.as_ref(), mode);
+        }
+        Ok(self.out_norm.forward(x).narrow(1, n_prefix, t))
+    }
+}
+
+impl PopulationModel for NdtStitch {
+    fn sessions(&self) -> &[SessionSpec] {
+        &self.table
+    }
+
+    fn forward(&self, input: &ModelInput, mode: Mode<'_>) -> Result<Output, ModelError> {
+        let idx = self.session_idx(&input.session)?;
+        check_input(&self.table[idx], self.config.n_bins, input)?;
+        let stitch = &self.stitches[self.stitch_of[idx]];
+        let latents = self.core(stitch.read_in.forward(input.counts.clone()), idx, input, mode)?;
+        Ok(Output { log_rates: stitch.read_out.forward(latents.clone()), latents })
+    }
+
+    fn with_sessions(
+        &self,
+        sessions: &[SessionSpec],
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        check_unique(sessions)?;
+        let mut stitches: Vec<SessionStitch> = Vec::new();
+        let mut stitch_of: Vec<usize> = Vec::with_capacity(sessions.len());
+        let mut rows = Vec::with_capacity(sessions.len());
+        for (i, spec) in sessions.iter().enumerate() {
+            let known = self.session_idx(&spec.session).ok();
+            if let Some(idx) = known {
+                check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
+            }
+            let twin = sessions[..i].iter().position(|s| s.n_units == spec.n_units);
+            match (twin, known) {
+                (Some(twin), _) if self.config.faithful => stitch_of.push(stitch_of[twin]),
+                (_, Some(idx)) => {
+                    stitch_of.push(stitches.len());
+                    stitches.push(self.stitches[self.stitch_of[idx]].clone());
+                }
+                (_, None) => {
+                    stitch_of.push(stitches.len());
+                    stitches.push(self.fresh_stitch(spec, seed, device));
+                }
+            }
+            rows.push(match known {
+                Some(idx) => self.embed_session.weight.val().narrow(0, idx, 1),
+                None => {
+                    let mut init = InitStreams::new(seed, &format!("{}/token", spec.session));
+                    init.normal([1, self.config.d_model], device).val()
+                }
+            });
+        }
+        let table = if rows.is_empty() { self.embed_session.weight.val() } else { Tensor::cat(rows, 0) };
+        Ok(Self {
+            stitches,
+            stitch_of,
+            embed_session: Embedding { weight: Param::from_tensor(table.detach()) },
+            table: sessions.to_vec(),
+            ..self.clone()
+        })
+    }
+
+    fn is_session_parameter(path: &str) -> bool {
+        path.starts_with("stitches.") || path.starts_with("embed_session.")
+    }
+
+    /// Zeroing unit `n` changes the stitched counts by `−x_n W[n, :]`, so the read-in is computed once and
+    /// corrected by that rank-one term; the read-out evaluates one column per unit.
+    fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
+        let idx = self.session_idx(&input.session)?;
+        check_input(&self.table[idx], self.config.n_bins, input)?;
+        let stitch = &self.stitches[self.stitch_of[idx]];
+        let ([b, t, _], n_chosen) = (input.counts.dims(), units.len());
+        let (width, d) = (self.config.d_stitch, self.config.d_model);
+        let indices: Vec<i64> = units.iter().map(|&u| i64::try_from(u).unwrap_or(i64::MAX)).collect();
+        let device = input.counts.device();
+        let chosen = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(indices, [n_chosen]), &device);
+
+        let stitched = stitch.read_in.forward(input.counts.clone()).reshape([1, b * t, width]);
+        let counts = input.counts.clone().reshape([b * t, self.table[idx].n_units]);
+        let counts = counts.select(1, chosen.clone()).swap_dims(0, 1).reshape([n_chosen, b * t, 1]);
+        let weights = stitch.read_in.weight.val().select(0, chosen.clone()).reshape([n_chosen, 1, width]);
+        let without = stitched - counts * weights;
+
+        let latents = self.core(without.reshape([n_chosen * b, t, width]), idx, input, Mode::Eval)?;
+        let columns = stitch.read_out.weight.val().select(1, chosen.clone()).swap_dims(0, 1);
+        let log_rates = latents.reshape([n_chosen, b * t, d]).matmul(columns.reshape([n_chosen, d, 1]));
+        let log_rates = match &stitch.read_out.bias {
+            Some(bias) => log_rates + bias.val().select(0, chosen).reshape([n_chosen, 1, 1]),
+            None => log_rates,
+        };
+        Ok(log_rates.reshape([n_chosen, b, t]))
+    }
+}

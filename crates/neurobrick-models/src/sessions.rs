@@ -1,0 +1,36 @@
+//! Tables of sessions: checks that every model makes.
+
+use neurobrick_core::{ModelError, ModelInput, SessionSpec};
+
+/// Refuses a list that names a session twice.
+pub(crate) fn check_unique(sessions: &[SessionSpec]) -> Result<(), ModelError> {
+    for (i, spec) in sessions.iter().enumerate() {
+        if sessions[..i].iter().any(|s| s.session == spec.session) {
+            return Err(ModelError::DuplicateSession { session: spec.session.clone() });
+        }
+        if let Some(rates) = &spec.log_mean_rates {
+            check_size(spec, "log mean rates", spec.n_units, rates.len())?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses counts of another size than the model was built for.
+pub(crate) fn check_input(spec: &SessionSpec, n_bins: usize, input: &ModelInput) -> Result<(), ModelError> {
+    let [_, bins, units] = input.counts.dims();
+    check_size(spec, "bins", n_bins, bins)?;
+    check_size(spec, "units", spec.n_units, units)
+}
+
+/// Refuses `received` unless it is `expected`.
+pub(crate) fn check_size(
+    spec: &SessionSpec,
+    what: &'static str,
+    expected: usize,
+    received: usize,
+) -> Result<(), ModelError> {
+    if expected == received {
+        return Ok(());
+    }
+    Err(ModelError::SizeMismatch { session: spec.session.clone(), what, expected, received })
+}

@@ -1,0 +1,192 @@
+//! Symmetries of the models, and dropout.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::{Array3, Axis};
+use neurobrick_core::weights::{load_state_dict, state_dict};
+use neurobrick_core::{
+    DropoutStreams, Masking, Mode, ModelError, ModelInput, Output, PopulationModel, Prompt, SessionSpec,
+};
+use neurobrick_models::{LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig};
+use neurobrick_random::{Domain, Stream};
+use neurobrick_schema::SessionId;
+use proptest::prelude::*;
+
+const SHAPE: [usize; 3] = [4, 10, 6];
+/// Sums of single-precision products in another order; outputs are of order one.
+const TOLERANCE: f32 = 1e-5;
+
+fn spec() -> SessionSpec {
+    SessionSpec { session: SessionId::new("laws").unwrap(), n_units: SHAPE[2], log_mean_rates: None }
+}
+
+fn ndt(seed: u64) -> NdtStitch {
+    let config =
+        NdtStitchConfig { d_model: 16, d_stitch: 12, n_layers: 2, ..NdtStitchConfig::small(SHAPE[1]) };
+    NdtStitch::new(config, &[spec()], seed, &Device::flex()).unwrap()
+}
+
+fn linear(seed: u64) -> LinearStitch {
+    let config = LinearStitchConfig { n_bins: SHAPE[1], d_latent: 4 };
+    LinearStitch::new(config, &[spec()], seed, &Device::flex()).unwrap()
+}
+
+fn counts(seed: u64) -> Array3<u16> {
+    let mut draws = Stream::new(seed, Domain::Synthetic, [0, 0, 0]);
+    Array3::from_shape_simple_fn(SHAPE, || u16::try_from(draws.poisson(1.0)).unwrap())
+}
+
+fn permutation(seed: u64, n: usize) -> Vec<usize> {
+    Stream::new(seed, Domain::Order, [1, 2, 3]).permutation(n)
+}
+
+fn input(counts: &Array3<u16>, hidden: &[usize]) -> ModelInput {
+    let (b, t, n) = counts.dim();
+    let masking = Masking::units([b, t, n], hidden, Prompt::Neuron);
+    ModelInput::new(&spec().session, counts.view(), &masking, &Device::flex())
+}
+
+fn array(tensor: Tensor<3>) -> Array3<f32> {
+    let dims = tensor.dims();
+    Array3::from_shape_vec(dims, tensor.into_data().iter::<f32>().collect()).unwrap()
+}
+
+fn check_close(found: &Array3<f32>, expected: &Array3<f32>) -> Result<(), TestCaseError> {
+    prop_assert_eq!(found.dim(), expected.dim());
+    for (f, e) in found.iter().zip(expected) {
+        prop_assert!((f - e).abs() <= TOLERANCE * (1.0 + e.abs()), "{} is not {}", f, e);
+    }
+    Ok(())
+}
+
+/// The same values with `order[i]` in place `i` of `axis`.
+fn reordered(data: &TensorData, axis: usize, order: &[usize]) -> TensorData {
+    let shape = data.shape().to_vec();
+    let values = ndarray::ArrayD::from_shape_vec(shape.clone(), data.iter::<f32>().collect()).unwrap();
+    TensorData::new(values.select(Axis(axis), order).into_iter().collect::<Vec<f32>>(), shape)
+}
+
+/// A model that reads and answers units in `order` equals the model on units in that order.
+fn check_units<M: PopulationModel>(model: &M, seed: u64) -> Result<(), TestCaseError> {
+    let order = permutation(seed, SHAPE[2]);
+    let mut state = state_dict(model);
+    for (path, axis) in [("read_in.weight", 0), ("read_out.weight", 1), ("read_out.bias", 0)] {
+        let path = format!("stitches.0.{path}");
+        let moved = reordered(&state[&path], axis, &order);
+        state.insert(path, moved);
+    }
+    let moved = load_state_dict(model.clone(), state).unwrap();
+    let counts = counts(seed);
+    let expected = model.forward(&input(&counts, &[order[2]]), Mode::Eval).unwrap();
+    let found = moved.forward(&input(&counts.select(Axis(2), &order), &[2]), Mode::Eval).unwrap();
+    check_close(&array(found.log_rates), &array(expected.log_rates).select(Axis(2), &order))?;
+    check_close(&array(found.latents), &array(expected.latents))
+}
+
+fn check_trials<M: PopulationModel>(model: &M, seed: u64) -> Result<(), TestCaseError> {
+    let order = permutation(seed, SHAPE[0]);
+    let counts = counts(seed);
+    let expected = model.forward(&input(&counts, &[1]), Mode::Eval).unwrap();
+    let found = model.forward(&input(&counts.select(Axis(0), &order), &[1]), Mode::Eval).unwrap();
+    check_close(&array(found.log_rates), &array(expected.log_rates).select(Axis(0), &order))?;
+    check_close(&array(found.latents), &array(expected.latents).select(Axis(0), &order))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn permuting_units_permutes_log_rates(seed in 0u64..1_000_000) {
+        check_units(&ndt(seed), seed)?;
+        check_units(&linear(seed), seed)?;
+    }
+
+    #[test]
+    fn permuting_trials_permutes_outputs(seed in 0u64..1_000_000) {
+        check_trials(&ndt(seed), seed)?;
+        check_trials(&linear(seed), seed)?;
+    }
+
+    /// Dropout of a trial belongs to its place in the batch, not to the shard it is computed in.
+    #[test]
+    fn dropout_does_not_depend_on_sharding(seed in 0u64..1_000_000, cut in 1usize..SHAPE[0]) {
+        let (model, counts) = (ndt(seed), counts(seed));
+        let run = |range: std::ops::Range<usize>| {
+            let streams = DropoutStreams::new(seed, 5, range.start as u64);
+            let trials: Vec<usize> = range.collect();
+            let part = input(&counts.select(Axis(0), &trials), &[1]);
+            array(model.forward(&part, Mode::Train(&streams)).unwrap().log_rates)
+        };
+        let halves = [run(0..cut), run(cut..SHAPE[0])];
+        let joined = ndarray::concatenate(Axis(0), &[halves[0].view(), halves[1].view()]).unwrap();
+        check_close(&joined, &run(0..SHAPE[0]))?;
+    }
+}
+
+#[test]
+fn dropout_acts_in_training_only_and_replays() {
+    let (model, input) = (ndt(1), input(&counts(1), &[0]));
+    let run = |mode: Mode<'_>| {
+        let Output { log_rates, latents } = model.forward(&input, mode).unwrap();
+        (array(log_rates), array(latents))
+    };
+    let streams = |step| DropoutStreams::new(7, step, 0);
+    assert_eq!(run(Mode::Eval), run(Mode::Eval));
+    assert_eq!(run(Mode::Train(&streams(3))), run(Mode::Train(&streams(3))));
+    assert_ne!(run(Mode::Train(&streams(3))), run(Mode::Eval));
+    assert_ne!(run(Mode::Train(&streams(3))), run(Mode::Train(&streams(4))));
+
+    let without = NdtStitchConfig { dropout: 0.0, dropout_embed: 0.0, ..model.config().clone() };
+    let model = NdtStitch::new(without, &[spec()], 1, &Device::flex()).unwrap();
+    let run = |mode: Mode<'_>| array(model.forward(&input, mode).unwrap().log_rates);
+    assert_eq!(run(Mode::Train(&streams(3))), run(Mode::Eval), "no dropout, no difference");
+}
+
+/// A read-out that knows mean rates starts at them: with its weights at zero scale, the bias is all there is.
+#[test]
+fn read_outs_start_near_the_mean_rates() {
+    let rates = [0.02, 0.1, 0.5, 1.0, 2.0, 0.0];
+    let spec = SessionSpec::with_mean_rates(spec().session, &rates, 1000);
+    let small = NdtStitchConfig::small(SHAPE[1]);
+    let build = |config| NdtStitch::new(config, std::slice::from_ref(&spec), 1, &Device::flex()).unwrap();
+    let distance = |model: &NdtStitch| {
+        let log_rates = array(model.forward(&input(&counts(1), &[]), Mode::Eval).unwrap().log_rates);
+        let start = spec.log_mean_rates.as_ref().unwrap();
+        let off = log_rates.indexed_iter().map(|((_, _, n), &o)| (f64::from(o) - start[n]).abs());
+        off.fold(0.0, f64::max)
+    };
+    let near = distance(&build(NdtStitchConfig { read_out_scale: 1e-6, ..small.clone() }));
+    assert!(near < 1e-4, "{near}");
+    let (ours, published) =
+        (distance(&build(small.clone())), distance(&build(NdtStitchConfig { faithful: true, ..small })));
+    assert!(ours < 0.5 && published > 2.0, "off by {ours}, as published by {published}");
+    // A silent unit starts at half a spike in all training bins: (0 + 0.5) / 1000.5.
+    let silent = spec.log_mean_rates.as_ref().unwrap()[5];
+    assert!((silent - (0.5f64 / 1000.5).ln()).abs() < 1e-12, "{silent}");
+}
+
+#[test]
+fn a_prompted_model_refuses_an_unprompted_batch() {
+    let masking = Masking::new(
+        Array3::from_elem(SHAPE, false),
+        Array3::from_elem(SHAPE, false),
+        neurobrick_core::Context::Full,
+        None,
+    );
+    let input = ModelInput::new(&spec().session, counts(1).view(), &masking, &Device::flex());
+    let error = ndt(1).forward(&input, Mode::Eval).err();
+    assert!(matches!(error, Some(ModelError::Unsupported { .. })), "{error:?}");
+}
+
+/// As published, sessions of equal size share a stitch; a session's token still tells them apart.
+#[test]
+fn sessions_of_equal_size_share_a_stitch_only_as_published() {
+    let twin = SessionSpec { session: SessionId::new("twin").unwrap(), ..spec() };
+    let n_stitches = |faithful| {
+        let config = NdtStitchConfig { d_model: 16, faithful, ..NdtStitchConfig::small(SHAPE[1]) };
+        let model = NdtStitch::new(config, &[spec(), twin.clone()], 1, &Device::flex()).unwrap();
+        let weights = state_dict(&model);
+        weights.keys().filter(|path| path.ends_with("read_in.weight")).count()
+    };
+    assert_eq!((n_stitches(false), n_stitches(true)), (2, 1));
+}

@@ -1,0 +1,97 @@
+//! Multi-head self-attention with a named context and prefix tokens.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+use neurobrick_core::{Context, Mode};
+
+use crate::{Dropout, InitStreams, linear};
+
+/// What the prefix tokens (session, prompt) see under a causal context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixVisibility {
+    /// Each other only: nothing of the future can travel through them.
+    PrefixOnly,
+    /// Every bin, as published with MtM: the future reaches a bin in two hops (bin → prefix → earlier bin).
+    Everything,
+}
+
+/// The mask `[S, S]` (query, key; `true` = hide) for `n_prefix` prefix tokens followed by `n_bins` bins, or
+/// `None` if nothing is hidden.
+pub fn context_mask(
+    context: Context,
+    n_prefix: usize,
+    n_bins: usize,
+    prefix: PrefixVisibility,
+    device: &Device,
+) -> Option<Tensor<2, Bool>> {
+    if context == Context::Full {
+        return None;
+    }
+    let size = n_prefix + n_bins;
+    let hide: Vec<bool> = (0..size * size)
+        .map(|i| (i / size, i % size))
+        .map(|(query, key)| {
+            let prefix_query = query < n_prefix && prefix == PrefixVisibility::PrefixOnly && key >= n_prefix;
+            let future = query >= n_prefix && key > query;
+            prefix_query || future
+        })
+        .collect();
+    Some(Tensor::from_data(TensorData::new(hide, [size, size]), device))
+}
+
+/// Scaled dot-product self-attention with `H` heads (Vaswani et al. 2017), dropout on the weights and again on the
+/// concatenated heads before the output projection, as in MtM.
+#[derive(Module, Debug)]
+pub struct ContextAttention {
+    pub(crate) query: Linear,
+    pub(crate) key: Linear,
+    pub(crate) value: Linear,
+    pub(crate) out_proj: Linear,
+    weight_dropout: Dropout,
+    head_dropout: Dropout,
+    n_heads: usize,
+}
+
+impl ContextAttention {
+    /// Attention of width `d_model`; uses dropout sites `site` and `site + 1`.
+    pub fn new(
+        d_model: usize,
+        n_heads: usize,
+        dropout: f64,
+        site: usize,
+        init: &mut InitStreams,
+        device: &Device,
+    ) -> Self {
+        let mut square = || linear(d_model, d_model, init, device);
+        Self {
+            query: square(),
+            key: square(),
+            value: square(),
+            out_proj: square(),
+            weight_dropout: Dropout::new(dropout, site),
+            head_dropout: Dropout::new(dropout, site + 1),
+            n_heads,
+        }
+    }
+
+    /// Attends within `x` `[B, S, D]` under `mask` `[S, S]` (`true` = hide).
+    pub fn forward(&self, x: Tensor<3>, mask: Option<&Tensor<2, Bool>>, mode: Mode<'_>) -> Tensor<3> {
+        let [b, s, d] = x.dims();
+        let d_head = d / self.n_heads;
+        let heads = |t: Tensor<3>| t.reshape([b, s, self.n_heads, d_head]).swap_dims(1, 2);
+        // Scaling the queries costs S·D multiplications, scaling the scores H·S².
+        let query = heads(self.query.forward(x.clone())) * (d_head as f64).powf(-0.5);
+        let key = heads(self.key.forward(x.clone()));
+        let value = heads(self.value.forward(x));
+        let mut scores = query.matmul(key.swap_dims(2, 3));
+        if let Some(mask) = mask {
+            let mask = mask.clone().unsqueeze::<4>().expand([b, self.n_heads, s, s]);
+            scores = scores.mask_fill(mask, f32::NEG_INFINITY);
+        }
+        let weights = self.weight_dropout.forward(softmax(scores, 3), mode);
+        let mixed = weights.matmul(value).swap_dims(1, 2).reshape([b, s, d]);
+        self.out_proj.forward(self.head_dropout.forward(mixed, mode))
+    }
+}

@@ -1,0 +1,34 @@
+//! Bricks for neural population models that Burn lacks.
+//!
+//! Session stitches, attention with named contexts, dropout from counter-based streams, PyTorch-like initial
+//! weights from our own generator, and the masked Poisson loss. Each brick is usable alone.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use neurobrick_nn::{InitStreams, linear, poisson_nll_sum};
+//!
+//! let device = Device::flex();
+//! let mut init = InitStreams::new(42, "read_out");
+//! let read_out = linear(8, 3, &mut init, &device);
+//! let log_rates = read_out.forward(Tensor::<3>::ones([2, 5, 8], &device));
+//! let counts = Tensor::<3>::ones([2, 5, 3], &device);
+//! let counted = Tensor::<3>::ones([2, 5, 3], &device);
+//! let loss = poisson_nll_sum(log_rates, counts, counted).into_scalar::<f32>();
+//! assert!(loss.is_finite());
+//! ```
+//!
+//! The crate has no features.
+
+mod attention;
+mod dropout;
+mod init;
+mod loss;
+mod stitch;
+mod transformer;
+
+pub use attention::{ContextAttention, PrefixVisibility, context_mask};
+pub use dropout::Dropout;
+pub use init::{InitStreams, embedding, layer_norm, linear};
+pub use loss::poisson_nll_sum;
+pub use stitch::{ReadOutStart, SessionStitch};
+pub use transformer::{TransformerConfig, TransformerLayer};

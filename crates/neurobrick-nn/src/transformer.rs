@@ -1,0 +1,89 @@
+//! The pre-norm transformer layer of MtM.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::activation::gelu;
+use burn::tensor::{Bool, Device, Tensor};
+use neurobrick_core::Mode;
+
+use crate::{ContextAttention, Dropout, InitStreams, layer_norm, linear};
+
+/// Sizes of a transformer layer.
+#[derive(Clone, Copy, Debug)]
+pub struct TransformerConfig {
+    /// Width of a token.
+    pub d_model: usize,
+    /// Number of heads; divides the width.
+    pub n_heads: usize,
+    /// Width of the hidden layer of the MLP.
+    pub d_mlp: usize,
+    /// Dropout on attention weights, heads and MLP output.
+    pub dropout: f64,
+    /// Number of layers, which sets the T-Fixup scale.
+    pub n_layers: usize,
+}
+
+/// `up_proj` → GELU (exact, with erf) → `down_proj` → dropout.
+#[derive(Module, Debug)]
+struct Mlp {
+    up_proj: Linear,
+    down_proj: Linear,
+    dropout: Dropout,
+}
+
+impl Mlp {
+    fn forward(&self, x: Tensor<3>, mode: Mode<'_>) -> Tensor<3> {
+        let hidden = gelu(self.up_proj.forward(x));
+        self.dropout.forward(self.down_proj.forward(hidden), mode)
+    }
+}
+
+/// `x += Attn(LN(x)); x += MLP(LN(x))`.
+#[derive(Module, Debug)]
+pub struct TransformerLayer {
+    ln1: LayerNorm,
+    attn: ContextAttention,
+    ln2: LayerNorm,
+    mlp: Mlp,
+}
+
+impl TransformerLayer {
+    /// Dropout sites one layer uses.
+    pub const N_SITES: usize = 3;
+
+    /// A layer with PyTorch's default start and the rescaling of MtM after T-Fixup (Huang et al. 2020): weights
+    /// of `out_proj`, `up_proj` and `down_proj` times `0.67 L^(-1/4)`, of `value` times `0.67 L^(-1/4) √2`, for
+    /// `L` layers.
+    pub fn new(
+        config: &TransformerConfig,
+        first_site: usize,
+        init: &mut InitStreams,
+        device: &Device,
+    ) -> Self {
+        let TransformerConfig { d_model, n_heads, d_mlp, dropout, n_layers } = *config;
+        let scale = 0.67 * (n_layers as f64).powf(-0.25);
+        let mut attn = ContextAttention::new(d_model, n_heads, dropout, first_site, init, device);
+        attn.value = scaled(attn.value, scale * std::f64::consts::SQRT_2);
+        attn.out_proj = scaled(attn.out_proj, scale);
+        let up_proj = scaled(linear(d_model, d_mlp, init, device), scale);
+        let down_proj = scaled(linear(d_mlp, d_model, init, device), scale);
+        Self {
+            ln1: layer_norm(d_model, device),
+            attn,
+            ln2: layer_norm(d_model, device),
+            mlp: Mlp { up_proj, down_proj, dropout: Dropout::new(dropout, first_site + 2) },
+        }
+    }
+
+    /// Transforms tokens `x` `[B, S, D]` under `mask` `[S, S]` (`true` = hide).
+    pub fn forward(&self, x: Tensor<3>, mask: Option<&Tensor<2, Bool>>, mode: Mode<'_>) -> Tensor<3> {
+        let x = x.clone() + self.attn.forward(self.ln1.forward(x), mask, mode);
+        x.clone() + self.mlp.forward(self.ln2.forward(x), mode)
+    }
+}
+
+/// Scales the weight of a layer, not its bias. The product is a fresh leaf.
+fn scaled(layer: Linear, factor: f64) -> Linear {
+    let weight = Param::from_tensor((layer.weight.val() * factor).detach());
+    Linear { weight, bias: layer.bias }
+}

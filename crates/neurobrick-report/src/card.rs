@@ -1,0 +1,209 @@
+//! The model card of a run in Markdown: intended use, data and licenses, scores with intervals, limits.
+
+use std::fmt::Write as _;
+
+use crate::model::{RunReport, SessionRole, TaskResult};
+use crate::numbers;
+use crate::verdict::verdicts;
+
+/// The card, ready to be written as `card.md`.
+pub fn card(report: &RunReport) -> String {
+    let mut text = String::new();
+    let model = &report.model;
+    paragraph(&mut text, &format!("# {}", inline(&model.name)));
+    paragraph(&mut text, &inline(&report.summary));
+    let facts = [("License of the weights".to_owned(), model.license.clone())]
+        .into_iter()
+        .chain([("Parameters".to_owned(), numbers::count(model.n_parameters))])
+        .chain(model.architecture.iter().map(|fact| (fact.name.clone(), fact.value.clone())));
+    table(&mut text, &["Fact", "Value"], facts.map(|(name, value)| vec![name, value]));
+    section(&mut text, "Intended use", &model.intended_use, "No intended use was stated.");
+    section(&mut text, "Not for", &model.not_for, "No excluded use was stated.");
+    data(&mut text, report);
+    scores(&mut text, report);
+    decoding(&mut text, report);
+    section(&mut text, "Limits", &report.notes, "No limits were stated; read that as unknown, not as none.");
+    reproduce(&mut text, report);
+    text
+}
+
+fn data(text: &mut String, report: &RunReport) {
+    paragraph(text, "## Data");
+    let n_with =
+        |role: SessionRole| report.sessions.iter().filter(|session| session.role == role).count() as u64;
+    let sentence = format!(
+        "Pretrained on {}; fine-tuned and evaluated on {} that pretraining never saw.",
+        numbers::counted(n_with(SessionRole::Pretrain), "session"),
+        numbers::counted(n_with(SessionRole::FineTune), "session")
+    );
+    paragraph(text, &sentence);
+    let sources = report.data.iter();
+    table(
+        text,
+        &["Data set", "License", "Citation"],
+        sources.map(|source| vec![source.name.clone(), source.license.clone(), source.citation.clone()]),
+    );
+    table(
+        text,
+        &["Session", "Subject", "Role", "Units", "Train", "Valid", "Test"],
+        report.sessions.iter().map(|session| {
+            vec![
+                session.id.clone(),
+                session.subject.clone(),
+                session.role.label().to_owned(),
+                numbers::count(session.n_units),
+                numbers::count(session.n_train),
+                numbers::count(session.n_valid),
+                numbers::count(session.n_test),
+            ]
+        }),
+    );
+}
+
+fn scores(text: &mut String, report: &RunReport) {
+    paragraph(text, "## Scores");
+    if report.tasks.is_empty() {
+        paragraph(text, "No task was evaluated.");
+        return;
+    }
+    let sentence = format!(
+        "Pooled bits/spike on test trials against each unit's mean over the evaluated bins and over the training \
+         trials; in brackets 95 % intervals ({}).",
+        inline(&report.interval_method)
+    );
+    paragraph(text, &sentence);
+    for verdict in verdicts(report) {
+        let sentences = format!("{} {}", verdict.baseline_sentence(), verdict.pretraining_sentence());
+        let _ = writeln!(text, "- **{}.** {}", verdict.task.label(), inline(&sentences));
+    }
+    text.push('\n');
+    table(
+        text,
+        &[
+            "Task",
+            "Session",
+            "Predictor",
+            "Against evaluated mean",
+            "Against train mean",
+            "Trials",
+            "Units",
+            "Spikes",
+        ],
+        report.tasks.iter().flat_map(score_rows),
+    );
+}
+
+fn score_rows(result: &TaskResult) -> impl Iterator<Item = Vec<String>> {
+    result.predictors.iter().map(|row| {
+        let pooled = [&row.evaluated_mean.pooled, &row.train_mean.pooled].map(|estimate| {
+            format!(
+                "{} {}",
+                numbers::decimal(estimate.value, 3),
+                numbers::interval(estimate.low, estimate.high)
+            )
+        });
+        let [evaluated, train] = pooled;
+        vec![
+            result.task.label().to_owned(),
+            result.session.clone(),
+            row.predictor.label().to_owned(),
+            evaluated.trim_end().to_owned(),
+            train.trim_end().to_owned(),
+            numbers::count(result.n_trials),
+            numbers::count(result.n_units),
+            numbers::count(result.n_spikes),
+        ]
+    })
+}
+
+fn decoding(text: &mut String, report: &RunReport) {
+    if report.decoding.is_empty() {
+        return;
+    }
+    paragraph(text, "## Decoding");
+    table(
+        text,
+        &["Session", "Target", "Feature", "Balanced accuracy", "Test trials", "Majority"],
+        report.decoding.iter().map(|result| {
+            let accuracy = &result.balanced_accuracy;
+            vec![
+                result.session.clone(),
+                result.target.label().to_owned(),
+                result.feature.label().to_owned(),
+                format!(
+                    "{} {}",
+                    numbers::decimal(accuracy.value, 3),
+                    numbers::interval(accuracy.low, accuracy.high)
+                ),
+                numbers::count(result.n_trials),
+                numbers::decimal(result.majority_baseline, 3),
+            ]
+        }),
+    );
+}
+
+fn reproduce(text: &mut String, report: &RunReport) {
+    paragraph(text, "## Reproduce");
+    let reproduction = &report.reproduce;
+    // A fence longer than any run of backticks inside cannot be closed by the command.
+    let longest = reproduction.command.split(|character| character != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    paragraph(text, &format!("{fence}\n{}\n{fence}", reproduction.command));
+    let sentence = format!(
+        "Seed {}, {} on {}.",
+        reproduction.seed,
+        numbers::counted(reproduction.n_threads, "thread"),
+        inline(&reproduction.device)
+    );
+    paragraph(text, &sentence);
+}
+
+fn section(text: &mut String, heading: &str, items: &[String], empty: &str) {
+    paragraph(text, &format!("## {heading}"));
+    if items.is_empty() {
+        paragraph(text, empty);
+        return;
+    }
+    for item in items {
+        let _ = writeln!(text, "- {}", inline(item));
+    }
+    text.push('\n');
+}
+
+fn table(text: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<String> =
+        rows.map(|row| row.iter().map(|cell| inline(cell)).collect::<Vec<_>>().join(" | ")).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "| {} |", header.join(" | "));
+    let _ = writeln!(text, "|{}", "---|".repeat(header.len()));
+    for row in rows {
+        let _ = writeln!(text, "| {row} |");
+    }
+    text.push('\n');
+}
+
+fn paragraph(text: &mut String, content: &str) {
+    text.push_str(content);
+    text.push_str("\n\n");
+}
+
+/// Text on one line in which nothing acts as Markdown or HTML.
+fn inline(content: &str) -> String {
+    let mut safe = String::with_capacity(content.len());
+    for character in content.chars() {
+        match character {
+            '\n' | '\r' => safe.push(' '),
+            '\\' | '|' | '*' | '_' | '`' => {
+                safe.push('\\');
+                safe.push(character);
+            }
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}

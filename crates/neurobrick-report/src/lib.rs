@@ -1,0 +1,42 @@
+//! A finished run becomes one self-contained page.
+//!
+//! Fill a [`RunReport`] and hand it to [`write()`]: the result is a single `report.html` without scripts or external
+//! resources, in light and dark, for screen, phone and paper. [`card`] makes the Markdown model card of the same run,
+//! [`verdicts`] the plain sentences at the top.
+//!
+//! ```no_run
+//! use neurobrick_report::RunReport;
+//!
+//! fn finish(report: &RunReport, run: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+//!     for verdict in neurobrick_report::verdicts(report) {
+//!         println!("{}: {}", verdict.task.label(), verdict.baseline_sentence());
+//!     }
+//!     neurobrick_report::write(report, run.join("report.html"))?;
+//!     std::fs::write(run.join("card.md"), neurobrick_report::card(report))?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Features: none.
+
+pub use card::card;
+pub use error::{ReportError, Result};
+pub use page::{render, write};
+pub use verdict::{Outcome, SessionVerdict, TaskVerdict, verdicts};
+
+pub use model::{
+    AttentionContext, Curve, DataHash, DataSource, DecodingFeature, DecodingResult, DecodingTarget, Estimate,
+    Fact, FineTuningCurves, MaskPicture, MaskScheme, ModelFacts, NullScores, PairedDifference, Predictor,
+    PredictorCurve, PredictorScores, PretrainingCurves, RegionResult, RegionScore, Reproduction, RunReport,
+    SchemeCurve, SessionFacts, SessionRole, Stage, Task, TaskResult, TrialRaster, UnitTrace,
+};
+
+mod card;
+mod check;
+mod error;
+mod model;
+mod nullable;
+mod numbers;
+mod page;
+mod svg;
+mod verdict;

@@ -1,0 +1,181 @@
+//! Fills the HTML template: sections in order, each from its own data.
+
+use std::path::Path;
+
+use askama::Template;
+use neurobrick_schema::atomic;
+
+use self::figures::{Figure, FigureGroup};
+use self::tables::{DecodingTable, TaskSection};
+use crate::error::{ReportError, Result};
+use crate::model::{RunReport, SessionFacts};
+use crate::verdict::{Outcome, SessionVerdict, TaskVerdict, verdicts};
+use crate::{check, numbers, svg};
+
+mod figures;
+mod tables;
+
+/// The whole page as HTML, the same bytes for the same report.
+///
+/// Errors: contradictions in the report (see [`ReportError`]); nothing is repaired.
+pub fn render(report: &RunReport) -> Result<String> {
+    check::check(report)?;
+    Ok(Page::new(report).render()?)
+}
+
+/// Renders the page and puts it at `path` in one step: a reader never sees half a file.
+///
+/// Errors: as [`render`], and [`ReportError::Write`] when the file cannot be written.
+pub fn write(report: &RunReport, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let page = render(report)?;
+    atomic::write_file(path, page.as_bytes())
+        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a RunReport,
+    verdicts: Vec<VerdictRow>,
+    pipeline: String,
+    sessions: Vec<SessionRow<'a>>,
+    tasks: Vec<TaskSection>,
+    decoding: Option<DecodingTable>,
+    curves: Vec<FigureGroup>,
+    rasters: Vec<FigureGroup>,
+    traces: Vec<FigureGroup>,
+    regions: Vec<FigureGroup>,
+    masks: Vec<Figure>,
+    stages: Vec<StageRow<'a>>,
+    n_parameters: String,
+    total_time: String,
+    peak_memory: String,
+}
+
+/// One task of the headline.
+struct VerdictRow {
+    task: &'static str,
+    /// Against the best baseline, then against training from scratch.
+    answers: [VerdictCell; 2],
+}
+
+/// One answer: a sentence and the numbers behind it.
+struct VerdictCell {
+    question: &'static str,
+    sentence: String,
+    chips: Vec<Chip>,
+}
+
+/// One session's part of an answer.
+struct Chip {
+    class: &'static str,
+    sign: &'static str,
+    session: String,
+    evidence: String,
+}
+
+struct SessionRow<'a> {
+    facts: &'a SessionFacts,
+    units: String,
+    trials: String,
+    spikes: String,
+    rate: String,
+    role_class: &'static str,
+}
+
+struct StageRow<'a> {
+    name: &'a str,
+    time: String,
+    /// Share of the longest stage, in percent.
+    percent: String,
+}
+
+impl<'a> Page<'a> {
+    fn new(report: &'a RunReport) -> Self {
+        let (stages, total) = stages(report);
+        Self {
+            verdicts: verdicts(report).iter().map(VerdictRow::new).collect(),
+            pipeline: svg::pipeline::draw(report),
+            sessions: report.sessions.iter().map(SessionRow::new).collect(),
+            tasks: tables::task_sections(report),
+            decoding: tables::decoding(report),
+            curves: figures::curves(report),
+            rasters: figures::rasters(report),
+            traces: figures::traces(report),
+            regions: figures::regions(report),
+            masks: figures::masks(report),
+            stages,
+            n_parameters: numbers::count(report.model.n_parameters),
+            total_time: numbers::duration(total),
+            peak_memory: report
+                .reproduce
+                .peak_memory_bytes
+                .map_or_else(|| "not measured".to_owned(), numbers::bytes),
+            report,
+        }
+    }
+}
+
+impl VerdictRow {
+    fn new(verdict: &TaskVerdict) -> Self {
+        let cell = |question, sentence, sessions: &[SessionVerdict], name_opponent| VerdictCell {
+            question,
+            sentence,
+            chips: sessions.iter().map(|session| Chip::new(session, name_opponent)).collect(),
+        };
+        let (baseline, pretraining) = (verdict.baseline_sentence(), verdict.pretraining_sentence());
+        Self {
+            task: verdict.task.label(),
+            answers: [
+                cell("Against the best baseline", baseline, &verdict.baseline, true),
+                cell("Fine-tuned against from scratch", pretraining, &verdict.pretraining, false),
+            ],
+        }
+    }
+}
+
+impl Chip {
+    fn new(verdict: &SessionVerdict, name_opponent: bool) -> Self {
+        let (class, sign) = match verdict.outcome {
+            Outcome::Better => ("yes", "▲"),
+            Outcome::Worse => ("no", "▼"),
+            Outcome::Undecided => ("open", "○"),
+            Outcome::NotCompared => ("none", "–"),
+        };
+        Self { class, sign, session: verdict.session.clone(), evidence: verdict.evidence(name_opponent) }
+    }
+}
+
+impl<'a> SessionRow<'a> {
+    fn new(facts: &'a SessionFacts) -> Self {
+        Self {
+            facts,
+            units: numbers::count(facts.n_units),
+            trials: numbers::count(facts.n_trials),
+            spikes: numbers::count(facts.n_spikes),
+            rate: numbers::decimal(facts.mean_rate_hz, 2),
+            role_class: match facts.role {
+                crate::SessionRole::Pretrain => "role-pretrain",
+                crate::SessionRole::FineTune => "role-fine",
+                crate::SessionRole::IngestedOnly => "role-none",
+            },
+        }
+    }
+}
+
+/// The stages as rows and the sum of their times.
+fn stages(report: &RunReport) -> (Vec<StageRow<'_>>, f64) {
+    let times = || report.reproduce.stages.iter().map(|stage| stage.wall_time_s);
+    let longest = times().filter(|time| time.is_finite()).fold(0.0, f64::max);
+    let rows = report.reproduce.stages.iter().map(|stage| {
+        let share =
+            if longest > 0.0 && stage.wall_time_s.is_finite() { stage.wall_time_s / longest } else { 0.0 };
+        StageRow {
+            name: &stage.name,
+            time: numbers::duration(stage.wall_time_s),
+            percent: format!("{:.1}", share * 100.0),
+        }
+    });
+    (rows.collect(), times().sum())
+}

@@ -1,0 +1,217 @@
+//! The headline: what the paired differences say, by a fixed rule and in plain words.
+//!
+//! Rule: a 95 % interval of the paired difference above zero is a win, below zero a loss; an interval that includes
+//! zero decides nothing; a missing or undefined difference is said to be missing.
+
+use crate::model::{Estimate, Predictor, RunReport, Task, TaskResult};
+use crate::numbers;
+
+/// What a paired difference says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The interval lies above zero.
+    Better,
+    /// The interval lies below zero.
+    Worse,
+    /// The interval includes zero.
+    Undecided,
+    /// There is no paired difference with an interval.
+    NotCompared,
+}
+
+impl Outcome {
+    /// Reads the outcome off a difference.
+    pub fn of(difference: Option<&Estimate>) -> Self {
+        match difference {
+            Some(estimate) if estimate.is_defined() => {
+                if estimate.low > 0.0 {
+                    Self::Better
+                } else if estimate.high < 0.0 {
+                    Self::Worse
+                } else {
+                    Self::Undecided
+                }
+            }
+            _ => Self::NotCompared,
+        }
+    }
+}
+
+/// The fine-tuned model against one opponent on one session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionVerdict {
+    /// Session id.
+    pub session: String,
+    /// The opponent, `None` when the task has none.
+    pub opponent: Option<Predictor>,
+    /// Fine-tuned minus opponent, pooled bits/spike.
+    pub difference: Option<Estimate>,
+    /// What the difference says.
+    pub outcome: Outcome,
+}
+
+impl SessionVerdict {
+    fn new(result: &TaskResult, opponent: Option<Predictor>) -> Self {
+        let difference = opponent.as_ref().and_then(|other| result.difference(&Predictor::FineTuned, other));
+        Self {
+            session: result.session.clone(),
+            outcome: Outcome::of(difference.as_ref()),
+            opponent,
+            difference,
+        }
+    }
+
+    /// The difference as text, with the opponent's name where asked for: "+0.021 [0.010, 0.030] vs ridge".
+    pub fn evidence(&self, name_opponent: bool) -> String {
+        let Some(difference) = self.difference.as_ref().filter(|estimate| estimate.value.is_finite()) else {
+            return String::new();
+        };
+        let numbers = format!(
+            "{} {}",
+            numbers::signed(difference.value),
+            numbers::interval(difference.low, difference.high)
+        );
+        match &self.opponent {
+            Some(opponent) if name_opponent => format!("{} vs {}", numbers.trim_end(), opponent.label()),
+            _ => numbers.trim_end().to_owned(),
+        }
+    }
+}
+
+/// Both questions on one task, over all evaluated sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskVerdict {
+    /// The task.
+    pub task: Task,
+    /// Against the best baseline of each session.
+    pub baseline: Vec<SessionVerdict>,
+    /// Against the same model trained from scratch.
+    pub pretraining: Vec<SessionVerdict>,
+}
+
+impl TaskVerdict {
+    /// "Beats the best baseline on A and B." and so on.
+    pub fn baseline_sentence(&self) -> String {
+        sentence(&self.baseline, |outcome| match outcome {
+            Outcome::Better => "beats the best baseline",
+            Outcome::Worse => "does not beat the best baseline",
+            Outcome::Undecided => "cannot be told apart from the best baseline (interval includes zero)",
+            Outcome::NotCompared => "has no paired comparison with a baseline",
+        })
+    }
+
+    /// "Pretraining helped on A and B." and so on.
+    pub fn pretraining_sentence(&self) -> String {
+        sentence(&self.pretraining, |outcome| match outcome {
+            Outcome::Better => "pretraining helped",
+            Outcome::Worse => "pretraining did not help (from scratch is better)",
+            Outcome::Undecided => {
+                "pretraining made no difference that can be told apart (interval includes zero)"
+            }
+            Outcome::NotCompared => "pretraining was not compared with training from scratch",
+        })
+    }
+}
+
+/// The verdicts of a run, task by task, computed from its paired differences.
+pub fn verdicts(report: &RunReport) -> Vec<TaskVerdict> {
+    Task::ALL
+        .into_iter()
+        .filter_map(|task| {
+            let results: Vec<&TaskResult> =
+                report.tasks.iter().filter(|result| result.task == task).collect();
+            (!results.is_empty()).then(|| TaskVerdict {
+                task,
+                baseline: results
+                    .iter()
+                    .map(|result| {
+                        SessionVerdict::new(result, result.best_baseline().map(|row| row.predictor.clone()))
+                    })
+                    .collect(),
+                pretraining: results
+                    .iter()
+                    .map(|result| SessionVerdict::new(result, Some(Predictor::FromScratch)))
+                    .collect(),
+            })
+        })
+        .collect()
+}
+
+/// One sentence that groups sessions by outcome.
+fn sentence(verdicts: &[SessionVerdict], phrase: impl Fn(Outcome) -> &'static str) -> String {
+    let order = [Outcome::Better, Outcome::Undecided, Outcome::Worse, Outcome::NotCompared];
+    let parts: Vec<String> = order
+        .into_iter()
+        .filter_map(|outcome| {
+            let sessions: Vec<&str> = verdicts
+                .iter()
+                .filter(|verdict| verdict.outcome == outcome)
+                .map(|verdict| &*verdict.session)
+                .collect();
+            if sessions.is_empty() {
+                return None;
+            }
+            let place = match (sessions.len() == verdicts.len(), sessions.len()) {
+                (true, 1) => format!("on {}", sessions[0]),
+                (true, 2) => "on both sessions".to_owned(),
+                (true, n) => format!("on all {n} sessions"),
+                (false, _) => format!("on {}", numbers::listed(&sessions)),
+            };
+            Some(format!("{} {place}", phrase(outcome)))
+        })
+        .collect();
+    let mut text = parts.join("; ");
+    if let Some(first) = text.get(..1) {
+        let upper = first.to_uppercase();
+        text.replace_range(..1, &upper);
+        text.push('.');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(session: &str, low: f64, high: f64) -> SessionVerdict {
+        let difference = Estimate::new(f64::midpoint(low, high), low, high);
+        SessionVerdict {
+            session: session.to_owned(),
+            opponent: Some(Predictor::Ridge),
+            outcome: Outcome::of(Some(&difference)),
+            difference: Some(difference),
+        }
+    }
+
+    #[test]
+    fn outcome_follows_the_interval() {
+        for (low, high, expected) in [
+            (0.01, 0.02, Outcome::Better),
+            (-0.02, -0.01, Outcome::Worse),
+            (-0.01, 0.02, Outcome::Undecided),
+            (0.0, 0.02, Outcome::Undecided),
+            (f64::NAN, 0.02, Outcome::NotCompared),
+        ] {
+            assert_eq!(Outcome::of(Some(&Estimate::new(0.01, low, high))), expected, "[{low}, {high}]");
+        }
+        assert_eq!(Outcome::of(None), Outcome::NotCompared);
+    }
+
+    #[test]
+    fn sentences_group_sessions_by_outcome() {
+        let task = TaskVerdict {
+            task: Task::ForwardPrediction,
+            baseline: vec![verdict("A", 0.01, 0.03), verdict("B", -0.01, 0.03)],
+            pretraining: vec![verdict("A", -0.03, -0.01), verdict("B", -0.03, -0.01)],
+        };
+        assert_eq!(
+            task.baseline_sentence(),
+            "Beats the best baseline on A; cannot be told apart from the best baseline (interval includes zero) on B."
+        );
+        assert_eq!(
+            task.pretraining_sentence(),
+            "Pretraining did not help (from scratch is better) on both sessions."
+        );
+        assert_eq!(task.baseline[0].evidence(true), "+0.020 [0.010, 0.030] vs ridge");
+    }
+}

@@ -1,0 +1,245 @@
+//! The page as a whole: well formed, self-contained, escaped, complete, the same every time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+use neurobrick_report::{Estimate, Predictor, ReportError, RunReport, card, render, verdicts, write};
+
+mod example_run;
+
+/// Elements that have no end tag.
+const VOID: [&str; 3] = ["meta", "br", "!DOCTYPE"];
+
+/// Fails when a tag is not closed in order, or an attribute is not quoted.
+fn assert_balanced(html: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        // Attribute values are escaped, so that the next '>' ends the tag.
+        let end =
+            rest.find('>').unwrap_or_else(|| panic!("tag without end: {}", &rest[..rest.len().min(80)]));
+        let tag = &rest[..end];
+        rest = &rest[end + 1..];
+        assert_eq!(tag.matches('"').count() % 2, 0, "unquoted attribute in <{tag}>");
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}> closes nothing, {} bytes from the end", rest.len());
+        } else {
+            let name = tag.split([' ', '\n', '/']).next().unwrap_or_default();
+            if !tag.ends_with('/') && !VOID.contains(&name) {
+                open.push(name);
+            }
+        }
+    }
+    assert!(open.is_empty(), "never closed: {open:?}");
+}
+
+#[test]
+fn full_page_is_well_formed_and_complete() {
+    let html = render(&example_run::full()).unwrap();
+    assert_balanced(&html);
+    for section in [
+        "headline",
+        "done",
+        "results",
+        "decoding",
+        "curves",
+        "rasters",
+        "regions",
+        "masks",
+        "reproduce",
+        "limits",
+    ] {
+        assert_eq!(html.matches(&format!("<section id=\"{section}\">")).count(), 1, "{section}");
+        assert_eq!(html.matches(&format!("href=\"#{section}\"")).count(), 1, "{section} in the navigation");
+    }
+    assert!(!html.contains("class=\"empty\""), "a part of the full run came out empty");
+    // 1 pipeline, 10 forests, 4 charts, 12 heat maps, 12 traces, 4 region charts, 5 masks.
+    assert_eq!(html.matches("<svg ").count(), 48);
+    assert_eq!(html.matches("<svg role=\"img\" aria-label=").count(), 48);
+    assert!(!html.contains("NaN") && !html.contains("inf<"));
+    assert!(html.len() < 3_000_000, "{} bytes", html.len());
+}
+
+#[test]
+fn page_needs_nothing_from_outside() {
+    let html = render(&example_run::full()).unwrap();
+    for forbidden in ["<script", "<link", "<img", "@import", "url(", "http://", "https://", "src="] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+    assert_eq!(html.matches("href=\"").count(), html.matches("href=\"#").count());
+}
+
+#[test]
+fn same_report_gives_the_same_bytes() {
+    assert_eq!(render(&example_run::full()).unwrap(), render(&example_run::full()).unwrap());
+}
+
+#[test]
+fn missing_parts_become_a_sentence() {
+    let html = render(&example_run::bare()).unwrap();
+    assert_balanced(&html);
+    for sentence in [
+        "No task was evaluated, so there is no verdict.",
+        "No session is listed.",
+        "Nothing was decoded in this run.",
+        "No learning curves were recorded.",
+        "No single trials were kept for drawing.",
+        "No example units were kept for drawing.",
+        "No scores by region were computed.",
+        "No masks were drawn.",
+        "No limits were stated; read that as unknown, not as none.",
+    ] {
+        assert!(html.contains(sentence), "{sentence}");
+    }
+}
+
+/// Every string of the report, made hostile.
+fn poisoned(value: &serde_json::Value, key: &str, poison: &str) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        // Enum variants and their names must stay readable.
+        Value::String(text)
+            if ["role", "task", "scheme", "attention", "predictor", "left", "right", "target", "feature"]
+                .contains(&key) =>
+        {
+            Value::String(text.clone())
+        }
+        Value::String(text) if key == "baseline" => Value::String(text.clone()),
+        Value::String(text) => Value::String(format!("{text}{poison}")),
+        Value::Array(items) => items.iter().map(|item| poisoned(item, key, poison)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, field)| (name.clone(), poisoned(field, name, poison))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let poison = "</title><script>alert('1')</script>\" onload=\"x";
+    let mut report = example_run::full();
+    report.tasks[0].predictors[3].predictor =
+        Predictor::Other { name: format!("ridge{poison}"), baseline: true };
+    let value = poisoned(&serde_json::to_value(&report).unwrap(), "", poison);
+    let report: RunReport = serde_json::from_value(value).unwrap();
+    assert!(report.sessions[0].id.contains("<script>"));
+    let html = render(&report).unwrap();
+    assert!(!html.contains("<script") && !html.contains("\" onload"));
+    assert_balanced(&html);
+    let card = card(&report);
+    // The command stands in a code fence, where markup is shown as typed.
+    let outside: Vec<&str> = card.split("```").step_by(2).collect();
+    assert!(outside.iter().all(|part| !part.contains("<script")));
+}
+
+#[test]
+fn report_survives_json_with_undefined_numbers() {
+    let mut report = example_run::full();
+    report.sessions[0].mean_rate_hz = f64::NAN;
+    report.rasters[0].rates[5] = f32::NAN;
+    let text = serde_json::to_string(&report).unwrap();
+    let back: RunReport = serde_json::from_str(&text).unwrap();
+    assert!(back.sessions[0].mean_rate_hz.is_nan() && back.rasters[0].rates[5].is_nan());
+    assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    assert_eq!(render(&back).unwrap(), render(&report).unwrap());
+}
+
+#[test]
+fn undefined_scores_show_their_reason() {
+    let html = render(&example_run::full()).unwrap();
+    assert!(html.contains("title=\"ridge predicted a rate of zero where a spike fell\">–</td>"));
+    assert!(
+        html.contains(
+            "ridge, pooled, evaluated-mean null: ridge predicted a rate of zero where a spike fell."
+        )
+    );
+}
+
+#[test]
+fn verdicts_name_the_best_baseline_and_read_the_paired_interval() {
+    let mut report = example_run::full();
+    report.tasks.truncate(1);
+    let result = &mut report.tasks[0];
+    let baselines = [(3, 0.02), (4, 0.05), (5, 0.09), (6, 0.07)];
+    for (row, value) in baselines {
+        result.predictors[row].evaluated_mean.pooled = Estimate::new(value, value - 0.01, value + 0.01);
+    }
+    for pair in &mut result.differences {
+        // Given the other way round: ridge minus fine-tuned.
+        (pair.left, pair.right) = (pair.right.clone(), pair.left.clone());
+        pair.difference = match pair.left {
+            Predictor::Ridge => Estimate::new(-0.03, -0.04, -0.02),
+            Predictor::FromScratch => Estimate::new(-0.001, -0.01, 0.008),
+            _ => Estimate::new(0.5, 0.4, 0.6),
+        };
+    }
+    let verdict = &verdicts(&report)[0];
+    assert_eq!(verdict.baseline[0].opponent, Some(Predictor::Ridge));
+    assert_eq!(verdict.baseline_sentence(), "Beats the best baseline on Cori_2016-12-14.");
+    assert_eq!(verdict.baseline[0].evidence(true), "+0.030 [0.020, 0.040] vs ridge");
+    assert!(verdict.pretraining_sentence().contains("interval includes zero"));
+    assert!(render(&report).unwrap().contains("+0.030 [0.020, 0.040] vs ridge"));
+}
+
+#[test]
+fn best_of_each_column_is_bold_once() {
+    let mut report = example_run::full();
+    report.tasks.truncate(1);
+    let html = render(&report).unwrap();
+    // Four columns for each of two nulls.
+    assert_eq!(html.matches("<td class=\"best").count(), 8);
+}
+
+#[test]
+fn contradictions_are_errors_that_say_where() {
+    type Damage = fn(&mut RunReport);
+    let cases: [(Damage, &str); 5] = [
+        (|report| assert!(report.rasters[0].counts.pop().is_some()), "29359 values, its axes give 29360"),
+        (
+            |report| report.decoding[0].session = "Nobody".to_owned(),
+            "a decoding result names session \"Nobody\"",
+        ),
+        (|report| report.regions[0].regions[0].score = Estimate::new(0.0, 1.0, -1.0), "runs from 1 to -1"),
+        (|report| report.traces[0].bin_size_s = 0.0, "is 0 s"),
+        (|report| assert!(report.masks[0].hidden.pop().is_some()), "the hidden entries of the neuron mask"),
+    ];
+    for (damage, expected) in cases {
+        let mut report = example_run::full();
+        damage(&mut report);
+        let message = render(&report).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn page_is_written_whole_or_not_at_all() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join("report.html");
+    let report = example_run::full();
+    write(&report, &path).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), render(&report).unwrap());
+    let missing = folder.join("no-such-folder").join("report.html");
+    assert!(matches!(write(&report, &missing), Err(ReportError::Write { path, .. }) if path == missing));
+}
+
+#[test]
+fn card_has_use_data_scores_and_limits() {
+    let card = card(&example_run::full());
+    for part in [
+        "# NDT1-stitch-MtM",
+        "## Intended use\n\n- Predict hidden units",
+        "## Not for\n\n- Clinical decisions.",
+        "| Steinmetz 2019 (DANDI 000017) | CC-BY-4.0 |",
+        "Pretrained on 8 sessions; fine-tuned and evaluated on 2 sessions that pretraining never saw.",
+        "bootstrap over test trials, 2,000 resamples",
+        "## Limits\n\n- All sessions come from one laboratory",
+        "| Co-smoothing, leave one out | Cori\\_2016-12-14 | fine-tuned end to end | 0.182 [0.170, 0.194] | 0.194 [0.181, 0.207] |",
+    ] {
+        assert!(card.contains(part), "{part}\n---\n{card}");
+    }
+    // Every table row has as many cells as its header.
+    for table in card.split("\n\n").filter(|block| block.starts_with('|')) {
+        let cells: Vec<usize> =
+            table.lines().map(|line| line.replace("\\|", "").matches('|').count()).collect();
+        assert!(cells.windows(2).all(|pair| pair[0] == pair[1]), "{table}");
+    }
+}

@@ -1,0 +1,180 @@
+//! What the units did: spike times, or counts for recordings that exist only binned.
+
+use crate::error::SchemaError;
+
+/// Spike times with the unit of each, sorted by time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spikes {
+    times_s: Vec<f64>,
+    units: Vec<u32>,
+}
+
+impl Spikes {
+    /// Takes spikes that are sorted by time already.
+    ///
+    /// `times_s`: seconds from session start, finite, ascending (ties allowed); `units`: index of the unit of each
+    /// spike. Errors: [`SchemaError::LengthMismatch`], [`SchemaError::NonFinite`], [`SchemaError::UnsortedSpikes`].
+    pub fn new(times_s: Vec<f64>, units: Vec<u32>) -> Result<Self, SchemaError> {
+        check_lengths_and_finite(&times_s, &units)?;
+        let disorder = times_s.windows(2).position(|pair| pair[1] < pair[0]);
+        if let Some(index) = disorder {
+            return Err(SchemaError::UnsortedSpikes {
+                index: index + 1,
+                time_s: times_s[index + 1],
+                previous_s: times_s[index],
+            });
+        }
+        Ok(Self { times_s, units })
+    }
+
+    /// Sorts spikes by time; equal times keep their order.
+    ///
+    /// Errors: [`SchemaError::LengthMismatch`], [`SchemaError::NonFinite`].
+    pub fn from_unsorted(times_s: Vec<f64>, units: Vec<u32>) -> Result<Self, SchemaError> {
+        check_lengths_and_finite(&times_s, &units)?;
+        let mut pairs: Vec<(f64, u32)> = times_s.into_iter().zip(units).collect();
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (times_s, units) = pairs.into_iter().unzip();
+        Ok(Self { times_s, units })
+    }
+
+    /// Times in seconds from session start, ascending.
+    pub fn times_s(&self) -> &[f64] {
+        &self.times_s
+    }
+
+    /// Index of the unit of each spike.
+    pub fn units(&self) -> &[u32] {
+        &self.units
+    }
+
+    /// Number of spikes.
+    pub fn len(&self) -> usize {
+        self.times_s.len()
+    }
+
+    /// Whether there are no spikes.
+    pub fn is_empty(&self) -> bool {
+        self.times_s.is_empty()
+    }
+}
+
+fn check_lengths_and_finite(times_s: &[f64], units: &[u32]) -> Result<(), SchemaError> {
+    if times_s.len() != units.len() {
+        return Err(SchemaError::LengthMismatch {
+            what: "unit of each spike".into(),
+            expected: times_s.len(),
+            found: units.len(),
+        });
+    }
+    match times_s.iter().position(|time| !time.is_finite()) {
+        Some(index) => {
+            Err(SchemaError::NonFinite { what: "spike times".into(), index, value: times_s[index] })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Spikes per bin, `[trial, unit, bin]`; bin 0 of a trial starts at the trial interval's `start_s`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BinnedCounts {
+    bin_size_s: f64,
+    n_trials: usize,
+    n_units: usize,
+    n_bins: usize,
+    values: Vec<u16>,
+}
+
+impl BinnedCounts {
+    /// Takes a dense array in row order `[trial, unit, bin]`.
+    ///
+    /// Errors: [`SchemaError::InvalidValue`] for a bin size that is not positive or an axis of length zero;
+    /// [`SchemaError::LengthMismatch`] when `values` does not fill the three axes.
+    pub fn new(
+        bin_size_s: f64,
+        n_trials: usize,
+        n_units: usize,
+        n_bins: usize,
+        values: Vec<u16>,
+    ) -> Result<Self, SchemaError> {
+        if !(bin_size_s.is_finite() && bin_size_s > 0.0) {
+            return Err(SchemaError::InvalidValue {
+                what: "bin_size_s".into(),
+                found: bin_size_s.to_string(),
+                rule: "a positive number of seconds",
+            });
+        }
+        for (what, length) in [("n_trials", n_trials), ("n_units", n_units), ("n_bins", n_bins)] {
+            if length == 0 || u32::try_from(length).is_err() {
+                return Err(SchemaError::InvalidValue {
+                    what: format!("{what} of the counts"),
+                    found: length.to_string(),
+                    rule: "between 1 and 4294967295",
+                });
+            }
+        }
+        let expected = n_trials.checked_mul(n_units).and_then(|rows| rows.checked_mul(n_bins));
+        if expected != Some(values.len()) {
+            return Err(SchemaError::LengthMismatch {
+                what: format!("counts [{n_trials}, {n_units}, {n_bins}]"),
+                expected: expected.unwrap_or(usize::MAX),
+                found: values.len(),
+            });
+        }
+        Ok(Self { bin_size_s, n_trials, n_units, n_bins, values })
+    }
+
+    /// Width of a bin in seconds.
+    pub fn bin_size_s(&self) -> f64 {
+        self.bin_size_s
+    }
+
+    /// Number of trials.
+    pub fn n_trials(&self) -> usize {
+        self.n_trials
+    }
+
+    /// Number of units.
+    pub fn n_units(&self) -> usize {
+        self.n_units
+    }
+
+    /// Number of bins of every trial.
+    pub fn n_bins(&self) -> usize {
+        self.n_bins
+    }
+
+    /// All counts in row order `[trial, unit, bin]`.
+    pub fn values(&self) -> &[u16] {
+        &self.values
+    }
+
+    /// Counts of one unit in one trial, one entry per bin.
+    ///
+    /// # Panics
+    /// When `trial` or `unit` is out of range, as slices do.
+    pub fn row(&self, trial: usize, unit: usize) -> &[u16] {
+        assert!(
+            trial < self.n_trials && unit < self.n_units,
+            "row ({trial}, {unit}) of counts with {} trials and {} units",
+            self.n_trials,
+            self.n_units
+        );
+        let start = (trial * self.n_units + unit) * self.n_bins;
+        &self.values[start..start + self.n_bins]
+    }
+
+    /// Number of spikes in all bins.
+    pub fn n_spikes(&self) -> u64 {
+        self.values.iter().map(|&count| u64::from(count)).sum()
+    }
+}
+
+/// The activity of a recording.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Activity {
+    /// Spike times over the whole session.
+    Spikes(Spikes),
+    /// Counts within the trials only.
+    Counts(BinnedCounts),
+}

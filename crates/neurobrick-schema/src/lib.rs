@@ -1,0 +1,58 @@
+//! What a recording is, and the Parquet store it rests in.
+//!
+//! A [`Recording`] is one session: its [`Unit`]s, their [`Activity`] (spike times or binned counts), its [`Trials`] and
+//! a provenance [`Card`]. A [`Store`] is a folder of recordings that pandas, Polars and `DuckDB` open too; sessions are
+//! written whole or not at all, and every byte is checked against a BLAKE3 manifest before it is decoded.
+//!
+//! Times are seconds from session start in `f64`, intervals are half-open, unit indices count from zero in the order
+//! of the units table. No tensors and no foreign formats live here.
+//!
+//! ```
+//! use neurobrick_schema::*;
+//!
+//! let card = Card {
+//!     source: "a made-up example".into(), citation: String::new(), license: "CC0-1.0".into(), species: None,
+//!     consent: Consent::NonHuman, changes: vec![], source_files: vec![], notes: None,
+//! };
+//! let info = SessionInfo {
+//!     session: SessionId::new("day-1")?, subject: SubjectId::new("mouse-7")?, dataset: DatasetId::new("demo")?, card,
+//! };
+//! let units = vec![Unit { id: "0".into(), region: "VISp".into(), depth_um: Some(400.0), quality: None }];
+//! let spikes = Spikes::new(vec![0.25, 0.75], vec![0, 0])?;
+//! let trials = Trials::new(vec![Interval::new(0.0, 1.0)?], vec![])?;
+//! let recording = Recording::new(info, units, Activity::Spikes(spikes), trials)?;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let store = Store::create(folder.path().join("store"))?;
+//! store.write(&recording)?;
+//! assert_eq!(store.read(&recording.info().session)?, recording);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The crate has no cargo features.
+
+mod activity;
+pub mod atomic;
+mod card;
+mod consent;
+mod error;
+mod ids;
+pub mod manifest;
+mod recording;
+mod session_file;
+mod store;
+mod summary;
+mod tables;
+mod trials;
+
+pub use activity::{Activity, BinnedCounts, Spikes};
+pub use card::{Card, SessionInfo, SourceFile};
+pub use consent::Consent;
+pub use error::SchemaError;
+pub use ids::{DatasetId, SessionId, SubjectId};
+pub use manifest::hash_file;
+pub use recording::{Recording, Unit};
+pub use session_file::json_schema;
+pub use store::{SessionDigest, Store};
+pub use summary::{RegionCount, SessionSummary, summary};
+pub use trials::{ColumnValues, Interval, TrialColumn, Trials};

@@ -1,0 +1,260 @@
+//! A list of files with their lengths and hashes: a folder is valid exactly when it matches its manifest.
+//!
+//! Neither Parquet nor safetensors notices a flipped bit in the data, so every folder that is written here carries
+//! `manifest.json`: name, length and BLAKE3 of each file, and a digest of the list itself. The file must be byte for
+//! byte what [`Manifest::write`] makes of it, hence damage to the manifest is noticed as well.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+use crate::error::SchemaError;
+
+/// Version of the manifest's own layout.
+const VERSION: u32 = 1;
+/// Longest manifest that is read, in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// One file of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Name inside the folder.
+    pub name: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of the content, 64 lower-case hexadecimal digits.
+    pub blake3: String,
+}
+
+impl FileEntry {
+    /// Measures a file and lists it under `name`.
+    ///
+    /// Errors: [`SchemaError::MissingFile`], [`SchemaError::Io`].
+    pub fn of_file(path: &Path, name: impl Into<String>) -> Result<Self, SchemaError> {
+        let mut file = open(path)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&mut file).map_err(SchemaError::io("read", path))?;
+        Ok(Self { name: name.into(), bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+    }
+
+    fn check(&self, path: &Path, bytes: u64, blake3: &str) -> Result<(), SchemaError> {
+        if bytes != self.bytes {
+            return Err(SchemaError::damaged(
+                path,
+                format!("{bytes} bytes long, the manifest says {}", self.bytes),
+            ));
+        }
+        if blake3 != self.blake3 {
+            return Err(SchemaError::damaged(
+                path,
+                format!("BLAKE3 {blake3}, the manifest says {}", self.blake3),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// BLAKE3 of a file's content, 64 lower-case hexadecimal digits.
+///
+/// Errors: [`SchemaError::MissingFile`], [`SchemaError::Io`].
+pub fn hash_file(path: &Path) -> Result<String, SchemaError> {
+    FileEntry::of_file(path, "").map(|entry| entry.blake3)
+}
+
+fn open(path: &Path) -> Result<File, SchemaError> {
+    if !path.is_file() {
+        return Err(SchemaError::MissingFile { path: path.to_path_buf() });
+    }
+    File::open(path).map_err(SchemaError::io("open", path))
+}
+
+/// The files of a folder, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    files: Vec<FileEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnDisk {
+    version: u32,
+    files: Vec<FileEntry>,
+    digest: String,
+}
+
+impl Manifest {
+    /// Name of the manifest inside its folder.
+    pub const FILE_NAME: &'static str = "manifest.json";
+
+    /// Measures the files `names` of a folder.
+    ///
+    /// Errors: [`SchemaError::InvalidValue`] for a name with a path separator, a leading dot, or the manifest's own;
+    /// [`SchemaError::Duplicate`]; [`SchemaError::MissingFile`]; [`SchemaError::Io`].
+    pub fn of_dir<S: AsRef<str>>(dir: &Path, names: &[S]) -> Result<Self, SchemaError> {
+        let mut files = names
+            .iter()
+            .map(|name| {
+                check_name(name.as_ref())?;
+                FileEntry::of_file(&dir.join(name.as_ref()), name.as_ref())
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        check_unique(&files)?;
+        Ok(Self { files })
+    }
+
+    /// The files, sorted by name.
+    pub fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    /// The entry of that name.
+    pub fn file(&self, name: &str) -> Option<&FileEntry> {
+        self.files.iter().find(|entry| entry.name == name)
+    }
+
+    /// BLAKE3 over all names, lengths and hashes: one value that stands for the whole content.
+    pub fn digest(&self) -> String {
+        self.digest_as(VERSION)
+    }
+
+    /// The digest also covers the version, so that damage to its digit does not pass for a newer file.
+    fn digest_as(&self, version: u32) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("{version}\n").as_bytes());
+        for file in &self.files {
+            hasher.update(format!("{}\0{}\0{}\n", file.name, file.bytes, file.blake3).as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// Sum of the lengths of all files, in bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Writes `manifest.json` into the folder, atomically. Do this last.
+    ///
+    /// Errors: [`SchemaError::Io`].
+    pub fn write(&self, dir: &Path) -> Result<(), SchemaError> {
+        let path = dir.join(Self::FILE_NAME);
+        atomic::write_file(&path, &self.encode(&path)?)
+    }
+
+    fn encode(&self, path: &Path) -> Result<Vec<u8>, SchemaError> {
+        let on_disk = OnDisk { version: VERSION, files: self.files.clone(), digest: self.digest() };
+        let mut bytes = serde_json::to_vec_pretty(&on_disk)
+            .map_err(|error| SchemaError::Encode { path: path.to_path_buf(), detail: error.to_string() })?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads the manifest of a folder without looking at the files.
+    ///
+    /// Errors: [`SchemaError::MissingFile`]; [`SchemaError::Damaged`] when a byte of the manifest is not as written;
+    /// [`SchemaError::UnsupportedVersion`]; [`SchemaError::Io`].
+    pub fn read(dir: &Path) -> Result<Self, SchemaError> {
+        let path = dir.join(Self::FILE_NAME);
+        let file = open(&path)?;
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(SchemaError::io("read", &path))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(SchemaError::damaged(&path, format!("longer than {MAX_BYTES} bytes")));
+        }
+        let on_disk: OnDisk =
+            serde_json::from_slice(&bytes).map_err(|error| SchemaError::damaged(&path, error))?;
+        let manifest = Self { files: on_disk.files };
+        if on_disk.digest != manifest.digest_as(on_disk.version) {
+            return Err(SchemaError::damaged(&path, "its list of files does not match its own digest"));
+        }
+        if on_disk.version > VERSION {
+            return Err(SchemaError::UnsupportedVersion { path, found: on_disk.version, supported: VERSION });
+        }
+        if bytes != manifest.encode(&path)? {
+            return Err(SchemaError::damaged(&path, "not byte for byte as it was written"));
+        }
+        for file in &manifest.files {
+            check_name(&file.name)?;
+        }
+        check_unique(&manifest.files)?;
+        Ok(manifest)
+    }
+
+    /// Reads the manifest of a folder and checks every file against it; also that there are no others.
+    ///
+    /// Errors: those of [`Manifest::read`]; [`SchemaError::MissingFile`], [`SchemaError::UnexpectedFile`] and
+    /// [`SchemaError::Damaged`] name the first file that is not as listed.
+    pub fn verify(dir: &Path) -> Result<Self, SchemaError> {
+        let manifest = Self::read(dir)?;
+        manifest.check_names(dir)?;
+        for entry in &manifest.files {
+            let path = dir.join(&entry.name);
+            let found = FileEntry::of_file(&path, entry.name.as_str())?;
+            entry.check(&path, found.bytes, &found.blake3)?;
+        }
+        Ok(manifest)
+    }
+
+    /// Checks that the folder holds the listed files and no others, without reading them.
+    ///
+    /// Errors: [`SchemaError::MissingFile`], [`SchemaError::UnexpectedFile`], [`SchemaError::Io`].
+    pub fn check_names(&self, dir: &Path) -> Result<(), SchemaError> {
+        let found = atomic::entry_names(dir)?;
+        if let Some(missing) = self.files.iter().find(|file| !found.contains(&file.name)) {
+            return Err(SchemaError::MissingFile { path: dir.join(&missing.name) });
+        }
+        match found.iter().find(|name| *name != Self::FILE_NAME && self.file(name).is_none()) {
+            Some(extra) => Err(SchemaError::UnexpectedFile { path: dir.join(extra) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads one listed file into memory and checks exactly those bytes, so that what is decoded is what was checked.
+    ///
+    /// Errors: [`SchemaError::MissingFile`] also for a name that is not listed; [`SchemaError::Damaged`];
+    /// [`SchemaError::Io`].
+    pub fn read_file(&self, dir: &Path, name: &str) -> Result<Vec<u8>, SchemaError> {
+        let path = dir.join(name);
+        let Some(entry) = self.file(name) else {
+            return Err(SchemaError::MissingFile { path });
+        };
+        let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let file = open(&path)?;
+        if length != entry.bytes {
+            return Err(SchemaError::damaged(
+                &path,
+                format!("{length} bytes long, the manifest says {}", entry.bytes),
+            ));
+        }
+        let mut bytes = Vec::new();
+        file.take(entry.bytes).read_to_end(&mut bytes).map_err(SchemaError::io("read", &path))?;
+        entry.check(&path, bytes.len() as u64, &blake3::hash(&bytes).to_hex())?;
+        Ok(bytes)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), SchemaError> {
+    let is_plain = !name.is_empty()
+        && !name.starts_with('.')
+        && name != Manifest::FILE_NAME
+        && !name.contains(|c: char| c == '/' || c == '\\' || c.is_control());
+    if is_plain {
+        return Ok(());
+    }
+    Err(SchemaError::InvalidValue {
+        what: "file name in a manifest".into(),
+        found: format!("{name:?}"),
+        rule: "a plain name without separators and without a leading dot, other than manifest.json",
+    })
+}
+
+fn check_unique(sorted: &[FileEntry]) -> Result<(), SchemaError> {
+    match sorted.windows(2).find(|pair| pair[0].name >= pair[1].name) {
+        Some(pair) => Err(SchemaError::Duplicate { what: "file in a manifest", name: pair[1].name.clone() }),
+        None => Ok(()),
+    }
+}

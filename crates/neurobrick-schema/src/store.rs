@@ -1,0 +1,294 @@
+//! The store: a folder of sessions, each a folder of Parquet tables with a manifest.
+//!
+//! ```text
+//! <store>/store.json
+//! <store>/<session>/{session.json, units.parquet, trials.parquet, spikes.parquet | counts.parquet, manifest.json}
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::activity::Activity;
+use crate::atomic::{self, Staging};
+use crate::card::SessionInfo;
+use crate::error::SchemaError;
+use crate::ids::SessionId;
+use crate::manifest::Manifest;
+use crate::recording::Recording;
+use crate::session_file::{ActivityFile, SessionFile};
+use crate::tables::{self, CountsShape};
+
+const STORE_FILE: &str = "store.json";
+const SESSION_FILE: &str = "session.json";
+const UNITS_FILE: &str = "units.parquet";
+const TRIALS_FILE: &str = "trials.parquet";
+const SPIKES_FILE: &str = "spikes.parquet";
+const COUNTS_FILE: &str = "counts.parquet";
+
+const FORMAT: &str = "neurobrick-store";
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreFile {
+    format: String,
+    version: u32,
+}
+
+/// What a written session is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionDigest {
+    /// The session.
+    pub session: SessionId,
+    /// Digest of its manifest, see [`Manifest::digest`]: the data hash of a run's manifest.
+    pub digest: String,
+    /// Length of all its files together, in bytes.
+    pub bytes: u64,
+}
+
+/// A folder of recordings. Sessions are written whole or not at all, and verified before they are decoded.
+#[derive(Clone, Debug)]
+pub struct Store {
+    path: PathBuf,
+}
+
+impl Store {
+    /// Makes a new store, with its parent folders; opens it when there is one already.
+    ///
+    /// Errors: [`SchemaError::FolderNotEmpty`] when the folder holds anything but a store; those of [`Store::open`];
+    /// [`SchemaError::Io`].
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, SchemaError> {
+        let path = path.as_ref();
+        fs::create_dir_all(path).map_err(SchemaError::io("create folder", path))?;
+        let names = atomic::entry_names(path)?;
+        if names.iter().any(|name| name == STORE_FILE) {
+            return Self::open(path);
+        }
+        if !names.is_empty() {
+            return Err(SchemaError::FolderNotEmpty { path: path.to_path_buf() });
+        }
+        atomic::write_file(&path.join(STORE_FILE), &store_file_bytes(path)?)?;
+        Self::open(path)
+    }
+
+    /// Opens a store, and repairs what a stop in the middle of a replacement left behind.
+    ///
+    /// Errors: [`SchemaError::NotAStore`]; [`SchemaError::UnsupportedVersion`]; [`SchemaError::Damaged`] when
+    /// `store.json` is not as written; [`SchemaError::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, SchemaError> {
+        let path = path.as_ref().to_path_buf();
+        let file = path.join(STORE_FILE);
+        if !file.is_file() {
+            return Err(SchemaError::NotAStore { path });
+        }
+        let bytes = fs::read(&file).map_err(SchemaError::io("read", &file))?;
+        if bytes != store_file_bytes(&path)? {
+            let found: StoreFile =
+                serde_json::from_slice(&bytes).map_err(|error| SchemaError::damaged(&file, error))?;
+            if found.format == FORMAT && found.version > VERSION {
+                return Err(SchemaError::UnsupportedVersion {
+                    path: file,
+                    found: found.version,
+                    supported: VERSION,
+                });
+            }
+            return Err(SchemaError::damaged(
+                &file,
+                "not as it was written; restore it from any other store",
+            ));
+        }
+        atomic::recover_dirs(&path)?;
+        Ok(Self { path })
+    }
+
+    /// The folder of the store.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All sessions, sorted by name. Unfinished folders and foreign files are not among them.
+    ///
+    /// Errors: [`SchemaError::Io`].
+    pub fn sessions(&self) -> Result<Vec<SessionId>, SchemaError> {
+        let names = atomic::entry_names(&self.path)?;
+        let mut sessions: Vec<SessionId> = names
+            .into_iter()
+            .filter(|name| self.path.join(name).is_dir())
+            .filter_map(|name| SessionId::new(name).ok())
+            .collect();
+        sessions.sort();
+        Ok(sessions)
+    }
+
+    /// Whether the store has a folder for the session; says nothing about its condition.
+    pub fn contains(&self, session: &SessionId) -> bool {
+        self.session_path(session).is_dir()
+    }
+
+    /// Writes a session and returns its digest; an existing session of that name is replaced.
+    ///
+    /// The files are written and synced under a temporary name and appear by a rename. The same recording gives the
+    /// same bytes, hence the same digest.
+    ///
+    /// Errors: [`SchemaError::InvalidValue`] for the name `store.json`; [`SchemaError::Io`]; [`SchemaError::Encode`].
+    /// What was stored before is then untouched.
+    pub fn write(&self, recording: &Recording) -> Result<SessionDigest, SchemaError> {
+        let session = &recording.info().session;
+        if session.as_str().eq_ignore_ascii_case(STORE_FILE) {
+            return Err(SchemaError::InvalidValue {
+                what: "session id".into(),
+                found: session.to_string(),
+                rule: "another name, since store.json is a file of the store itself",
+            });
+        }
+        let staging = Staging::create(&self.path, session.as_str())?;
+        let dir = staging.path();
+        let session_path = dir.join(SESSION_FILE);
+        atomic::write_file(&session_path, &SessionFile::of(recording).encode(&session_path)?)?;
+        tables::write_units(&dir.join(UNITS_FILE), recording.units())?;
+        tables::write_trials(&dir.join(TRIALS_FILE), recording.trials())?;
+        let activity_file = match recording.activity() {
+            Activity::Spikes(spikes) => {
+                tables::write_spikes(&dir.join(SPIKES_FILE), spikes)?;
+                SPIKES_FILE
+            }
+            Activity::Counts(counts) => {
+                tables::write_counts(&dir.join(COUNTS_FILE), counts)?;
+                COUNTS_FILE
+            }
+        };
+        let manifest = Manifest::of_dir(dir, &[SESSION_FILE, UNITS_FILE, TRIALS_FILE, activity_file])?;
+        manifest.write(dir)?;
+        staging.commit(&self.session_path(session))?;
+        Ok(SessionDigest {
+            session: session.clone(),
+            digest: manifest.digest(),
+            bytes: manifest.total_bytes(),
+        })
+    }
+
+    /// Reads a session. Length and BLAKE3 of every file are checked before it is decoded.
+    ///
+    /// Errors: [`SchemaError::SessionNotFound`]; [`SchemaError::DamagedSession`] with the first file that is not as
+    /// written.
+    pub fn read(&self, session: &SessionId) -> Result<Recording, SchemaError> {
+        self.guard(session, |dir| {
+            let manifest = Manifest::read(dir)?;
+            manifest.check_names(dir)?;
+            let file = read_session_file(dir, &manifest, session)?;
+            let load = |name: &str| manifest.read_file(dir, name).map(|bytes| (dir.join(name), bytes));
+            let (path, bytes) = load(UNITS_FILE)?;
+            let units = tables::read_units(&path, bytes, file.n_units)?;
+            let (path, bytes) = load(TRIALS_FILE)?;
+            let trials = tables::read_trials(&path, bytes, file.n_trials, &file.trial_columns)?;
+            let (name, activity) = match file.activity {
+                ActivityFile::Spikes {} => {
+                    let (path, bytes) = load(SPIKES_FILE)?;
+                    let n_spikes = usize::try_from(file.n_spikes)
+                        .map_err(|_| SchemaError::damaged(&path, "more spikes than memory can hold"))?;
+                    (SPIKES_FILE, Activity::Spikes(tables::read_spikes(&path, bytes, n_spikes)?))
+                }
+                ActivityFile::Counts { bin_size_s, n_bins } => {
+                    let (path, bytes) = load(COUNTS_FILE)?;
+                    let shape =
+                        CountsShape { bin_size_s, n_trials: file.n_trials, n_units: file.n_units, n_bins };
+                    (COUNTS_FILE, Activity::Counts(tables::read_counts(&path, bytes, shape)?))
+                }
+            };
+            let expected = [SESSION_FILE, UNITS_FILE, TRIALS_FILE, name];
+            if let Some(extra) =
+                manifest.files().iter().find(|entry| !expected.contains(&entry.name.as_str()))
+            {
+                return Err(SchemaError::UnexpectedFile { path: dir.join(&extra.name) });
+            }
+            let recording = Recording::new(file.info, units, activity, trials)?;
+            if recording.n_spikes() != file.n_spikes {
+                let detail = format!("{} spikes, session.json says {}", recording.n_spikes(), file.n_spikes);
+                return Err(SchemaError::damaged(&dir.join(name), detail));
+            }
+            Ok(recording)
+        })
+    }
+
+    /// Identity and provenance of a session, without decoding its tables.
+    ///
+    /// Errors: [`SchemaError::SessionNotFound`], [`SchemaError::DamagedSession`].
+    pub fn info(&self, session: &SessionId) -> Result<SessionInfo, SchemaError> {
+        self.guard(session, |dir| Ok(read_session_file(dir, &Manifest::read(dir)?, session)?.info))
+    }
+
+    /// The digest of a session's manifest: it changes when, and only when, a byte of the session changes.
+    ///
+    /// The manifest itself is checked, the other files are not; see [`Store::verify`].
+    /// Errors: [`SchemaError::SessionNotFound`], [`SchemaError::DamagedSession`].
+    pub fn digest(&self, session: &SessionId) -> Result<String, SchemaError> {
+        self.guard(session, |dir| Ok(Manifest::read(dir)?.digest()))
+    }
+
+    /// Checks every byte of a session and decodes it, without keeping it.
+    ///
+    /// Errors: [`SchemaError::SessionNotFound`], [`SchemaError::DamagedSession`].
+    pub fn verify(&self, session: &SessionId) -> Result<(), SchemaError> {
+        self.read(session).map(drop)
+    }
+
+    /// Deletes a session, also a damaged one.
+    ///
+    /// Errors: [`SchemaError::SessionNotFound`], [`SchemaError::Io`].
+    pub fn remove(&self, session: &SessionId) -> Result<(), SchemaError> {
+        let dir = self.existing(session)?;
+        // Under the temporary name a stop in the middle leaves no half session behind.
+        let staging = Staging::create(&self.path, session.as_str())?;
+        fs::rename(&dir, staging.path()).map_err(SchemaError::io("remove", &dir))
+    }
+
+    fn session_path(&self, session: &SessionId) -> PathBuf {
+        self.path.join(session.as_str())
+    }
+
+    fn existing(&self, session: &SessionId) -> Result<PathBuf, SchemaError> {
+        let dir = self.session_path(session);
+        if dir.is_dir() {
+            return Ok(dir);
+        }
+        Err(SchemaError::SessionNotFound { session: session.clone(), store: self.path.clone() })
+    }
+
+    /// Runs `f` on the session's folder and says which session failed.
+    fn guard<T>(
+        &self,
+        session: &SessionId,
+        f: impl FnOnce(&Path) -> Result<T, SchemaError>,
+    ) -> Result<T, SchemaError> {
+        let dir = self.existing(session)?;
+        f(&dir).map_err(|cause| match cause {
+            cause @ (SchemaError::Io { .. } | SchemaError::UnsupportedVersion { .. }) => cause,
+            cause => SchemaError::DamagedSession { session: session.clone(), cause: Box::new(cause) },
+        })
+    }
+}
+
+fn store_file_bytes(path: &Path) -> Result<Vec<u8>, SchemaError> {
+    let mut bytes = serde_json::to_vec_pretty(&StoreFile { format: FORMAT.into(), version: VERSION })
+        .map_err(|error| SchemaError::Encode { path: path.join(STORE_FILE), detail: error.to_string() })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn read_session_file(
+    dir: &Path,
+    manifest: &Manifest,
+    session: &SessionId,
+) -> Result<SessionFile, SchemaError> {
+    let path = dir.join(SESSION_FILE);
+    let file = SessionFile::decode(&manifest.read_file(dir, SESSION_FILE)?, &path)?;
+    if file.info.session != *session {
+        let detail =
+            format!("it describes session {}, but lies in the folder of {session}", file.info.session);
+        return Err(SchemaError::damaged(&path, detail));
+    }
+    Ok(file)
+}

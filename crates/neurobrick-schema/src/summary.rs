@@ -1,0 +1,144 @@
+//! A session at a glance: sizes, rates, regions, and what the trials are labelled with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::activity::Activity;
+use crate::ids::{DatasetId, SessionId, SubjectId};
+use crate::recording::Recording;
+
+/// How many units a region has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionCount {
+    /// The region.
+    pub region: String,
+    /// Number of its units.
+    pub n_units: usize,
+}
+
+/// A session at a glance; `Display` is what `inspect` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionSummary {
+    /// The session.
+    pub session: SessionId,
+    /// Whom it was recorded from.
+    pub subject: SubjectId,
+    /// The dataset it belongs to.
+    pub dataset: DatasetId,
+    /// Number of units.
+    pub n_units: usize,
+    /// Number of trials.
+    pub n_trials: usize,
+    /// Number of spikes of all units.
+    pub n_spikes: u64,
+    /// Width of a bin in seconds, for recordings that exist only binned.
+    pub bin_size_s: Option<f64>,
+    /// Number of bins of each trial, for recordings that exist only binned.
+    pub n_bins: Option<usize>,
+    /// Observed time in seconds: for spikes the span from the first to the last spike or trial bound, for counts the
+    /// sum over all trials of their bins.
+    pub duration_s: f64,
+    /// Spikes per second and unit over the observed time; `None` when no time was observed.
+    pub mean_rate_hz: Option<f64>,
+    /// Units that never spike.
+    pub n_silent_units: usize,
+    /// Units of each region, largest region first, ties by name.
+    pub regions: Vec<RegionCount>,
+    /// Names of the trial columns, in order.
+    pub trial_columns: Vec<String>,
+}
+
+/// Summarizes a recording.
+pub fn summary(recording: &Recording) -> SessionSummary {
+    let mut per_region: BTreeMap<&str, usize> = BTreeMap::new();
+    for unit in recording.units() {
+        *per_region.entry(&unit.region).or_default() += 1;
+    }
+    let mut regions: Vec<RegionCount> = per_region
+        .into_iter()
+        .map(|(region, n_units)| RegionCount { region: region.to_owned(), n_units })
+        .collect();
+    regions.sort_by_key(|region| std::cmp::Reverse(region.n_units));
+
+    let (bin_size_s, n_bins, duration_s) = match recording.activity() {
+        Activity::Spikes(_) => (None, None, span_s(recording)),
+        Activity::Counts(counts) => {
+            let n_observed = counts.n_trials() * counts.n_bins();
+            (Some(counts.bin_size_s()), Some(counts.n_bins()), n_observed as f64 * counts.bin_size_s())
+        }
+    };
+    let (n_units, n_spikes) = (recording.n_units(), recording.n_spikes());
+    SessionSummary {
+        session: recording.info().session.clone(),
+        subject: recording.info().subject.clone(),
+        dataset: recording.info().dataset.clone(),
+        n_units,
+        n_trials: recording.trials().len(),
+        n_spikes,
+        bin_size_s,
+        n_bins,
+        duration_s,
+        mean_rate_hz: (duration_s > 0.0).then(|| n_spikes as f64 / duration_s / n_units as f64),
+        n_silent_units: has_spiked(recording).into_iter().filter(|spiked| !spiked).count(),
+        regions,
+        trial_columns: recording.trials().columns().iter().map(|column| column.name.clone()).collect(),
+    }
+}
+
+/// Span over all spikes and trial bounds, in seconds; zero when there are none.
+fn span_s(recording: &Recording) -> f64 {
+    let Activity::Spikes(spikes) = recording.activity() else {
+        return 0.0;
+    };
+    let times = [spikes.times_s().first(), spikes.times_s().last()].into_iter().flatten().copied();
+    let bounds =
+        recording.trials().intervals().iter().flat_map(|interval| [interval.start_s, interval.end_s]);
+    let range = times.chain(bounds).fold(None, |range: Option<(f64, f64)>, time| {
+        Some(range.map_or((time, time), |(low, high)| (low.min(time), high.max(time))))
+    });
+    range.map_or(0.0, |(low, high)| high - low)
+}
+
+fn has_spiked(recording: &Recording) -> Vec<bool> {
+    let mut spiked = vec![false; recording.n_units()];
+    match recording.activity() {
+        Activity::Spikes(spikes) => {
+            for &unit in spikes.units() {
+                spiked[unit as usize] = true;
+            }
+        }
+        Activity::Counts(counts) => {
+            for trial in 0..counts.n_trials() {
+                for (unit, spiked) in spiked.iter_mut().enumerate() {
+                    *spiked |= counts.row(trial, unit).iter().any(|&count| count > 0);
+                }
+            }
+        }
+    }
+    spiked
+}
+
+impl fmt::Display for SessionSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "session   {} (subject {}, dataset {})", self.session, self.subject, self.dataset)?;
+        match (self.bin_size_s, self.n_bins) {
+            (Some(bin_size_s), Some(n_bins)) => {
+                writeln!(f, "activity  counts, {n_bins} bins of {} ms per trial", bin_size_s * 1e3)?;
+            }
+            _ => writeln!(f, "activity  spike times")?,
+        }
+        writeln!(f, "units     {} ({} silent)", self.n_units, self.n_silent_units)?;
+        writeln!(f, "trials    {}", self.n_trials)?;
+        write!(f, "spikes    {} in {:.1} s", self.n_spikes, self.duration_s)?;
+        match self.mean_rate_hz {
+            Some(rate) => writeln!(f, ", {rate:.2} Hz per unit")?,
+            None => writeln!(f)?,
+        }
+        let regions: Vec<String> =
+            self.regions.iter().map(|region| format!("{} {}", region.region, region.n_units)).collect();
+        writeln!(f, "regions   {}", regions.join(", "))?;
+        write!(f, "columns   {}", self.trial_columns.join(", "))
+    }
+}

@@ -1,0 +1,349 @@
+//! The Parquet tables of a session folder: Arrow schemas, encoders and strict decoders.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    UInt16Array, UInt32Array,
+};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use crate::activity::{BinnedCounts, Spikes};
+use crate::error::SchemaError;
+use crate::recording::Unit;
+use crate::session_file::{ColumnFile, ColumnType};
+use crate::trials::{ColumnValues, Interval, TrialColumn, Trials};
+
+/// Rows of a row group: a time range of the spikes is found by the statistics of whole groups.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 1 << 16;
+/// Counts that are encoded at once.
+const COUNTS_PER_BATCH: usize = 1 << 22;
+
+fn write(
+    path: &Path,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, SchemaError>>,
+) -> Result<(), SchemaError> {
+    let encode = |error: parquet::errors::ParquetError| SchemaError::Encode {
+        path: path.to_path_buf(),
+        detail: error.to_string(),
+    };
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .build();
+    let file = File::create_new(path).map_err(SchemaError::io("create", path))?;
+    let mut writer =
+        ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties)).map_err(encode)?;
+    for batch in batches {
+        writer.write(&batch?).map_err(encode)?;
+    }
+    let buffer = writer.into_inner().map_err(encode)?;
+    buffer.into_inner().map_err(|error| SchemaError::io("write", path)(error.into_error()))?;
+    Ok(())
+}
+
+fn batch(path: &Path, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, SchemaError> {
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|error| SchemaError::Encode { path: path.to_path_buf(), detail: error.to_string() })
+}
+
+/// Decodes a table whose schema and number of rows are known, batch by batch.
+fn read(
+    path: &Path,
+    bytes: Vec<u8>,
+    schema: &SchemaRef,
+    n_rows: usize,
+    mut take: impl FnMut(&RecordBatch) -> Result<(), SchemaError>,
+) -> Result<(), SchemaError> {
+    let damaged = |error: parquet::errors::ParquetError| SchemaError::damaged(path, error);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(damaged)?;
+    if builder.schema().fields() != schema.fields() {
+        return Err(SchemaError::damaged(
+            path,
+            format!("its columns are {:?}, expected {:?}", builder.schema().fields(), schema.fields()),
+        ));
+    }
+    let rows = builder.metadata().file_metadata().num_rows();
+    if usize::try_from(rows).ok() != Some(n_rows) {
+        return Err(SchemaError::damaged(path, format!("{rows} rows, session.json says {n_rows}")));
+    }
+    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(damaged)? {
+        take(&batch.map_err(|error| SchemaError::damaged(path, error))?)?;
+    }
+    Ok(())
+}
+
+fn column<'a, T: 'static>(path: &Path, batch: &'a RecordBatch, index: usize) -> Result<&'a T, SchemaError> {
+    batch.columns()[index]
+        .as_any()
+        .downcast_ref()
+        .ok_or_else(|| SchemaError::damaged(path, format!("column {index} has an unexpected type")))
+}
+
+fn units_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("region", DataType::Utf8, false),
+        Field::new("depth_um", DataType::Float64, true),
+        Field::new("quality", DataType::Float64, true),
+    ]))
+}
+
+/// `units.parquet`: one row per unit, in the order that unit indices count.
+pub(crate) fn write_units(path: &Path, units: &[Unit]) -> Result<(), SchemaError> {
+    let schema = units_schema();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(units.iter().map(|unit| &unit.id))),
+        Arc::new(StringArray::from_iter_values(units.iter().map(|unit| &unit.region))),
+        Arc::new(units.iter().map(|unit| unit.depth_um).collect::<Float64Array>()),
+        Arc::new(units.iter().map(|unit| unit.quality).collect::<Float64Array>()),
+    ];
+    write(path, &schema, [batch(path, &schema, columns)].into_iter())
+}
+
+pub(crate) fn read_units(path: &Path, bytes: Vec<u8>, n_units: usize) -> Result<Vec<Unit>, SchemaError> {
+    let mut units = Vec::new();
+    read(path, bytes, &units_schema(), n_units, |batch| {
+        let ids: &StringArray = column(path, batch, 0)?;
+        let regions: &StringArray = column(path, batch, 1)?;
+        let depths: &Float64Array = column(path, batch, 2)?;
+        let qualities: &Float64Array = column(path, batch, 3)?;
+        for (((id, region), depth_um), quality) in ids.iter().zip(regions).zip(depths).zip(qualities) {
+            let (Some(id), Some(region)) = (id, region) else {
+                return Err(SchemaError::damaged(path, "a unit without id or region"));
+            };
+            units.push(Unit { id: id.to_owned(), region: region.to_owned(), depth_um, quality });
+        }
+        Ok(())
+    })?;
+    Ok(units)
+}
+
+fn trials_schema(columns: impl Iterator<Item = (String, ColumnType)>) -> SchemaRef {
+    let mut fields =
+        vec![Field::new("start_s", DataType::Float64, false), Field::new("end_s", DataType::Float64, false)];
+    fields.extend(columns.map(|(name, kind)| {
+        let data_type = match kind {
+            ColumnType::Float => DataType::Float64,
+            ColumnType::Int => DataType::Int64,
+            ColumnType::Text => DataType::Utf8,
+            ColumnType::Bool => DataType::Boolean,
+        };
+        Field::new(name, data_type, true)
+    }));
+    Arc::new(Schema::new(fields))
+}
+
+/// `trials.parquet`: one row per trial, `start_s`, `end_s` and the session's own columns.
+pub(crate) fn write_trials(path: &Path, trials: &Trials) -> Result<(), SchemaError> {
+    let schema = trials_schema(trials.columns().iter().map(|column| {
+        let kind = match column.values {
+            ColumnValues::Float(_) => ColumnType::Float,
+            ColumnValues::Int(_) => ColumnType::Int,
+            ColumnValues::Text(_) => ColumnType::Text,
+            ColumnValues::Bool(_) => ColumnType::Bool,
+        };
+        (column.name.clone(), kind)
+    }));
+    let intervals = trials.intervals();
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(Float64Array::from_iter_values(intervals.iter().map(|interval| interval.start_s))),
+        Arc::new(Float64Array::from_iter_values(intervals.iter().map(|interval| interval.end_s))),
+    ];
+    arrays.extend(trials.columns().iter().map(|column| -> ArrayRef {
+        match &column.values {
+            ColumnValues::Float(values) => Arc::new(values.iter().copied().collect::<Float64Array>()),
+            ColumnValues::Int(values) => Arc::new(values.iter().copied().collect::<Int64Array>()),
+            ColumnValues::Text(values) => {
+                Arc::new(values.iter().map(Option::as_deref).collect::<StringArray>())
+            }
+            ColumnValues::Bool(values) => Arc::new(values.iter().copied().collect::<BooleanArray>()),
+        }
+    }));
+    write(path, &schema, [batch(path, &schema, arrays)].into_iter())
+}
+
+pub(crate) fn read_trials(
+    path: &Path,
+    bytes: Vec<u8>,
+    n_trials: usize,
+    columns: &[ColumnFile],
+) -> Result<Trials, SchemaError> {
+    let schema = trials_schema(columns.iter().map(|column| (column.name.clone(), column.r#type)));
+    let mut intervals = Vec::new();
+    let mut values: Vec<ColumnValues> = columns
+        .iter()
+        .map(|column| match column.r#type {
+            ColumnType::Float => ColumnValues::Float(Vec::new()),
+            ColumnType::Int => ColumnValues::Int(Vec::new()),
+            ColumnType::Text => ColumnValues::Text(Vec::new()),
+            ColumnType::Bool => ColumnValues::Bool(Vec::new()),
+        })
+        .collect();
+    read(path, bytes, &schema, n_trials, |batch| {
+        let starts: &Float64Array = column(path, batch, 0)?;
+        let ends: &Float64Array = column(path, batch, 1)?;
+        intervals.extend(
+            starts.values().iter().zip(ends.values()).map(|(&start_s, &end_s)| Interval { start_s, end_s }),
+        );
+        for (index, values) in values.iter_mut().enumerate() {
+            match values {
+                ColumnValues::Float(values) => values.extend(column::<Float64Array>(path, batch, index + 2)?),
+                ColumnValues::Int(values) => values.extend(column::<Int64Array>(path, batch, index + 2)?),
+                ColumnValues::Text(values) => values.extend(
+                    column::<StringArray>(path, batch, index + 2)?.iter().map(|text| text.map(str::to_owned)),
+                ),
+                ColumnValues::Bool(values) => values.extend(column::<BooleanArray>(path, batch, index + 2)?),
+            }
+        }
+        Ok(())
+    })?;
+    let columns = columns
+        .iter()
+        .zip(values)
+        .map(|(column, values)| TrialColumn {
+            name: column.name.clone(),
+            unit: column.unit.clone(),
+            description: column.description.clone(),
+            values,
+        })
+        .collect();
+    Trials::new(intervals, columns)
+}
+
+fn spikes_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("time_s", DataType::Float64, false),
+        Field::new("unit", DataType::UInt32, false),
+    ]))
+}
+
+/// `spikes.parquet`: one row per spike, sorted by time.
+pub(crate) fn write_spikes(path: &Path, spikes: &Spikes) -> Result<(), SchemaError> {
+    let schema = spikes_schema();
+    let chunks = spikes.times_s().chunks(ROW_GROUP_ROWS).zip(spikes.units().chunks(ROW_GROUP_ROWS));
+    write(
+        path,
+        &schema,
+        chunks.map(|(times_s, units)| {
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(Float64Array::from(times_s.to_vec())),
+                Arc::new(UInt32Array::from(units.to_vec())),
+            ];
+            batch(path, &schema, columns)
+        }),
+    )
+}
+
+pub(crate) fn read_spikes(path: &Path, bytes: Vec<u8>, n_spikes: usize) -> Result<Spikes, SchemaError> {
+    let (mut times_s, mut units) = (Vec::new(), Vec::new());
+    read(path, bytes, &spikes_schema(), n_spikes, |batch| {
+        times_s.extend_from_slice(column::<Float64Array>(path, batch, 0)?.values());
+        units.extend_from_slice(column::<UInt32Array>(path, batch, 1)?.values());
+        Ok(())
+    })?;
+    Spikes::new(times_s, units)
+}
+
+/// The Arrow field of one bin inside the list of a row.
+fn bin_field() -> Arc<Field> {
+    Arc::new(Field::new("item", DataType::UInt16, false))
+}
+
+fn counts_schema(n_bins: i32) -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("trial", DataType::UInt32, false),
+        Field::new("unit", DataType::UInt32, false),
+        Field::new("bins", DataType::FixedSizeList(bin_field(), n_bins), false),
+    ]))
+}
+
+fn list_length(path: &Path, n_bins: usize) -> Result<i32, SchemaError> {
+    i32::try_from(n_bins).map_err(|_| SchemaError::InvalidValue {
+        what: format!("n_bins of {}", path.display()),
+        found: n_bins.to_string(),
+        rule: "at most 2147483647",
+    })
+}
+
+/// `counts.parquet`: one row per (trial, unit), dense, trials outermost.
+pub(crate) fn write_counts(path: &Path, counts: &BinnedCounts) -> Result<(), SchemaError> {
+    let n_bins = list_length(path, counts.n_bins())?;
+    let schema = counts_schema(n_bins);
+    let rows_per_batch = (COUNTS_PER_BATCH / counts.n_bins()).max(1);
+    let mut first_row = 0;
+    let batches = counts.values().chunks(rows_per_batch * counts.n_bins()).map(|chunk| {
+        let rows = first_row..first_row + chunk.len() / counts.n_bins();
+        first_row = rows.end;
+        let trials =
+            rows.clone().map(|row| index(row / counts.n_units())).collect::<Result<Vec<u32>, _>>()?;
+        let units = rows.map(|row| index(row % counts.n_units())).collect::<Result<Vec<u32>, _>>()?;
+        let bins = UInt16Array::from(chunk.to_vec());
+        let bins = FixedSizeListArray::try_new(bin_field(), n_bins, Arc::new(bins), None)
+            .map_err(|error| SchemaError::Encode { path: path.to_path_buf(), detail: error.to_string() })?;
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(UInt32Array::from(trials)), Arc::new(UInt32Array::from(units)), Arc::new(bins)];
+        batch(path, &schema, columns)
+    });
+    write(path, &schema, batches)
+}
+
+fn index(value: usize) -> Result<u32, SchemaError> {
+    u32::try_from(value).map_err(|_| SchemaError::InvalidValue {
+        what: "row of the counts".into(),
+        found: value.to_string(),
+        rule: "at most 4294967295",
+    })
+}
+
+/// Shape of a counts table as `session.json` states it.
+#[derive(Clone, Copy)]
+pub(crate) struct CountsShape {
+    pub(crate) bin_size_s: f64,
+    pub(crate) n_trials: usize,
+    pub(crate) n_units: usize,
+    pub(crate) n_bins: usize,
+}
+
+pub(crate) fn read_counts(
+    path: &Path,
+    bytes: Vec<u8>,
+    shape: CountsShape,
+) -> Result<BinnedCounts, SchemaError> {
+    let CountsShape { bin_size_s, n_trials, n_units, n_bins } = shape;
+    let n_rows = n_trials.checked_mul(n_units).ok_or_else(|| {
+        SchemaError::damaged(path, format!("{n_trials} trials of {n_units} units do not fit"))
+    })?;
+    let mut values = Vec::new();
+    let mut row = 0;
+    read(path, bytes, &counts_schema(list_length(path, n_bins)?), n_rows, |batch| {
+        let trials: &UInt32Array = column(path, batch, 0)?;
+        let units: &UInt32Array = column(path, batch, 1)?;
+        let bins: &FixedSizeListArray = column(path, batch, 2)?;
+        for (&trial, &unit) in trials.values().iter().zip(units.values()) {
+            if (index(row / n_units)?, index(row % n_units)?) != (trial, unit) {
+                return Err(SchemaError::damaged(
+                    path,
+                    format!("row {row} is trial {trial}, unit {unit}: not in order"),
+                ));
+            }
+            row += 1;
+        }
+        let bins = bins.values().as_any().downcast_ref::<UInt16Array>();
+        let bins = bins.ok_or_else(|| SchemaError::damaged(path, "bins are not 16-bit counts"))?;
+        values.extend_from_slice(bins.values());
+        Ok(())
+    })?;
+    BinnedCounts::new(bin_size_s, n_trials, n_units, n_bins, values)
+}

@@ -1,0 +1,161 @@
+//! Laws of the store: what is written is what is read, bit for bit, and the same recording gives the same bytes.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod made;
+
+use neurobrick_schema::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn finite() -> impl Strategy<Value = f64> {
+    prop_oneof![-1e6..1e6_f64, any::<f64>().prop_filter("finite", |x| x.is_finite())]
+}
+
+fn odd_text() -> impl Strategy<Value = String> {
+    prop_oneof![any::<String>(), Just(String::new()), Just("a,b\n\"c\"\u{0}🐭".to_owned())]
+}
+
+fn values(n: usize) -> impl Strategy<Value = ColumnValues> {
+    prop_oneof![
+        vec(option::of(finite()), n).prop_map(ColumnValues::Float),
+        vec(option::of(any::<i64>()), n).prop_map(ColumnValues::Int),
+        vec(option::of(odd_text()), n).prop_map(ColumnValues::Text),
+        vec(option::of(any::<bool>()), n).prop_map(ColumnValues::Bool),
+    ]
+}
+
+fn trials(n: usize) -> impl Strategy<Value = Trials> {
+    let column = (option::of(odd_text()), option::of(odd_text()), values(n));
+    (vec((finite(), finite()), n), vec(column, 0..4)).prop_map(|(bounds, columns)| {
+        let intervals = bounds.iter().map(|&(a, b)| Interval::new(a.min(b), a.max(b)).unwrap()).collect();
+        let columns = columns
+            .into_iter()
+            .enumerate()
+            .map(|(i, (unit, description, values))| TrialColumn {
+                name: format!("é col.{i} \"x\""),
+                unit,
+                description,
+                values,
+            })
+            .collect();
+        Trials::new(intervals, columns).unwrap()
+    })
+}
+
+fn units(n: usize) -> impl Strategy<Value = Vec<Unit>> {
+    vec((odd_text(), "[A-Za-z]{1,6}", option::of(finite()), option::of(finite())), n).prop_map(|rows| {
+        rows.into_iter()
+            .enumerate()
+            .map(|(i, (id, region, depth_um, quality))| Unit {
+                id: format!("{id}#{i}"),
+                region,
+                depth_um,
+                quality,
+            })
+            .collect()
+    })
+}
+
+fn activity(n_units: usize, n_trials: usize) -> BoxedStrategy<Activity> {
+    let last = u32::try_from(n_units - 1).unwrap();
+    let spikes = vec((finite(), 0..=last), 0..200).prop_map(|pairs| {
+        let (times_s, units) = pairs.into_iter().unzip();
+        Activity::Spikes(Spikes::from_unsorted(times_s, units).unwrap())
+    });
+    if n_trials == 0 {
+        return spikes.boxed();
+    }
+    let counts = (1..9_usize, 1e-4..1.0_f64).prop_flat_map(move |(n_bins, bin_size_s)| {
+        vec(any::<u16>(), n_trials * n_units * n_bins).prop_map(move |values| {
+            Activity::Counts(BinnedCounts::new(bin_size_s, n_trials, n_units, n_bins, values).unwrap())
+        })
+    });
+    prop_oneof![spikes, counts].boxed()
+}
+
+fn recording() -> impl Strategy<Value = Recording> {
+    (1..6_usize, 0..6_usize)
+        .prop_flat_map(|(n_units, n_trials)| (units(n_units), activity(n_units, n_trials), trials(n_trials)))
+        .prop_map(|(units, activity, trials)| {
+            Recording::new(made::info("s"), units, activity, trials).unwrap()
+        })
+}
+
+/// Bit patterns of all floating-point numbers, since `==` takes -0 for 0.
+fn bits(recording: &Recording) -> Vec<u64> {
+    let mut bits: Vec<u64> = recording
+        .trials()
+        .intervals()
+        .iter()
+        .flat_map(|i| [i.start_s.to_bits(), i.end_s.to_bits()])
+        .collect();
+    match recording.activity() {
+        Activity::Spikes(spikes) => bits.extend(spikes.times_s().iter().map(|t| t.to_bits())),
+        Activity::Counts(counts) => bits.push(counts.bin_size_s().to_bits()),
+    }
+    bits
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_written_is_what_is_read(recording in recording()) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path()).unwrap();
+        let digest = store.write(&recording).unwrap();
+        let session = &recording.info().session;
+        let back = store.read(session).unwrap();
+        prop_assert_eq!(&back, &recording);
+        prop_assert_eq!(bits(&back), bits(&recording));
+        prop_assert_eq!(back.n_spikes(), recording.n_spikes());
+        prop_assert_eq!(&store.info(session).unwrap(), recording.info());
+        prop_assert_eq!(store.digest(session).unwrap(), digest.digest);
+
+        let other = Store::create(folder.path().join("other-store-beside")).unwrap();
+        prop_assert_eq!(other.write(&back).unwrap().digest, store.digest(session).unwrap());
+    }
+
+    #[test]
+    fn sorting_keeps_every_spike(pairs in vec((finite(), 0..9_u32), 0..300)) {
+        let (times_s, units): (Vec<f64>, Vec<u32>) = pairs.iter().copied().unzip();
+        let spikes = Spikes::from_unsorted(times_s, units).unwrap();
+        prop_assert_eq!(&Spikes::new(spikes.times_s().to_vec(), spikes.units().to_vec()).unwrap(), &spikes);
+        let mut before: Vec<(u64, u32)> = pairs.iter().map(|&(t, u)| (t.to_bits(), u)).collect();
+        let mut after: Vec<(u64, u32)> = spikes.times_s().iter().map(|t| t.to_bits()).zip(spikes.units().iter().copied()).collect();
+        before.sort_unstable();
+        after.sort_unstable();
+        prop_assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn more_spikes_than_a_row_group_and_more_counts_than_a_batch() {
+    let n = 1_300_000_u32;
+    let times = (0..n).map(|i| f64::from(i) * 1e-3).collect();
+    let spikes = Spikes::new(times, (0..n).map(|i| i % 5).collect()).unwrap();
+    let long =
+        Recording::new(made::info("long"), made::units(5), Activity::Spikes(spikes), Trials::default())
+            .unwrap();
+    let values = (0..7 * 5 * 150_000_u32).map(|i| u16::try_from(i % 7).unwrap()).collect();
+    let counts = BinnedCounts::new(0.001, 7, 5, 150_000, values).unwrap();
+    let wide = Recording::new(made::info("wide"), made::units(5), Activity::Counts(counts), made::trials(7))
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    for recording in [&long, &wide] {
+        store.write(recording).unwrap();
+        assert_eq!(&store.read(&recording.info().session).unwrap(), recording);
+    }
+}
+
+#[test]
+fn row_finds_the_bins_of_a_trial_and_unit() {
+    let counts = BinnedCounts::new(0.01, 2, 3, 2, (0..12).collect()).unwrap();
+    assert_eq!(counts.row(0, 0), [0, 1]);
+    assert_eq!(counts.row(0, 1), [2, 3]);
+    assert_eq!(counts.row(1, 0), [6, 7]);
+    assert_eq!(counts.row(1, 2), [10, 11]);
+    assert_eq!(counts.n_spikes(), 66);
+}

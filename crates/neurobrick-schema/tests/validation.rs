@@ -1,0 +1,129 @@
+//! Parts that do not fit are refused with the error that says why.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod made;
+
+use neurobrick_schema::*;
+
+#[track_caller]
+fn check<T: std::fmt::Debug>(result: Result<T, SchemaError>, says: &[&str]) {
+    let message = result.unwrap_err().to_string();
+    for part in says {
+        assert!(message.contains(part), "{message:?} does not say {part:?}");
+    }
+}
+
+#[test]
+fn spikes() {
+    check(Spikes::new(vec![0.0], vec![]), &["unit of each spike", "expected 1", "found 0"]);
+    check(Spikes::new(vec![0.0, f64::NAN], vec![0, 0]), &["spike times", "entry 1 is NaN"]);
+    check(Spikes::from_unsorted(vec![f64::INFINITY], vec![0]), &["entry 0 is inf"]);
+    check(
+        Spikes::new(vec![0.0, 2.0, 1.0], vec![0, 0, 0]),
+        &["spike 2 at 1 s comes after one at 2 s", "from_unsorted"],
+    );
+    let sorted = Spikes::from_unsorted(vec![2.0, 1.0, 2.0, 1.0], vec![0, 1, 2, 3]).unwrap();
+    assert_eq!((sorted.times_s(), sorted.units()), (&[1.0, 1.0, 2.0, 2.0][..], &[1, 3, 0, 2][..]));
+}
+
+#[test]
+fn counts() {
+    check(BinnedCounts::new(0.0, 1, 1, 1, vec![0]), &["bin_size_s is 0", "positive"]);
+    check(BinnedCounts::new(f64::NAN, 1, 1, 1, vec![0]), &["bin_size_s is NaN"]);
+    check(BinnedCounts::new(0.01, 1, 0, 1, vec![]), &["n_units of the counts is 0"]);
+    check(BinnedCounts::new(0.01, 2, 3, 4, vec![0; 23]), &["counts [2, 3, 4]", "expected 24", "found 23"]);
+    check(BinnedCounts::new(0.01, 1 << 31, 1 << 31, 1 << 31, vec![0]), &["expected"]);
+}
+
+#[test]
+fn trials() {
+    let at = |bounds: &[(f64, f64)]| {
+        bounds.iter().map(|&(start_s, end_s)| Interval { start_s, end_s }).collect::<Vec<_>>()
+    };
+    let column =
+        |name: &str, values| TrialColumn { name: name.into(), unit: None, description: None, values };
+    let ints = |n| ColumnValues::Int(vec![None; n]);
+    check(Interval::new(1.0, 0.5), &["from 1 s to 0.5 s"]);
+    check(Trials::new(at(&[(0.0, 1.0), (3.0, 2.0)]), vec![]), &["interval 1", "from 3 s to 2 s"]);
+    check(Trials::new(at(&[(0.0, f64::NAN)]), vec![]), &["interval 0", "finite"]);
+    check(Trials::new(at(&[(0.0, 1.0)]), vec![column("a", ints(2))]), &["\"a\"", "expected 1", "found 2"]);
+    check(
+        Trials::new(vec![], vec![column("a", ints(0)), column("a", ints(0))]),
+        &["trial column \"a\" occurs twice"],
+    );
+    check(Trials::new(vec![], vec![column("start_s", ints(0))]), &["start_s", "another name"]);
+    check(Trials::new(vec![], vec![column("", ints(0))]), &["1 to 128"]);
+    check(Trials::new(vec![], vec![column("a\n", ints(0))]), &["control"]);
+    let nan = ColumnValues::Float(vec![Some(f64::NAN)]);
+    check(Trials::new(at(&[(0.0, 1.0)]), vec![column("a", nan)]), &["\"a\"", "NaN", "None"]);
+    let inside = Interval::new(1.0, 2.0).unwrap();
+    assert!(inside.contains(1.0) && !inside.contains(2.0), "half-open");
+}
+
+#[test]
+fn recordings() {
+    let spikes = || Activity::Spikes(Spikes::new(vec![0.5], vec![2]).unwrap());
+    let new = |info, units, activity, trials| Recording::new(info, units, activity, trials);
+    check(
+        new(made::info("s"), made::units(2), spikes(), made::trials(1)),
+        &["spike 0", "unit index 2", "2 units"],
+    );
+    check(new(made::info("s"), vec![], spikes(), made::trials(1)), &["number of units is 0"]);
+    let mut twins = made::units(3);
+    twins[2].id = "u0".into();
+    check(new(made::info("s"), twins, spikes(), made::trials(1)), &["unit id \"u0\" occurs twice"]);
+    let mut nowhere = made::units(3);
+    nowhere[1].region.clear();
+    check(new(made::info("s"), nowhere, spikes(), made::trials(1)), &["region of unit 1 is empty"]);
+    let mut deep = made::units(3);
+    deep[1].depth_um = Some(f64::INFINITY);
+    check(new(made::info("s"), deep, spikes(), made::trials(1)), &["depth_um", "entry 1 is inf"]);
+    let counts = || Activity::Counts(BinnedCounts::new(0.01, 2, 3, 1, vec![0; 6]).unwrap());
+    check(
+        new(made::info("s"), made::units(4), counts(), made::trials(2)),
+        &["units of the counts", "expected 4"],
+    );
+    check(
+        new(made::info("s"), made::units(3), counts(), made::trials(1)),
+        &["trials of the counts", "found 2"],
+    );
+    let mut anonymous = made::info("s");
+    anonymous.card.license = " ".into();
+    check(new(anonymous, made::units(3), counts(), made::trials(2)), &["card.license is empty"]);
+}
+
+#[test]
+fn a_summary_counts_what_is_there() {
+    let summary = summary(&made::spikes_recording("day-1"));
+    assert_eq!((summary.n_units, summary.n_trials, summary.n_spikes, summary.n_silent_units), (5, 4, 500, 1));
+    let regions: Vec<(&str, usize)> =
+        summary.regions.iter().map(|r| (r.region.as_str(), r.n_units)).collect();
+    assert_eq!(regions, [("VISp", 3), ("root", 2)]);
+    // From the first trial's start at 0 s to the last spike at 5.49 s.
+    assert!((summary.duration_s - 5.49).abs() < 1e-9, "{}", summary.duration_s);
+    assert!((summary.mean_rate_hz.unwrap() - 500.0 / 5.49 / 5.0).abs() < 1e-9);
+    assert_eq!(
+        summary.to_string(),
+        "session   day-1 (subject mouse-7, dataset made-up)\nactivity  spike times\nunits     5 (1 silent)\n\
+         trials    4\nspikes    500 in 5.5 s, 18.21 Hz per unit\nregions   VISp 3, root 2\n\
+         columns   contrast, choice, side, rewarded"
+    );
+    let binned = neurobrick_schema::summary(&made::counts_recording("day-1"));
+    assert!((binned.duration_s - 0.24).abs() < 1e-12);
+    assert_eq!((binned.n_bins, binned.n_spikes), (Some(6), 240));
+}
+
+#[test]
+fn the_json_schema_names_every_key_of_a_session_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    store.write(&made::counts_recording("a")).unwrap();
+    let text = std::fs::read_to_string(store.path().join("a/session.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let schema = serde_json::to_value(json_schema()).unwrap();
+    for key in file.as_object().unwrap().keys() {
+        assert!(schema["properties"].get(key).is_some(), "{key} is not in {schema:#}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+    assert!(schema["$defs"]["SessionId"]["pattern"].is_string());
+}

@@ -1,0 +1,27 @@
+//! Golden numbers, synthetic populations and contract tests for models.
+//!
+//! - [`model_contract!`] tests a [`PopulationModel`](neurobrick_core::PopulationModel) of one's own against what
+//!   training and evaluation rely on: no leaks, independence of the other trials of a batch, exact saving,
+//!   sessions by id.
+//! - [`synthetic_session`] draws a recording with low-dimensional dynamics, [`synthetic_data`] its windows.
+//! - [`golden`] reads reference numbers, [`MtmGolden`] those of the MtM model.
+//!
+//! ```
+//! use neurobrick_testkit::synthetic_data;
+//!
+//! let data = synthetic_data(42, 20, 50, 12, 4);
+//! assert_eq!(data.counts().dim(), (20, 50, 12)); // [trial, bin, unit]
+//! assert_eq!(data.regions().names().len(), 3);
+//! ```
+//!
+//! This crate is for tests: its functions panic where others return errors, and say so. The crate has no features.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+
+pub mod contract;
+mod golden;
+mod mtm_golden;
+mod synthetic;
+
+pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_path, part, state_dict};
+pub use mtm_golden::{MtmBatch, MtmCase, MtmGolden, MtmRecords, MtmSizes};
+pub use synthetic::{synthetic_data, synthetic_session};

@@ -1,0 +1,93 @@
+//! Gradients by parameter path: collected, added in order, measured and clipped.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+use neurobrick_core::ModulePath;
+
+/// Gradients of one module, flat, in the order its parameters are declared. Parameters without a gradient (frozen,
+/// or of a session that was not in the batch) are absent, as PyTorch leaves them `None`.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    entries: Vec<(String, Tensor<1>)>,
+}
+
+impl Gradients {
+    /// Takes the gradients of `module`'s parameters out of a backward pass.
+    pub fn collect<M: Module>(module: &M, backward: burn::tensor::Gradients) -> Self {
+        let mut visitor = Collect { path: ModulePath::default(), backward, entries: Vec::new() };
+        module.visit(&mut visitor);
+        Self { entries: visitor.entries }
+    }
+
+    /// Adds the gradients of another shard of the same batch.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let mut rest = other.entries.into_iter().peekable();
+        // Shards of one batch touch the same parameters, so both lists name the same paths in the same order.
+        let entries = self
+            .entries
+            .into_iter()
+            .map(|(path, grad)| match rest.next_if(|(other_path, _)| *other_path == path) {
+                Some((_, more)) => (path, grad + more),
+                None => (path, grad),
+            })
+            .collect();
+        Self { entries }
+    }
+
+    /// The global norm: the root of the sum of squares over all gradients.
+    pub fn norm(&self) -> f64 {
+        let squares = self.entries.iter().map(|(_, g)| g.clone().square().sum()).collect::<Vec<_>>();
+        if squares.is_empty() {
+            return 0.0;
+        }
+        // One read-back for all parameters.
+        let squares = Tensor::cat(squares, 0).cast(DType::F64).into_data();
+        squares.iter::<f64>().sum::<f64>().sqrt()
+    }
+
+    /// Scales all gradients so that their global norm is at most `max_norm`, as
+    /// `torch.nn.utils.clip_grad_norm_`; returns the norm before.
+    pub fn clip(&mut self, max_norm: f64) -> f64 {
+        let norm = self.norm();
+        let factor = max_norm / (norm + 1e-6);
+        if factor < 1.0 {
+            for (_, grad) in &mut self.entries {
+                *grad = grad.clone() * factor;
+            }
+        }
+        norm
+    }
+
+    /// Path and flat gradient of every parameter that has one.
+    pub fn entries(&self) -> &[(String, Tensor<1>)] {
+        &self.entries
+    }
+
+    pub(crate) fn into_entries(self) -> Vec<(String, Tensor<1>)> {
+        self.entries
+    }
+}
+
+struct Collect {
+    path: ModulePath,
+    backward: burn::tensor::Gradients,
+    entries: Vec<(String, Tensor<1>)>,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = param.val().grad_remove(&mut self.backward) {
+            let n = grad.shape().num_elements();
+            self.entries.push((self.path.dotted(), grad.reshape([n])));
+        }
+    }
+}

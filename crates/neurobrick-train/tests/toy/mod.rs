@@ -1,0 +1,96 @@
+//! A model that is no part of neurobrick: training must work with any.
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a failed unwrap is a failed test; each program uses a part"
+)]
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Device;
+use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
+use neurobrick_data::TrialSplit;
+use neurobrick_nn::{Dropout, InitStreams, ReadOutStart, SessionStitch, linear};
+use neurobrick_testkit::synthetic_data;
+use neurobrick_train::TrainSession;
+
+pub(crate) const N_BINS: usize = 8;
+const WIDTH: usize = 6;
+
+/// Units → six latents with dropout → units, each bin by itself.
+#[derive(Module, Debug)]
+pub(crate) struct Toy {
+    stitches: Vec<SessionStitch>,
+    core: Linear,
+    dropout: Dropout,
+    #[module(skip)]
+    table: Vec<SessionSpec>,
+    /// Added to all log rates; not saved.
+    #[module(skip)]
+    pub(crate) shift: f64,
+}
+
+impl Toy {
+    pub(crate) fn new(sessions: &[SessionSpec], seed: u64, device: &Device) -> Self {
+        let core = linear(WIDTH, WIDTH, &mut InitStreams::new(seed, "core"), device);
+        let dropout = Dropout::new(0.3, 0);
+        let empty = Self { stitches: Vec::new(), core, dropout, table: Vec::new(), shift: 0.0 };
+        empty.with_sessions(sessions, seed, device).unwrap()
+    }
+}
+
+impl PopulationModel for Toy {
+    fn sessions(&self) -> &[SessionSpec] {
+        &self.table
+    }
+
+    fn forward(&self, input: &ModelInput, mode: Mode<'_>) -> Result<Output, ModelError> {
+        let stitch = &self.stitches[self.session_idx(&input.session)?];
+        let hidden = self.core.forward(stitch.read_in.forward(input.counts.clone())).tanh();
+        let latents = self.dropout.forward(hidden, mode);
+        Ok(Output { log_rates: stitch.read_out.forward(latents.clone()) + self.shift, latents })
+    }
+
+    fn with_sessions(
+        &self,
+        sessions: &[SessionSpec],
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let stitch = |spec: &SessionSpec| {
+            if let Ok(idx) = self.session_idx(&spec.session) {
+                return self.stitches[idx].clone();
+            }
+            let start = match &spec.log_mean_rates {
+                Some(log_mean_rates) => ReadOutStart::LogMeanRates { log_mean_rates, weight_scale: 0.1 },
+                None => ReadOutStart::Default,
+            };
+            let mut init = InitStreams::new(seed, spec.session.as_str());
+            SessionStitch::new(spec.n_units, WIDTH, WIDTH, start, &mut init, device)
+        };
+        Ok(Self { stitches: sessions.iter().map(stitch).collect(), table: sessions.to_vec(), ..self.clone() })
+    }
+
+    fn is_session_parameter(path: &str) -> bool {
+        path.starts_with("stitches.")
+    }
+}
+
+/// Two synthetic sessions of 20 trials, with 9 and 12 units.
+pub(crate) fn sessions() -> Vec<TrainSession> {
+    let session = |(seed, n_units)| {
+        let data = synthetic_data(seed, 20, N_BINS, n_units, 2);
+        let split =
+            TrialSplit { train: (0..14).collect(), valid: (14..17).collect(), test: (17..20).collect() };
+        TrainSession::new(Arc::new(data), split)
+    };
+    [(1, 9), (2, 12)].map(session).to_vec()
+}
+
+/// A fresh toy model for [`sessions`].
+pub(crate) fn toy(seed: u64) -> Toy {
+    let specs: Vec<SessionSpec> = sessions().iter().map(TrainSession::spec).collect();
+    Toy::new(&specs, seed, &Device::flex())
+}

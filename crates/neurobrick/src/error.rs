@@ -1,0 +1,122 @@
+//! What can go wrong in a run, and the exit code it deserves.
+
+use std::path::{Path, PathBuf};
+
+use neurobrick_core::ModelError;
+use neurobrick_data::DataError;
+use neurobrick_ingest::IngestError;
+use neurobrick_metrics::MetricError;
+use neurobrick_report::ReportError;
+use neurobrick_schema::{SchemaError, SessionId};
+use neurobrick_train::TrainError;
+
+/// An error of a pipeline.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// A configuration file cannot be understood.
+    #[error("{}: {message}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line where there is one.
+        message: String,
+    },
+    /// A value of a configuration does not make sense.
+    #[error("`{field}`: {message}")]
+    BadValue {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A session is not in the store.
+    #[error("session {session} is not in the store {}; it has: {known}", store.display())]
+    SessionNotInStore {
+        /// The session.
+        session: SessionId,
+        /// The store.
+        store: PathBuf,
+        /// What the store has.
+        known: String,
+    },
+    /// Another process works in the run folder.
+    #[error("run folder {} is in use by another process; wait for it or choose another folder", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The run folder holds another run.
+    #[error("{} already holds a run with other settings; choose another folder, or delete this one", path.display())]
+    OtherRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A file of a run is not what it should be.
+    #[error("{}: {message}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Some recordings were refused.
+    #[error("{n_refused} recordings were refused:\n{details}")]
+    Refused {
+        /// How many.
+        n_refused: usize,
+        /// One line each.
+        details: String,
+    },
+    /// A store or recording.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A foreign file.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// Windows and splits.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Training.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Scores.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// The page.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+impl PipelineError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Exit code of a process that ends with this error: 2 for usage, 73 if something cannot be written, 75 if
+    /// another process is in the way, 65 for bad data.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config { .. } | Self::BadValue { .. } | Self::OtherRun { .. } => 2,
+            Self::Model(ModelError::BadConfig { .. }) | Self::Train(TrainError::BadConfig { .. }) => 2,
+            Self::Locked { .. } => 75,
+            Self::Io { action, .. } if *action != "read" => 73,
+            Self::Schema(SchemaError::Io { action, .. }) if !action.contains("read") => 73,
+            _ => 65,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Baselines on the queries of a task.
+
+use ndarray::{Array3, ArrayView3, Axis, s};
+use neurobrick_metrics::MetricError;
+use neurobrick_metrics::baselines::{
+    ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson, PcaPoissonGrid, Psth, PsthGrid, Query,
+    RidgeDesign, UnitMean,
+};
+use neurobrick_train::{EvalTask, TaskPlan};
+use serde_json::{Value, json};
+
+use crate::PipelineError;
+
+/// Counts `[B, T, N]` of the parts of a session, and conditions for the PSTH.
+pub(super) struct Parts {
+    pub(super) train: Array3<f64>,
+    pub(super) valid: Array3<f64>,
+    pub(super) test: Array3<f64>,
+    pub(super) train_conditions: Vec<usize>,
+    pub(super) valid_conditions: Vec<usize>,
+    pub(super) test_conditions: Vec<usize>,
+}
+
+/// Rates `[trial, scored bin, scored unit]` of one baseline and what it chose.
+pub(super) struct BaselineRates {
+    pub(super) name: &'static str,
+    pub(super) rates: Array3<f64>,
+    pub(super) choice: Option<Value>,
+}
+
+/// All baselines of a task. `ridge` is shared among tasks, since its cross-products are.
+pub(super) fn baseline_rates(
+    plan: &TaskPlan,
+    parts: &Parts,
+    ridge: &RidgeDesign,
+) -> Result<Vec<BaselineRates>, PipelineError> {
+    let scored = |rates: ArrayView3<f64>| {
+        rates.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units).to_owned()
+    };
+    let unit_mean = UnitMean::fit(&parts.train.view())?;
+    let constant = unit_mean.predict(parts.test.len_of(Axis(0)), plan.n_bins);
+    let psth = Psth::fit(
+        &parts.train.view(),
+        &parts.train_conditions,
+        &parts.valid.view(),
+        &parts.valid_conditions,
+        &PsthGrid::default(),
+    )?;
+    let mut all = vec![
+        BaselineRates { name: "unit_mean", rates: scored(constant.view()), choice: None },
+        BaselineRates {
+            name: "psth",
+            rates: scored(psth.predict(&parts.test_conditions).view()),
+            choice: Some(json!(psth.choice())),
+        },
+    ];
+    if plan.task == EvalTask::ForwardPrediction {
+        let n_forward = plan.n_bins - plan.first_bin;
+        let (train, valid, test) = (parts.train.view(), parts.valid.view(), parts.test.view());
+        let last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default())?;
+        let forward = ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default())?;
+        all.push(BaselineRates {
+            name: "last_mean",
+            rates: last.predict(&test)?,
+            choice: Some(json!(last.choice())),
+        });
+        all.push(BaselineRates {
+            name: "forward_ridge",
+            rates: forward.predict(&test)?,
+            choice: Some(json!(forward.choice())),
+        });
+        return Ok(all);
+    }
+    all.push(by_query("ridge", plan, &constant, |query| {
+        let fitted = ridge.fit(query)?;
+        Ok((fitted.predict(&parts.test.view())?, json!(fitted.choice())))
+    })?);
+    all.push(by_query("pca_poisson", plan, &constant, |query| {
+        let fitted =
+            PcaPoisson::fit(&parts.train.view(), &parts.valid.view(), query, &PcaPoissonGrid::default())?;
+        Ok((fitted.predict(&parts.test.view())?, json!(fitted.choice())))
+    })?);
+    Ok(all)
+}
+
+/// Fits each query and puts its rates into the columns of its targets.
+fn by_query(
+    name: &'static str,
+    plan: &TaskPlan,
+    constant: &Array3<f64>,
+    mut fit: impl FnMut(&Query) -> Result<(Array3<f64>, Value), MetricError>,
+) -> Result<BaselineRates, PipelineError> {
+    let mut rates = constant.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
+    let mut choices = Vec::new();
+    for query in &plan.queries {
+        let request = Query {
+            visible: query.visible.clone(),
+            targets: query.targets.clone(),
+            leave_one_out: query.leave_one_out,
+        };
+        match fit(&request) {
+            Ok((answer, choice)) => {
+                for (k, target) in query.targets.iter().enumerate() {
+                    // Targets are among the scored units by construction.
+                    let column = plan.units.partition_point(|u| u < target);
+                    let answer = answer.index_axis(Axis(2), k);
+                    rates.index_axis_mut(Axis(2), column).assign(&answer.slice(s![plan.first_bin.., ..]));
+                }
+                choices.push(choice);
+            }
+            // Targets without a validation spike leave nothing to choose by; they keep their mean, on the record.
+            Err(MetricError::NoSpikes { .. }) => {
+                choices.push(json!({ "unit_mean": query.targets, "reason": "no spike in validation trials" }));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(BaselineRates { name, rates, choice: Some(Value::Array(choices)) })
+}

@@ -1,0 +1,129 @@
+//! Labels of trials decoded by a linear probe.
+
+use ndarray::{Array2, Array3, Axis};
+use neurobrick_metrics::{Accuracy, Bootstrap, LogisticProbe, MetricError, ProbeGrid, Split};
+use neurobrick_schema::ColumnValues;
+use neurobrick_train::TrainSession;
+
+use super::results::DecodingEvaluation;
+use super::score::unknown_column;
+use crate::PipelineError;
+use crate::config::DecodeTarget;
+
+/// Decodes every target from raw counts and from the latents of models. `latents` gives, by name, latents
+/// `[trial, bin, L]` of all usable trials.
+///
+/// Features are means over the window: the square root of each unit's count, or each latent. The probe is an
+/// L2-regularized logistic regression fitted on training and validation trials.
+///
+/// # Errors
+/// If a label's column is missing. A label that cannot be decoded (one class, too few trials) is recorded with its
+/// reason.
+pub fn decode_session(
+    session: &TrainSession,
+    latents: &[(String, Array3<f64>)],
+    targets: &[DecodeTarget],
+    seed: u64,
+    n_resamples: usize,
+) -> Result<Vec<DecodingEvaluation>, PipelineError> {
+    let data = &session.data;
+    let all: Vec<usize> = (0..data.n_trials()).collect();
+    let mut features =
+        vec![("raw_counts".to_owned(), data.counts_of(&all).sum_axis(Axis(1)).mapv(f64::sqrt))];
+    for (name, latents) in latents {
+        let bins = latents.len_of(Axis(1)).max(1) as f64;
+        features.push((name.clone(), latents.sum_axis(Axis(1)) / bins));
+    }
+    let bootstrap = Bootstrap { seed, n_resamples, level: 0.95 };
+    let mut found = Vec::new();
+    for target in targets {
+        let labels = labels(session, target)?;
+        for (name, x) in &features {
+            found.push(decode(session, target.name(), name, x, &labels, seed, &bootstrap));
+        }
+    }
+    Ok(found)
+}
+
+fn decode(
+    session: &TrainSession,
+    target: &str,
+    feature: &str,
+    x: &Array2<f64>,
+    labels: &[Option<bool>],
+    seed: u64,
+    bootstrap: &Bootstrap,
+) -> DecodingEvaluation {
+    let labeled = |trials: &[usize]| -> (Vec<usize>, Vec<bool>) {
+        trials.iter().filter_map(|&t| labels[t].map(|label| (t, label))).unzip()
+    };
+    let (fit_trials, fit_labels) = labeled(&[&session.split.train[..], &session.split.valid].concat());
+    let (test_trials, test_labels) = labeled(&session.split.test);
+    let run = || -> Result<(Accuracy, f64), MetricError> {
+        let (probe, _) = LogisticProbe::fit_search(
+            &x.select(Axis(0), &fit_trials).view(),
+            &fit_labels,
+            &ProbeGrid::with_seed(seed),
+        )?;
+        let predicted = probe.predict(&x.select(Axis(0), &test_trials).view())?;
+        Ok((Accuracy::new(&test_labels, &predicted, &fit_labels, bootstrap)?, probe.c()))
+    };
+    let result = run();
+    DecodingEvaluation {
+        target: target.to_owned(),
+        feature: feature.to_owned(),
+        n_train: fit_trials.len(),
+        n_test: test_trials.len(),
+        split: Split::Test,
+        undefined: result.as_ref().err().map(ToString::to_string),
+        c: result.as_ref().ok().map(|(_, c)| *c),
+        accuracy: result.ok().map(|(accuracy, _)| accuracy),
+    }
+}
+
+/// Label of every usable trial; `None` where it is undefined.
+fn labels(session: &TrainSession, target: &DecodeTarget) -> Result<Vec<Option<bool>>, PipelineError> {
+    let data = &session.data;
+    let rows = data.trial_idx();
+    let column = |name: &str| {
+        data.trials().column(name).map(|c| &c.values).ok_or_else(|| unknown_column(session, name))
+    };
+    match target {
+        DecodeTarget::Larger { first, second, .. } => {
+            let (first, second) = (numbers(column(first)?), numbers(column(second)?));
+            Ok(rows
+                .iter()
+                .map(|&row| {
+                    let (a, b) = (first.get(row).copied()??, second.get(row).copied()??);
+                    #[expect(clippy::float_cmp, reason = "equal contrasts have no stronger side")]
+                    (a != b).then_some(a > b)
+                })
+                .collect())
+        }
+        DecodeTarget::Category { column: name, positive, negative, .. } => {
+            let ColumnValues::Text(texts) = column(name)? else {
+                return Err(PipelineError::BadValue {
+                    field: "scoring.decode".to_owned(),
+                    message: format!("column `{name}` holds no text; use `larger` for numbers"),
+                });
+            };
+            Ok(rows
+                .iter()
+                .map(|&row| match texts[row].as_deref() {
+                    Some(text) if text == positive => Some(true),
+                    Some(text) if text == negative => Some(false),
+                    _ => None,
+                })
+                .collect())
+        }
+    }
+}
+
+/// A column's numbers; all missing if it holds something else.
+fn numbers(values: &ColumnValues) -> Vec<Option<f64>> {
+    match values {
+        ColumnValues::Float(v) => v.clone(),
+        ColumnValues::Int(v) => v.iter().map(|x| x.map(|x| x as f64)).collect(),
+        ColumnValues::Text(_) | ColumnValues::Bool(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,17 @@
+//! Scores of models and baselines on the test trials of a session, and what a report shows of them.
+
+mod baselines;
+mod decode;
+mod figures;
+mod results;
+mod score;
+mod to_report;
+
+pub use decode::decode_session;
+pub use figures::{Figures, session_figures, mask_pictures};
+pub use results::{
+    DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry,
+    SessionEvaluation, TaskEvaluation,
+};
+pub use score::{ModelPredictions, evaluate_session};
+pub use to_report::{ReportInputs, run_report};

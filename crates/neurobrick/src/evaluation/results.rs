@@ -1,0 +1,129 @@
+//! What an evaluation finds: the contents of `metrics.json`.
+
+use neurobrick_metrics::{Accuracy, Convention, Counted, Difference, NullModel, Score, Split};
+use neurobrick_schema::SessionId;
+use neurobrick_train::EvalTask;
+use serde::{Deserialize, Serialize};
+
+/// Models and baselines are told apart in tables and verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// A model of the zoo.
+    Model,
+    /// A baseline.
+    Baseline,
+}
+
+/// One number under one null and one convention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreEntry {
+    /// The null the bits are counted from.
+    pub null: NullModel,
+    /// How units are combined.
+    pub convention: Convention,
+    /// The score; absent where it is undefined, for the reason given.
+    pub score: Option<Score>,
+    /// Why there is no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
+}
+
+/// Scores of one predictor on one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictorEvaluation {
+    /// Its name.
+    pub name: String,
+    /// Model or baseline.
+    pub group: Group,
+    /// Hyper-parameters a baseline chose on validation trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<serde_json::Value>,
+    /// Scores under both nulls and all conventions.
+    pub scores: Vec<ScoreEntry>,
+}
+
+/// A paired difference in pooled bits per spike (which no null changes).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DifferenceEvaluation {
+    /// The first predictor.
+    pub left: String,
+    /// The one subtracted.
+    pub right: String,
+    /// `left − right` over the same trials.
+    pub difference: Difference,
+}
+
+/// Pooled score of one region's units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegionEvaluation {
+    /// Acronym.
+    pub region: String,
+    /// Predictor.
+    pub predictor: String,
+    /// Score against the evaluated mean; absent where undefined.
+    pub score: Option<Score>,
+    /// Units scored.
+    pub n_units: usize,
+}
+
+/// One task on one session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskEvaluation {
+    /// The task.
+    pub task: EvalTask,
+    /// What was scored.
+    pub n: Counted,
+    /// Units with enough test spikes to count as active.
+    pub n_active_units: usize,
+    /// All predictors.
+    pub predictors: Vec<PredictorEvaluation>,
+    /// Differences of the models from each other and from every baseline.
+    pub differences: Vec<DifferenceEvaluation>,
+    /// Regions, for the first model and the best baseline.
+    pub regions: Vec<RegionEvaluation>,
+}
+
+/// One label decoded from one kind of features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecodingEvaluation {
+    /// The label.
+    pub target: String,
+    /// The features.
+    pub feature: String,
+    /// Accuracy on test trials with its interval; absent where undefined, for the reason given.
+    pub accuracy: Option<Accuracy>,
+    /// Inverse penalty chosen on training trials.
+    pub c: Option<f64>,
+    /// Labeled training (train and valid) trials.
+    pub n_train: usize,
+    /// Labeled test trials.
+    pub n_test: usize,
+    /// The split scored.
+    pub split: Split,
+    /// Why there is no accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
+}
+
+/// Everything about one session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionEvaluation {
+    /// The session.
+    pub session: SessionId,
+    /// Tasks.
+    pub tasks: Vec<TaskEvaluation>,
+    /// Decoding.
+    pub decoding: Vec<DecodingEvaluation>,
+    /// Tasks that had nothing to score, and why.
+    pub skipped: Vec<String>,
+}
+
+/// Everything an evaluation finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationResult {
+    /// Version of this file's format.
+    pub format_version: u32,
+    /// Sessions.
+    pub sessions: Vec<SessionEvaluation>,
+}

@@ -1,0 +1,290 @@
+//! Models and baselines scored on the tasks of one session.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array3, Axis, s};
+use neurobrick_metrics::baselines::{RidgeDesign, RidgeGrid};
+use neurobrick_metrics::{
+    Baseline, BitsTable, Bootstrap, Convention, NullModel, Score, Split,
+};
+use neurobrick_schema::ColumnValues;
+use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
+
+use super::baselines::{Parts, baseline_rates};
+use super::results::{
+    DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
+};
+use crate::PipelineError;
+use crate::config::ScoringConfig;
+
+const NULLS: [NullModel; 2] = [NullModel::EvaluatedMean, NullModel::TrainMean];
+/// The naive baseline every score carries.
+const NAIVE: &str = "unit_mean";
+
+/// What one model predicts for a task: `(task, its plan) -> rates [trial, scored bin, scored unit]`.
+pub struct ModelPredictions<'a> {
+    /// Name in tables.
+    pub name: String,
+    /// Asks the model.
+    pub predict: Box<dyn FnMut(&TaskPlan) -> Result<Array3<f64>, PipelineError> + 'a>,
+}
+
+/// One predictor's rates.
+struct Rates {
+    name: String,
+    group: Group,
+    choice: Option<serde_json::Value>,
+    rates: Array3<f64>,
+}
+
+/// Scores all models and baselines on all tasks of a session. Also returns the first model's rates for co-smoothing,
+/// which the report draws, and the tasks that had nothing to score.
+///
+/// # Errors
+/// If a model or baseline fails; tasks without anything to score are reported, not fatal.
+#[expect(clippy::type_complexity, reason = "three results of one pass over the tasks")]
+pub fn evaluate_session(
+    session: &TrainSession,
+    models: &mut [ModelPredictions<'_>],
+    scoring: &ScoringConfig,
+    seed: u64,
+    mut note: impl FnMut(&str),
+) -> Result<(Vec<TaskEvaluation>, Option<(TaskPlan, Array3<f64>)>, Vec<String>), PipelineError> {
+    let data = &session.data;
+    let parts = parts_of(session, scoring)?;
+    let ridge = if scoring.baselines {
+        Some(RidgeDesign::new(&parts.train.view(), &parts.valid.view(), &RidgeGrid::default())?)
+    } else {
+        None
+    };
+    let mut evaluations = Vec::new();
+    let mut drawn = None;
+    let mut skipped = Vec::new();
+    for &task in &scoring.tasks {
+        let id = data.session().as_str();
+        let plan = match TaskPlan::new(task, id, data.regions(), data.n_bins(), scoring.max_units, seed) {
+            Ok(plan) => plan,
+            Err(error @ TrainError::NothingToScore { .. }) => {
+                skipped.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut all = Vec::new();
+        for model in models.iter_mut() {
+            note(&format!("{id}: {} of {}", task.name(), model.name));
+            let rates = (model.predict)(&plan)?;
+            all.push(Rates { name: model.name.clone(), group: Group::Model, choice: None, rates });
+        }
+        if let Some(ridge) = &ridge {
+            note(&format!("{id}: {} of the baselines", task.name()));
+            all.extend(baseline_rates(&plan, &parts, ridge)?.into_iter().map(|b| Rates {
+                name: b.name.to_owned(),
+                group: Group::Baseline,
+                choice: b.choice,
+                rates: b.rates,
+            }));
+        }
+        if task == EvalTask::CoSmoothing
+            && let Some(first) = all.first()
+        {
+            drawn = Some((plan.clone(), first.rates.clone()));
+        }
+        evaluations.push(evaluate_task(session, &plan, &parts, all, scoring, seed)?);
+    }
+    Ok((evaluations, drawn, skipped))
+}
+
+fn evaluate_task(
+    session: &TrainSession,
+    plan: &TaskPlan,
+    parts: &Parts,
+    predictors: Vec<Rates>,
+    scoring: &ScoringConfig,
+    seed: u64,
+) -> Result<TaskEvaluation, PipelineError> {
+    let slice = |counts: &Array3<f64>| counts.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
+    let test = slice(&parts.test);
+    let bootstrap = Bootstrap { seed, n_resamples: scoring.n_resamples, level: 0.95 };
+    // The train-mean null and the unit-mean baseline know whole windows of training trials.
+    let train = parts.train.select(Axis(2), &plan.units);
+    let mut nulls = Vec::new();
+    for null in NULLS {
+        nulls.push((null, null.rates(&test.view(), &train.view())?));
+    }
+    let naive_rates = &nulls[1].1;
+    let naive = Array3::from_shape_fn(test.dim(), |(_, _, n)| naive_rates[n]);
+    let conventions = [
+        Convention::Pooled,
+        Convention::UnitMean,
+        Convention::UnitMedian,
+        Convention::ActiveUnitMean { min_spikes: scoring.active_min_spikes },
+    ];
+
+    let mut tables: Vec<(String, Group, BitsTable)> = Vec::new();
+    let mut evaluations = Vec::new();
+    let mut n = None;
+    for predictor in predictors {
+        let mut scores = Vec::new();
+        for (null, null_rates) in &nulls {
+            let table = BitsTable::new(&predictor.rates.view(), &test.view(), null_rates)?;
+            let naive_table = BitsTable::new(&naive.view(), &test.view(), null_rates)?;
+            for convention in conventions {
+                scores.push(score_entry(&table, &naive_table, *null, convention, &bootstrap));
+            }
+            if *null == NullModel::EvaluatedMean {
+                n = Some(table.n());
+                tables.push((predictor.name.clone(), predictor.group, table));
+            }
+        }
+        evaluations.push(PredictorEvaluation {
+            name: predictor.name,
+            group: predictor.group,
+            choice: predictor.choice,
+            scores,
+        });
+    }
+    let Some(n) = n else {
+        return Err(PipelineError::BadValue {
+            field: "models".to_owned(),
+            message: "name a model or switch the baselines on; there is nothing to score".to_owned(),
+        });
+    };
+    let n_active_units = tables.first().map_or(0, |(_, _, table)| {
+        let floor = f64::from(scoring.active_min_spikes);
+        table.spikes_per_unit().iter().filter(|&&spikes| spikes >= floor).count()
+    });
+    Ok(TaskEvaluation {
+        task: plan.task,
+        n,
+        n_active_units,
+        differences: differences(&tables, &bootstrap)?,
+        regions: regions(session, plan, &tables, &bootstrap)?,
+        predictors: evaluations,
+    })
+}
+
+/// One score with its interval, naive baseline and split, or the reason why there is none.
+fn score_entry(
+    table: &BitsTable,
+    naive: &BitsTable,
+    null: NullModel,
+    convention: Convention,
+    bootstrap: &Bootstrap,
+) -> ScoreEntry {
+    let baseline = Baseline { name: NAIVE.to_owned(), value: naive.value(convention) };
+    let interval = table.interval(convention, bootstrap);
+    match Score::new(table.value(convention), table.n(), interval, null, baseline, Split::Test) {
+        Ok(score) => ScoreEntry { null, convention, score: Some(score), undefined: None },
+        Err(error) => ScoreEntry { null, convention, score: None, undefined: Some(error.to_string()) },
+    }
+}
+
+/// Every model minus every later model and every baseline, pooled, on the same trials.
+fn differences(
+    tables: &[(String, Group, BitsTable)],
+    bootstrap: &Bootstrap,
+) -> Result<Vec<DifferenceEvaluation>, PipelineError> {
+    let mut found = Vec::new();
+    for (i, (left, group, table)) in tables.iter().enumerate() {
+        if *group != Group::Model {
+            continue;
+        }
+        for (right, _, other) in &tables[i + 1..] {
+            let difference = table.difference(other, Convention::Pooled, bootstrap)?;
+            found.push(DifferenceEvaluation { left: left.clone(), right: right.clone(), difference });
+        }
+    }
+    Ok(found)
+}
+
+/// Pooled scores by region of the first model and of the baseline that is best over all units.
+fn regions(
+    session: &TrainSession,
+    plan: &TaskPlan,
+    tables: &[(String, Group, BitsTable)],
+    bootstrap: &Bootstrap,
+) -> Result<Vec<RegionEvaluation>, PipelineError> {
+    let table = session.data.regions();
+    let group_of: Vec<usize> = plan.units.iter().map(|&u| table.of_unit()[u]).collect();
+    let best_baseline = tables
+        .iter()
+        .filter(|(_, group, t)| *group == Group::Baseline && t.value(Convention::Pooled).is_finite())
+        .max_by(|a, b| a.2.value(Convention::Pooled).total_cmp(&b.2.value(Convention::Pooled)));
+    let first_model = tables.iter().find(|(_, group, _)| *group == Group::Model);
+    let mut found = Vec::new();
+    for (name, _, bits) in first_model.into_iter().chain(best_baseline) {
+        for (group, part) in bits.by_group(&group_of)? {
+            // By region the null of each unit is its own mean, so the naive value is that of the null: zero.
+            let baseline = Baseline { name: "evaluated_mean".to_owned(), value: 0.0 };
+            let interval = part.interval(Convention::Pooled, bootstrap);
+            let value = part.value(Convention::Pooled);
+            let score =
+                Score::new(value, part.n(), interval, NullModel::EvaluatedMean, baseline, Split::Test).ok();
+            found.push(RegionEvaluation {
+                region: table.names()[group].clone(),
+                predictor: name.clone(),
+                n_units: part.n().units,
+                score,
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn parts_of(session: &TrainSession, scoring: &ScoringConfig) -> Result<Parts, PipelineError> {
+    let (data, split) = (&session.data, &session.split);
+    let conditions = conditions(session, &scoring.condition_columns)?;
+    let of = |trials: &[usize]| trials.iter().map(|&t| conditions[t]).collect();
+    Ok(Parts {
+        train: data.counts_of(&split.train),
+        valid: data.counts_of(&split.valid),
+        test: data.counts_of(&split.test),
+        train_conditions: of(&split.train),
+        valid_conditions: of(&split.valid),
+        test_conditions: of(&split.test),
+    })
+}
+
+/// Condition label of every usable trial: equal values in all `columns` make one condition.
+fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, PipelineError> {
+    let data = &session.data;
+    let mut keys = vec![String::new(); data.n_trials()];
+    for name in columns {
+        let column = data.trials().column(name).ok_or_else(|| unknown_column(session, name))?;
+        for (key, &row) in keys.iter_mut().zip(data.trial_idx()) {
+            key.push_str(&text_at(&column.values, row));
+            key.push('|');
+        }
+    }
+    let mut labels = BTreeMap::new();
+    Ok(keys
+        .into_iter()
+        .map(|key| {
+            let next = labels.len();
+            *labels.entry(key).or_insert(next)
+        })
+        .collect())
+}
+
+/// The value of a trial column as text; empty where it is missing.
+fn text_at(values: &ColumnValues, row: usize) -> String {
+    match values {
+        ColumnValues::Float(v) => v[row].map_or_else(String::new, |x| x.to_string()),
+        ColumnValues::Int(v) => v[row].map_or_else(String::new, |x| x.to_string()),
+        ColumnValues::Text(v) => v[row].clone().unwrap_or_default(),
+        ColumnValues::Bool(v) => v[row].map_or_else(String::new, |x| x.to_string()),
+    }
+}
+
+pub(super) fn unknown_column(session: &TrainSession, name: &str) -> PipelineError {
+    let known: Vec<&str> = session.data.trials().columns().iter().map(|c| c.name.as_str()).collect();
+    PipelineError::BadValue {
+        field: "scoring".to_owned(),
+        message: format!(
+            "session {} has no trial column `{name}`; it has: {}",
+            session.data.session(),
+            known.join(", ")
+        ),
+    }
+}

@@ -1,0 +1,330 @@
+//! From results to the page.
+
+use neurobrick_core::MaskScheme;
+use neurobrick_metrics::{ConfidenceInterval, Convention, NullModel};
+use neurobrick_report as report;
+use neurobrick_train::{EvalTask, TrainSession};
+
+use super::figures::{Figures, report_scheme};
+use super::results::{EvaluationResult, Group, PredictorEvaluation, TaskEvaluation};
+use crate::{MetricsRecord, RunManifest};
+
+/// Everything a report is assembled from.
+pub struct ReportInputs<'a> {
+    /// Heading.
+    pub title: String,
+    /// One sentence on what was run.
+    pub summary: String,
+    /// The model.
+    pub model: report::ModelFacts,
+    /// Data sources.
+    pub data: Vec<report::DataSource>,
+    /// Sessions, with their part in the run.
+    pub sessions: Vec<(&'a TrainSession, report::SessionRole)>,
+    /// Sessions that are only in the store.
+    pub only_ingested: Vec<report::SessionFacts>,
+    /// Scores.
+    pub result: &'a EvaluationResult,
+    /// Pictures.
+    pub figures: Figures,
+    /// Metrics of the pretraining run and its schemes.
+    pub pretraining: Option<(&'a [MetricsRecord], &'a [MaskScheme])>,
+    /// Metrics of fine-tuning, by session and name of the model.
+    pub finetuning: Vec<(String, String, Vec<MetricsRecord>)>,
+    /// The record of the run.
+    pub manifest: &'a RunManifest,
+    /// The resolved configuration.
+    pub config_toml: String,
+    /// Resamples of the intervals.
+    pub n_resamples: usize,
+    /// Honest notes.
+    pub notes: Vec<String>,
+}
+
+/// Assembles the report of a run.
+pub fn run_report(inputs: ReportInputs<'_>) -> report::RunReport {
+    let sessions =
+        inputs.sessions.iter().map(|(s, role)| facts(s, *role)).chain(inputs.only_ingested).collect();
+    report::RunReport {
+        title: inputs.title,
+        summary: inputs.summary,
+        finished_at: None,
+        interval_method: format!(
+            "percentile bootstrap over test trials, {} resamples, the null held fixed",
+            inputs.n_resamples
+        ),
+        model: inputs.model,
+        data: inputs.data,
+        sessions,
+        tasks: inputs.result.sessions.iter().flat_map(|s| {
+            s.tasks.iter().map(|t| task_result(s.session.as_str(), t))
+        }).collect(),
+        decoding: decoding(inputs.result),
+        pretraining: inputs.pretraining.map(|(records, schemes)| pretraining(records, schemes)),
+        fine_tuning: finetuning(inputs.finetuning),
+        rasters: inputs.figures.rasters,
+        traces: inputs.figures.traces,
+        regions: inputs.result.sessions.iter().flat_map(|s| {
+            s.tasks.iter().filter_map(|t| region_result(s.session.as_str(), t))
+        }).collect(),
+        masks: inputs.figures.masks,
+        reproduce: reproduction(inputs.manifest, inputs.config_toml),
+        notes: inputs.notes,
+    }
+}
+
+fn facts(session: &TrainSession, role: report::SessionRole) -> report::SessionFacts {
+    let (data, split) = (&session.data, &session.split);
+    let n_spikes: u64 = data.counts().iter().map(|&c| u64::from(c)).sum();
+    let observed_s = (data.n_trials() * data.n_bins() * data.n_units()) as f64 * data.bin_size_s();
+    report::SessionFacts {
+        id: data.session().to_string(),
+        subject: data.subject().to_string(),
+        n_units: data.n_units() as u64,
+        n_trials: data.n_trials() as u64,
+        n_spikes,
+        mean_rate_hz: n_spikes as f64 / observed_s,
+        n_regions: data.regions().names().len() as u64,
+        role,
+        n_train: split.train.len() as u64,
+        n_valid: split.valid.len() as u64,
+        n_test: split.test.len() as u64,
+    }
+}
+
+fn report_task(task: EvalTask) -> report::Task {
+    match task {
+        EvalTask::CoSmoothing => report::Task::CoSmoothingLeaveOneOut,
+        EvalTask::CoSmoothingGroup => report::Task::CoSmoothingGroup,
+        EvalTask::ForwardPrediction => report::Task::ForwardPrediction,
+        EvalTask::InterRegion => report::Task::InterRegion,
+        EvalTask::IntraRegion => report::Task::IntraRegion,
+    }
+}
+
+fn predictor(name: &str, group: Group) -> report::Predictor {
+    match name {
+        "fine_tuned" => report::Predictor::FineTuned,
+        "new_stitch" => report::Predictor::NewStitch,
+        "from_scratch" => report::Predictor::FromScratch,
+        "unit_mean" => report::Predictor::UnitMean,
+        "psth" => report::Predictor::Psth,
+        "ridge" => report::Predictor::Ridge,
+        "pca_poisson" => report::Predictor::PcaPoissonGlm,
+        "last_mean" => named("mean of the last bins", group),
+        "forward_ridge" => named("ridge autoregression", group),
+        other => named(other, group),
+    }
+}
+
+fn named(name: &str, group: Group) -> report::Predictor {
+    report::Predictor::Other { name: name.to_owned(), baseline: group == Group::Baseline }
+}
+
+fn task_result(session: &str, task: &TaskEvaluation) -> report::TaskResult {
+    let group_of = |name: &str| task.predictors.iter().find(|p| p.name == name).map_or(Group::Model, |p| p.group);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
+    let n_spikes = task.n.spikes as u64;
+    report::TaskResult {
+        session: session.to_owned(),
+        task: report_task(task.task),
+        n_trials: task.n.trials as u64,
+        n_units: task.n.units as u64,
+        n_active_units: task.n_active_units as u64,
+        n_spikes,
+        predictors: task
+            .predictors
+            .iter()
+            .map(|p| report::PredictorScores {
+                predictor: predictor(&p.name, p.group),
+                evaluated_mean: null_scores(p, NullModel::EvaluatedMean),
+                train_mean: null_scores(p, NullModel::TrainMean),
+            })
+            .collect(),
+        differences: task
+            .differences
+            .iter()
+            .map(|d| report::PairedDifference {
+                left: predictor(&d.left, group_of(&d.left)),
+                right: predictor(&d.right, group_of(&d.right)),
+                difference: estimate(d.difference.value, &d.difference.interval),
+            })
+            .collect(),
+    }
+}
+
+fn estimate(value: f64, interval: &ConfidenceInterval) -> report::Estimate {
+    report::Estimate::new(value, interval.lo, interval.hi)
+}
+
+fn null_scores(p: &PredictorEvaluation, null: NullModel) -> report::NullScores {
+    let entry = |wanted: fn(&Convention) -> bool| {
+        p.scores.iter().find(|s| s.null == null && wanted(&s.convention))
+    };
+    let value = |wanted| entry(wanted).and_then(|e| e.score.as_ref()).map_or(f64::NAN, neurobrick_metrics::Score::value);
+    let pooled = entry(|c| *c == Convention::Pooled);
+    report::NullScores {
+        pooled: match pooled {
+            Some(e) => match &e.score {
+                Some(score) => estimate(score.value(), score.interval()),
+                None => report::Estimate::undefined(e.undefined.clone().unwrap_or_default()),
+            },
+            None => report::Estimate::undefined("not computed"),
+        },
+        unit_mean: value(|c| *c == Convention::UnitMean),
+        unit_median: value(|c| *c == Convention::UnitMedian),
+        active_unit_mean: value(|c| matches!(c, Convention::ActiveUnitMean { .. })),
+    }
+}
+
+fn decoding(result: &EvaluationResult) -> Vec<report::DecodingResult> {
+    let target = |name: &str| match name {
+        "stimulus_side" => report::DecodingTarget::StimulusSide,
+        "choice" => report::DecodingTarget::Choice,
+        other => report::DecodingTarget::Other(other.to_owned()),
+    };
+    let feature = |name: &str| match name {
+        "raw_counts" => report::DecodingFeature::RawCounts,
+        "fine_tuned" => report::DecodingFeature::ModelLatents,
+        other => report::DecodingFeature::Other(format!("latents, {}", other.replace('_', " "))),
+    };
+    let mut found = Vec::new();
+    for session in &result.sessions {
+        for d in &session.decoding {
+            let balanced_accuracy = match &d.accuracy {
+                Some(a) => estimate(a.balanced, &a.balanced_interval),
+                None => report::Estimate::undefined(d.undefined.clone().unwrap_or_default()),
+            };
+            found.push(report::DecodingResult {
+                session: session.session.to_string(),
+                target: target(&d.target),
+                feature: feature(&d.feature),
+                balanced_accuracy,
+                n_trials: d.n_test as u64,
+                // Always answering one class is right on all trials of it and on none of the other.
+                majority_baseline: 0.5,
+            });
+        }
+    }
+    found
+}
+
+fn pretraining(records: &[MetricsRecord], schemes: &[MaskScheme]) -> report::PretrainingCurves {
+    // Means over blocks of steps: single batches differ by scheme and session.
+    const BLOCK: usize = 25;
+    let steps: Vec<_> = records
+        .iter()
+        .filter_map(|r| match r {
+            MetricsRecord::Step(step) => Some(step),
+            MetricsRecord::Validation { .. } => None,
+        })
+        .collect();
+    let blocks = steps.chunks(BLOCK);
+    let curve = |value: fn(&neurobrick_train::StepReport) -> f64| report::Curve {
+        steps: blocks.clone().filter_map(|b| b.last()).map(|s| s.step).collect(),
+        values: blocks.clone().map(|b| b.iter().map(|s| value(s)).sum::<f64>() / b.len() as f64).collect(),
+    };
+    report::PretrainingCurves {
+        train_loss: curve(|s| s.loss),
+        learning_rate: Some(curve(|s| s.lr)),
+        validation: schemes
+            .iter()
+            .enumerate()
+            .map(|(k, scheme)| report::SchemeCurve {
+                scheme: report_scheme(scheme),
+                bits_per_spike: valid_curve(records, |v| {
+                    v.schemes.get(k).map_or(f64::NAN, |s| s.bits_per_spike)
+                }),
+            })
+            .collect(),
+    }
+}
+
+fn valid_curve(
+    records: &[MetricsRecord],
+    value: impl Fn(&neurobrick_train::ValidationReport) -> f64,
+) -> report::Curve {
+    let (steps, values) = records
+        .iter()
+        .filter_map(|r| match r {
+            MetricsRecord::Validation { step, report, .. } => Some((*step, value(report))),
+            MetricsRecord::Step(_) => None,
+        })
+        .unzip();
+    report::Curve { steps, values }
+}
+
+fn finetuning(runs: Vec<(String, String, Vec<MetricsRecord>)>) -> Vec<report::FineTuningCurves> {
+    let mut found: Vec<report::FineTuningCurves> = Vec::new();
+    for (session, name, records) in runs {
+        let curve = report::PredictorCurve {
+            predictor: predictor(&name, Group::Model),
+            bits_per_spike: valid_curve(&records, |v| v.mean),
+        };
+        match found.iter_mut().find(|f| f.session == session) {
+            Some(curves) => curves.curves.push(curve),
+            None => found.push(report::FineTuningCurves { session, curves: vec![curve] }),
+        }
+    }
+    found
+}
+
+fn region_result(session: &str, task: &TaskEvaluation) -> Option<report::RegionResult> {
+    if !matches!(task.task, EvalTask::InterRegion | EvalTask::CoSmoothing) {
+        return None;
+    }
+    let group_of = |name: &str| task.predictors.iter().find(|p| p.name == name).map(|p| p.group);
+    let baseline = task.regions.iter().find(|r| group_of(&r.predictor) == Some(Group::Baseline))?;
+    let value_of = |region: &str| {
+        let row = task.regions.iter().find(|r| r.region == region && r.predictor == baseline.predictor)?;
+        Some(row.score.as_ref()?.value())
+    };
+    let regions: Vec<report::RegionScore> = task
+        .regions
+        .iter()
+        .filter(|r| group_of(&r.predictor) == Some(Group::Model))
+        .map(|r| report::RegionScore {
+            region: r.region.clone(),
+            n_units: r.n_units as u64,
+            score: r.score.as_ref().map_or_else(
+                || report::Estimate::undefined("no spike of these units in the test trials"),
+                |s| estimate(s.value(), s.interval()),
+            ),
+            baseline: value_of(&r.region).unwrap_or(f64::NAN),
+        })
+        .collect();
+    (!regions.is_empty()).then(|| report::RegionResult {
+        session: session.to_owned(),
+        task: report_task(task.task),
+        baseline: predictor(&baseline.predictor, Group::Baseline),
+        regions,
+    })
+}
+
+fn reproduction(manifest: &RunManifest, config_toml: String) -> report::Reproduction {
+    let fact = |name: &str, value: String| report::Fact { name: name.to_owned(), value };
+    let mut versions = vec![fact("neurobrick", manifest.version.clone())];
+    if let Some(commit) = &manifest.commit {
+        versions.push(fact("commit", commit.clone()));
+    }
+    versions.push(fact("processor features", manifest.cpu_features.join(", ")));
+    report::Reproduction {
+        command: manifest.command.clone(),
+        seed: manifest.seed,
+        config_toml,
+        versions,
+        data_hashes: manifest
+            .data
+            .iter()
+            .map(|h| report::DataHash { name: h.session.to_string(), blake3: h.blake3.clone() })
+            .collect(),
+        device: manifest.device.clone(),
+        n_threads: manifest.n_threads as u64,
+        stages: manifest
+            .stages
+            .iter()
+            .map(|(name, wall_time_s)| report::Stage { name: name.clone(), wall_time_s: *wall_time_s })
+            .collect(),
+        peak_memory_bytes: manifest.peak_memory_bytes,
+    }
+}

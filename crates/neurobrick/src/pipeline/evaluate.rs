@@ -1,0 +1,245 @@
+//! Evaluation of fine-tuned models beside the baselines.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::module::Module;
+use neurobrick_core::{PopulationModel, Prompt};
+use neurobrick_models::{AnyModel, ModelConfig};
+use neurobrick_report as report;
+use neurobrick_schema::SessionId;
+use neurobrick_schema::atomic::write_file;
+use neurobrick_train::{TrainSession, latents, predict};
+
+use super::training::load_model;
+use crate::config::EvaluateConfig;
+use crate::evaluation::{
+    EvaluationResult, Figures, ModelPredictions, ReportInputs, SessionEvaluation, decode_session,
+    evaluate_session, run_report, session_figures,
+};
+use crate::pipeline::{Observer, Progress};
+use crate::run_folder::{MetricsRecord, read_metrics};
+use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
+
+/// Where a fine-tuned model of a session lies.
+pub(super) fn session_run(root: &Path, session: &SessionId) -> PathBuf {
+    root.join(session.as_str())
+}
+
+/// Scores, pictures and training curves of an evaluation, and the sessions it was made on.
+pub(super) struct Evaluated {
+    pub(super) result: EvaluationResult,
+    pub(super) figures: Figures,
+    pub(super) sessions: Vec<LoadedSession>,
+    pub(super) curves: Vec<(String, String, Vec<MetricsRecord>)>,
+    pub(super) model: Option<(AnyModel, ModelConfig)>,
+}
+
+/// Scores models on the test trials of sessions and writes `metrics.json`, `report.html`, `report.json`, `card.md` and
+/// `manifest.json` into `out`.
+///
+/// # Errors
+/// If data or models are missing or damaged, or a file cannot be written.
+pub fn evaluate(
+    config: &EvaluateConfig,
+    out: &Path,
+    command: &str,
+    n_threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<report::RunReport, PipelineError> {
+    let folder = RunFolder::open(out)?;
+    let config_toml = folder.settle_config(config)?;
+    let started = Instant::now();
+    let evaluated = evaluate_all(config, n_threads, observer)?;
+    let hashes = evaluated.sessions.iter().map(|s| s.hash.clone()).collect();
+    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    manifest.stages.push(("evaluate".to_owned(), started.elapsed().as_secs_f64()));
+    let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
+    let page = run_report(ReportInputs {
+        title: "Evaluation".to_owned(),
+        summary: format!("{} on test trials of {} sessions.", names.join(", "), config.sessions.len()),
+        model: model_facts(evaluated.model.as_ref()),
+        data: data_sources(&evaluated.sessions),
+        sessions: evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::FineTune)).collect(),
+        only_ingested: Vec::new(),
+        result: &evaluated.result,
+        figures: evaluated.figures,
+        pretraining: None,
+        finetuning: evaluated.curves,
+        manifest: &manifest,
+        config_toml,
+        n_resamples: config.scoring.n_resamples,
+        notes: Vec::new(),
+    });
+    write_results(&folder, &evaluated.result, &page, &manifest)?;
+    Ok(page)
+}
+
+/// Writes the files every evaluation ends with.
+pub(super) fn write_results(
+    folder: &RunFolder,
+    result: &EvaluationResult,
+    page: &report::RunReport,
+    manifest: &RunManifest,
+) -> Result<(), PipelineError> {
+    folder.write_json("metrics.json", result)?;
+    folder.write_json("report.json", page)?;
+    folder.write_json("manifest.json", manifest)?;
+    write_file(&folder.path().join("card.md"), report::card(page).as_bytes())?;
+    Ok(report::write(page, folder.path().join("report.html"))?)
+}
+
+/// Evaluates every session with every model.
+pub(super) fn evaluate_all(
+    config: &EvaluateConfig,
+    n_threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<Evaluated, PipelineError> {
+    let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
+    let total = (sessions.len() * config.scoring.tasks.len() * (config.models.len() + 1)) as u64;
+    let mut state = Progress { stage: "evaluate".to_owned(), done: 0, total, message: String::new() };
+    let mut evaluated = Evaluated {
+        result: EvaluationResult { format_version: 1, sessions: Vec::new() },
+        figures: Figures::default(),
+        sessions: Vec::new(),
+        curves: Vec::new(),
+        model: None,
+    };
+    for session in &sessions {
+        let id = &session.hash.session;
+        let mut models = Vec::new();
+        for source in &config.models {
+            let run = session_run(&source.path, id);
+            let (model, model_config) = load_model(&run.join("model"))?;
+            if run.join("metrics.jsonl").exists() {
+                let records = read_metrics(&run.join("metrics.jsonl"))?;
+                evaluated.curves.push((id.to_string(), source.name.clone(), records));
+            }
+            evaluated.model.get_or_insert_with(|| (model.clone(), model_config));
+            models.push((source.name.clone(), model));
+        }
+        let (tasks, drawn, skipped) = {
+            let mut askers: Vec<ModelPredictions<'_>> =
+                models.iter().map(|(name, model)| asker(name, model, &session.train, n_threads)).collect();
+            evaluate_session(&session.train, &mut askers, &config.scoring, config.seed, |message| {
+                message.clone_into(&mut state.message);
+                observer.progress(&state);
+                state.done += 1;
+            })?
+        };
+        if let Some((plan, rates)) = drawn {
+            let floor = config.scoring.active_min_spikes;
+            let drawn = session_figures(&session.train, &plan, &rates, config.data.window.start_s, floor)?;
+            evaluated.figures.rasters.extend(drawn.rasters);
+            evaluated.figures.traces.extend(drawn.traces);
+        }
+        let decoding = decode(config, session, &models, n_threads)?;
+        for reason in &skipped {
+            observer.note(&format!("left out: {reason}"));
+        }
+        let evaluation = SessionEvaluation { session: id.clone(), tasks, decoding, skipped };
+        evaluated.result.sessions.push(evaluation);
+    }
+    state.done = state.total;
+    "done".clone_into(&mut state.message);
+    observer.progress(&state);
+    evaluated.sessions = sessions;
+    Ok(evaluated)
+}
+
+fn asker<'a>(
+    name: &str,
+    model: &'a AnyModel,
+    session: &'a TrainSession,
+    n_threads: usize,
+) -> ModelPredictions<'a> {
+    ModelPredictions {
+        name: name.to_owned(),
+        predict: Box::new(move |plan| {
+            Ok(predict(model, &session.data, &session.split.test, plan, n_threads, |_, _| {})?.rates)
+        }),
+    }
+}
+
+fn decode(
+    config: &EvaluateConfig,
+    session: &LoadedSession,
+    models: &[(String, AnyModel)],
+    n_threads: usize,
+) -> Result<Vec<crate::evaluation::DecodingEvaluation>, PipelineError> {
+    if config.scoring.decode.is_empty() {
+        return Ok(Vec::new());
+    }
+    let data = &session.train.data;
+    let all: Vec<usize> = (0..data.n_trials()).collect();
+    let mut features = Vec::new();
+    for (name, model) in models {
+        features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, n_threads)?));
+    }
+    let scoring = &config.scoring;
+    decode_session(&session.train, &features, &scoring.decode, config.seed, scoring.n_resamples)
+}
+
+/// What a report says of the model.
+pub(super) fn model_facts(model: Option<&(AnyModel, ModelConfig)>) -> report::ModelFacts {
+    let Some((model, config)) = model else {
+        return report::ModelFacts {
+            name: "baselines only".to_owned(),
+            license: "none".to_owned(),
+            n_parameters: 0,
+            architecture: Vec::new(),
+            intended_use: Vec::new(),
+            not_for: Vec::new(),
+        };
+    };
+    let fact = |name: &str, value: String| report::Fact { name: name.to_owned(), value };
+    let architecture = match config {
+        ModelConfig::NdtStitch(c) => vec![
+            fact("token", "one time bin of one session".to_owned()),
+            fact("bins", c.n_bins.to_string()),
+            fact("stitch width", c.d_stitch.to_string()),
+            fact("width", c.d_model.to_string()),
+            fact("layers", c.n_layers.to_string()),
+            fact("heads", c.n_heads.to_string()),
+            fact("dropout", format!("{} on tokens, {} in layers", c.dropout_embed, c.dropout)),
+            fact("prompt token", if c.prompt { "yes" } else { "no" }.to_owned()),
+        ],
+        ModelConfig::LinearStitch(c) => {
+            vec![fact("bins", c.n_bins.to_string()), fact("rank", c.d_latent.to_string())]
+        }
+    };
+    report::ModelFacts {
+        name: match config {
+            ModelConfig::NdtStitch(_) => "NDT-1-stitch with multi-task masking (MtM)".to_owned(),
+            ModelConfig::LinearStitch(_) => "reduced-rank Poisson regression with stitching".to_owned(),
+        },
+        license: "MIT OR Apache-2.0".to_owned(),
+        n_parameters: model.num_params() as u64,
+        architecture,
+        intended_use: vec![
+            "Predicting hidden units, hidden regions and the near future of recorded populations.".to_owned(),
+            "Starting point for fine-tuning on further sessions of similar recordings.".to_owned(),
+        ],
+        not_for: vec![
+            "Decisions about individual animals or people.".to_owned(),
+            format!("Sessions other than the {} it was trained on, without a new stitch.", model.sessions().len()),
+        ],
+    }
+}
+
+/// Published data sets behind sessions, each once.
+pub(super) fn data_sources(sessions: &[LoadedSession]) -> Vec<report::DataSource> {
+    let mut found: Vec<report::DataSource> = Vec::new();
+    for session in sessions {
+        let card = &session.card;
+        let source = report::DataSource {
+            name: card.source.clone(),
+            license: card.license.clone(),
+            citation: card.citation.clone(),
+        };
+        if !found.contains(&source) {
+            found.push(source);
+        }
+    }
+    found
+}

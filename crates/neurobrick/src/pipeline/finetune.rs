@@ -1,0 +1,62 @@
+//! Fine-tuning on sessions a model never saw, or training from scratch as the control.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use neurobrick_core::PopulationModel;
+
+use super::training::{TrainingRun, load_model, train_in};
+use crate::config::{FinetuneConfig, Start};
+use crate::pipeline::Observer;
+use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
+
+/// Fine-tunes on every session by itself, into `out/<session>`; resumes where checkpoints are found.
+///
+/// # Errors
+/// If data or the pretrained model are missing or damaged, a folder is in use or holds another run, or training
+/// fails.
+pub fn finetune(
+    config: &FinetuneConfig,
+    out: &Path,
+    command: &str,
+    n_threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<RunManifest, PipelineError> {
+    config.train.validate()?;
+    if config.sessions.is_empty() {
+        return Err(PipelineError::BadValue {
+            field: "sessions".to_owned(),
+            message: "name at least one session to fine-tune on".to_owned(),
+        });
+    }
+    let device = Device::flex();
+    // A fresh model is rebuilt for the sessions like a loaded one, so both take one path.
+    let (start, model_config) = match &config.start {
+        Start::Pretrained(path) => load_model(path)?,
+        Start::Scratch(model) => (model.build(&[], config.seed, &device)?, model.clone()),
+    };
+    let folder = RunFolder::open(out)?;
+    folder.settle_config(config)?;
+    let loaded = load_sessions(&config.data, &config.sessions, config.seed)?;
+    let hashes = loaded.iter().map(|l| l.hash.clone()).collect();
+    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
+    for session in loaded {
+        let id = session.hash.session;
+        let specs = [session.train.spec()];
+        let session_folder = RunFolder::open(&out.join(id.as_str()))?;
+        let run = TrainingRun {
+            stage: format!("{name} {id}"),
+            model: start.with_sessions(&specs, config.seed, &device)?,
+            model_config: &model_config,
+            sessions: vec![session.train],
+            train: &config.train,
+            seed: config.seed,
+            n_threads,
+        };
+        train_in(&session_folder, run, &mut manifest, observer)?;
+    }
+    manifest.peak_memory_bytes = crate::peak_memory_bytes();
+    folder.write_json("manifest.json", &manifest)?;
+    Ok(manifest)
+}

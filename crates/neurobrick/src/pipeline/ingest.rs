@@ -1,0 +1,51 @@
+//! Foreign files into a store, and a look at a store.
+
+use std::path::{Path, PathBuf};
+
+use neurobrick_ingest::{IngestEvent, IngestSummary};
+use neurobrick_schema::{SessionId, SessionSummary, Store, summary};
+
+use crate::PipelineError;
+use crate::pipeline::{Observer, Progress};
+
+/// Ingests `paths` into the store at `store`, which is created if needed. Goes on past bad sessions.
+///
+/// # Errors
+/// If the store cannot be written. Refused recordings are in the summary.
+pub fn ingest(paths: &[PathBuf], store: &Path, observer: &mut dyn Observer) -> Result<IngestSummary, PipelineError> {
+    let store = if store.join("store.json").exists() { Store::open(store)? } else { Store::create(store)? };
+    let mut state = Progress { stage: "ingest".to_owned(), done: 0, total: 0, message: String::new() };
+    let summary = neurobrick_ingest::ingest(paths, &store, &mut |event| match event {
+        IngestEvent::Started { session, format, position, total } => {
+            state.done = position as u64;
+            state.total = total as u64;
+            state.message = format!("{session} ({format})");
+            observer.progress(&state);
+        }
+        IngestEvent::Written { digest, n_units, n_trials, n_spikes } => {
+            observer.note(&format!(
+                "{}: {n_units} units, {n_trials} trials, {n_spikes} spikes",
+                digest.session
+            ));
+        }
+        IngestEvent::Unchanged { session } => observer.note(&format!("{session}: unchanged")),
+        IngestEvent::Refused { path, message } => {
+            observer.note(&format!("refused {}: {message}", path.display()));
+        }
+        _ => {}
+    })?;
+    state.done = state.total;
+    state.message = format!("{} written, {} unchanged", summary.written.len(), summary.unchanged.len());
+    observer.progress(&state);
+    Ok(summary)
+}
+
+/// Summaries of some sessions of a store, or of all if none are named.
+///
+/// # Errors
+/// If a session is missing or damaged.
+pub fn inspect(store: &Path, sessions: &[SessionId]) -> Result<Vec<SessionSummary>, PipelineError> {
+    let store = Store::open(store)?;
+    let sessions = if sessions.is_empty() { store.sessions()? } else { sessions.to_vec() };
+    sessions.iter().map(|s| Ok(summary(&store.read(s)?))).collect()
+}

@@ -1,0 +1,57 @@
+//! Pretraining on many sessions.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use neurobrick_schema::Store;
+
+use super::training::{TrainingRun, train_in};
+use crate::config::PretrainConfig;
+use crate::pipeline::Observer;
+use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
+
+/// Pretrains into the run folder `out`; resumes if it holds a checkpoint of the same run.
+///
+/// # Errors
+/// If data are missing, the folder is in use or holds another run, or training fails.
+pub fn pretrain(
+    config: &PretrainConfig,
+    out: &Path,
+    command: &str,
+    n_threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<RunManifest, PipelineError> {
+    config.model.validate()?;
+    config.train.validate()?;
+    let mut ids = config.sessions.clone();
+    if ids.is_empty() {
+        ids = Store::open(&config.data.store)?.sessions()?;
+    }
+    ids.retain(|id| !config.exclude.contains(id));
+    if ids.is_empty() {
+        return Err(PipelineError::BadValue {
+            field: "sessions".to_owned(),
+            message: "no session is left to pretrain on".to_owned(),
+        });
+    }
+    let folder = RunFolder::open(out)?;
+    folder.settle_config(config)?;
+    let loaded = load_sessions(&config.data, &ids, config.seed)?;
+    let hashes = loaded.iter().map(|l| l.hash.clone()).collect();
+    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    let sessions: Vec<_> = loaded.into_iter().map(|l| l.train).collect();
+    let specs: Vec<_> = sessions.iter().map(neurobrick_train::TrainSession::spec).collect();
+    let run = TrainingRun {
+        stage: "pretrain".to_owned(),
+        model: config.model.build(&specs, config.seed, &Device::flex())?,
+        model_config: &config.model,
+        sessions,
+        train: &config.train,
+        seed: config.seed,
+        n_threads,
+    };
+    train_in(&folder, run, &mut manifest, observer)?;
+    manifest.peak_memory_bytes = crate::peak_memory_bytes();
+    folder.write_json("manifest.json", &manifest)?;
+    Ok(manifest)
+}

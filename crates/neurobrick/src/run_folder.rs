@@ -1,0 +1,285 @@
+//! The folder of a run: its lock, resolved configuration, metrics and manifest.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use neurobrick_schema::SessionId;
+use neurobrick_schema::atomic::write_file;
+use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::PipelineError;
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricsRecord {
+    /// A training step.
+    Step(StepReport),
+    /// A validation.
+    Validation {
+        /// Steps done.
+        step: u64,
+        /// Scores.
+        report: ValidationReport,
+        /// Whether this was the best so far.
+        is_best: bool,
+    },
+}
+
+impl MetricsRecord {
+    /// The record of an event, if it is one to be kept.
+    pub fn of(event: &TrainEvent) -> Option<Self> {
+        match event {
+            TrainEvent::Step(report) => Some(Self::Step(report.clone())),
+            TrainEvent::Validated { step, report, is_best } => {
+                Some(Self::Validation { step: *step, report: report.clone(), is_best: *is_best })
+            }
+            TrainEvent::Checkpointed { .. } => None,
+        }
+    }
+
+    fn step(&self) -> u64 {
+        match self {
+            Self::Step(report) => report.step,
+            Self::Validation { step, .. } => *step,
+        }
+    }
+}
+
+/// Hash of a session's data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionHash {
+    /// The session.
+    pub session: SessionId,
+    /// BLAKE3 of its manifest in the store.
+    pub blake3: String,
+}
+
+/// What a run was made from and on: the record behind every number quoted from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunManifest {
+    /// Version of this file's format.
+    pub format_version: u32,
+    /// The command, as typed.
+    pub command: String,
+    /// Version of neurobrick.
+    pub version: String,
+    /// Commit of the working copy, if there is one.
+    pub commit: Option<String>,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Device.
+    pub device: String,
+    /// Processor features that change last bits.
+    pub cpu_features: Vec<String>,
+    /// Threads used.
+    pub n_threads: usize,
+    /// Data the run read.
+    pub data: Vec<SessionHash>,
+    /// Wall time of every stage, in seconds.
+    pub stages: Vec<(String, f64)>,
+    /// Largest resident memory of the process in bytes, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+impl RunManifest {
+    /// A manifest of this process and machine.
+    pub fn new(command: &str, seed: u64, n_threads: usize, data: Vec<SessionHash>) -> Self {
+        Self {
+            format_version: 1,
+            command: command.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: git_commit(),
+            seed,
+            device: "CPU (Flex)".to_owned(),
+            cpu_features: cpu_features(),
+            n_threads,
+            data,
+            stages: Vec::new(),
+            peak_memory_bytes: peak_memory_bytes(),
+        }
+    }
+}
+
+/// Largest resident memory of this process in bytes; `None` where `/proc` does not tell.
+pub fn peak_memory_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The commit of the working copy, with `+` if it has changes.
+fn git_commit() -> Option<String> {
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git").args(args).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+    Some(if changed { format!("{commit}+") } else { commit })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_features() -> Vec<String> {
+    let known = [
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+    ];
+    known.iter().filter(|(_, has)| *has).map(|(name, _)| (*name).to_owned()).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu_features() -> Vec<String> {
+    vec![std::env::consts::ARCH.to_owned()]
+}
+
+/// A run folder in use: nobody else can open it while this value lives.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    // Held, not read: dropping the file releases the lock.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Opens or creates the folder and takes its lock.
+    ///
+    /// # Errors
+    /// If it cannot be created or another process holds it.
+    pub fn open(path: &Path) -> Result<Self, PipelineError> {
+        fs::create_dir_all(path).map_err(PipelineError::io("create", path))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(PipelineError::io("create", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(PipelineError::Locked { path: path.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => {
+                Err(PipelineError::Io { action: "lock", path: lock_path, source })
+            }
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where checkpoints go.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Where the finished model goes.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model")
+    }
+
+    /// Writes the resolved configuration as `run.toml`, or checks that the one there is the same.
+    ///
+    /// # Errors
+    /// If the folder holds a run with another configuration.
+    pub fn settle_config<C: Serialize>(&self, config: &C) -> Result<String, PipelineError> {
+        let path = self.path.join("run.toml");
+        let text = toml::to_string_pretty(config)
+            .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
+        match fs::read_to_string(&path) {
+            Ok(there) if there == text => Ok(text),
+            Ok(_) => Err(PipelineError::OtherRun { path: self.path.clone() }),
+            Err(_) => {
+                write_file(&path, text.as_bytes())?;
+                Ok(text)
+            }
+        }
+    }
+
+    /// Writes `value` as JSON under `name`, atomically.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), PipelineError> {
+        let path = self.path.join(name);
+        let mut bytes = serde_json::to_vec_pretty(value)
+            .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
+        bytes.push(b'\n');
+        Ok(write_file(&path, &bytes)?)
+    }
+
+    /// Opens `metrics.jsonl` for records after `step`; later records, of a run that was killed, are cut off.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub fn metrics_after(&self, step: u64) -> Result<MetricsWriter, PipelineError> {
+        let path = self.path.join("metrics.jsonl");
+        let kept: Vec<MetricsRecord> = if step == 0 {
+            Vec::new()
+        } else {
+            read_metrics(&path)?.into_iter().filter(|r| r.step() <= step).collect()
+        };
+        let mut bytes = Vec::new();
+        for record in &kept {
+            push_line(&mut bytes, record, &path)?;
+        }
+        write_file(&path, &bytes)?;
+        let file = fs::OpenOptions::new().append(true).open(&path).map_err(PipelineError::io("open", &path))?;
+        Ok(MetricsWriter { path, file })
+    }
+}
+
+/// Reads `metrics.jsonl`; a last line that a kill cut short is left out.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) fn read_metrics(path: &Path) -> Result<Vec<MetricsRecord>, PipelineError> {
+    let file = File::open(path).map_err(PipelineError::io("read", path))?;
+    let lines = BufReader::new(file).lines();
+    let mut records = Vec::new();
+    for line in lines {
+        let line = line.map_err(PipelineError::io("read", path))?;
+        match serde_json::from_str(&line) {
+            Ok(record) => records.push(record),
+            Err(_) => break,
+        }
+    }
+    Ok(records)
+}
+
+/// Reads a JSON file of a run.
+///
+/// # Errors
+/// If it cannot be read or is not what it should be.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
+    let bytes = fs::read(path).map_err(PipelineError::io("read", path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
+}
+
+/// Appends records to `metrics.jsonl`.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsWriter {
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// If the disk is full.
+    pub fn append(&mut self, record: &MetricsRecord) -> Result<(), PipelineError> {
+        let mut line = Vec::new();
+        push_line(&mut line, record, &self.path)?;
+        self.file.write_all(&line).map_err(PipelineError::io("write", &self.path))
+    }
+}
+
+fn push_line(bytes: &mut Vec<u8>, record: &MetricsRecord, path: &Path) -> Result<(), PipelineError> {
+    serde_json::to_writer(&mut *bytes, record)
+        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
+    bytes.push(b'\n');
+    Ok(())
+}

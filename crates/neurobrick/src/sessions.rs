@@ -1,0 +1,53 @@
+//! From a store to sessions ready for training.
+
+use std::sync::Arc;
+
+use neurobrick_data::{SessionData, TrialSplit};
+use neurobrick_schema::{Card, SessionId, Store};
+use neurobrick_train::TrainSession;
+
+use crate::config::DataConfig;
+use crate::{PipelineError, SessionHash};
+
+/// A session with its split, its card and the hash of its data.
+#[derive(Clone, Debug)]
+pub struct LoadedSession {
+    /// Windows and split.
+    pub train: TrainSession,
+    /// Provenance.
+    pub card: Card,
+    /// Hash of the data.
+    pub hash: SessionHash,
+}
+
+/// Loads sessions from the store of `config`, verified, binned and split by `seed`.
+///
+/// # Errors
+/// If a session is missing or damaged, or the window does not fit it.
+pub fn load_sessions(
+    config: &DataConfig,
+    sessions: &[SessionId],
+    seed: u64,
+) -> Result<Vec<LoadedSession>, PipelineError> {
+    let store = Store::open(&config.store)?;
+    let mut loaded = Vec::with_capacity(sessions.len());
+    for session in sessions {
+        if !store.contains(session) {
+            let known: Vec<String> = store.sessions()?.iter().map(ToString::to_string).collect();
+            return Err(PipelineError::SessionNotInStore {
+                session: session.clone(),
+                store: config.store.clone(),
+                known: known.join(", "),
+            });
+        }
+        let recording = store.read(session)?;
+        let data = SessionData::new(&recording, &config.window)?;
+        let split = TrialSplit::new(session, data.n_trials(), &config.split, seed)?;
+        loaded.push(LoadedSession {
+            train: TrainSession::new(Arc::new(data), split),
+            card: recording.info().card.clone(),
+            hash: SessionHash { session: session.clone(), blake3: store.digest(session)? },
+        });
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,22 @@
+//! The one command line of neurobrick: `cargo xtask <verb>`.
+
+mod checks;
+mod cli;
+mod screen;
+mod tidy;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match verbs::run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            screen::complain(&failure.to_string());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Each verb: parse, call the facade, show what came out.
+
+use std::path::{Path, PathBuf};
+
+use neurobrick::PipelineError;
+use neurobrick::pipeline::{self, Observer};
+use neurobrick::report::{self, RunReport};
+use neurobrick::schema::atomic::write_file;
+use neurobrick::schema::{SchemaError, SessionId};
+
+use crate::checks::{self, CheckError};
+use crate::cli::{Cli, RunArgs, Verb};
+use crate::screen::{Screen, say};
+use crate::tidy::{self, TidyError};
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error(transparent)]
+    Tidy(#[from] TidyError),
+    #[error("tidy found {0} violations; they are listed above")]
+    Untidy(usize),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Pipeline(error) => error.exit_code(),
+            Self::Check(_) | Self::Tidy(_) | Self::Untidy(_) => 1,
+        }
+    }
+}
+
+impl From<SchemaError> for Failure {
+    fn from(error: SchemaError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.verb {
+        Verb::Demo { config, run, fresh } => demo(config, run, *fresh),
+        Verb::Ingest { paths, store } => ingest(paths, store),
+        Verb::Inspect { store, sessions, json } => inspect(store, sessions, *json),
+        Verb::Pretrain(step) => {
+            let config = neurobrick::config::load(&step.config)?;
+            with_screen(|screen| {
+                pipeline::pretrain(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+            })?;
+            say(&format!("model: {}", step.run.out.join("model").display()));
+            Ok(())
+        }
+        Verb::Finetune(step) => {
+            let config = neurobrick::config::load(&step.config)?;
+            with_screen(|screen| {
+                pipeline::finetune(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+            })?;
+            say(&format!("models: {}/<session>/model", step.run.out.display()));
+            Ok(())
+        }
+        Verb::Evaluate(step) => {
+            let config = neurobrick::config::load(&step.config)?;
+            let page = with_screen(|screen| {
+                pipeline::evaluate(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+            })?;
+            show(&page, &step.run.out);
+            Ok(())
+        }
+        Verb::Report { run } => render_again(run),
+        Verb::Schema { out } => schemas(out),
+        Verb::Test => Ok(checks::test(&root())?),
+        Verb::Ci => Ok(checks::ci(&root())?),
+        Verb::Tidy => {
+            let report = tidy::run(&root())?;
+            say(&report.to_string());
+            if report.is_clean() { Ok(()) } else { Err(Failure::Untidy(report.violations.len())) }
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The command as typed, for the manifest.
+fn command() -> String {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo xtask {}", args.join(" "))
+}
+
+fn with_screen<T>(
+    work: impl FnOnce(&mut dyn Observer) -> Result<T, PipelineError>,
+) -> Result<T, PipelineError> {
+    let mut screen = Screen::new();
+    let result = work(&mut screen);
+    screen.finish();
+    result
+}
+
+fn demo(config: &Path, run: &RunArgs, fresh: bool) -> Result<(), Failure> {
+    let config = neurobrick::config::load(config)?;
+    if fresh && run.out.exists() {
+        std::fs::remove_dir_all(&run.out)
+            .map_err(|source| PipelineError::Io { action: "delete", path: run.out.clone(), source })?;
+    }
+    let page =
+        with_screen(|screen| pipeline::demo(&config, &run.out, &command(), run.n_threads(), screen))?;
+    show(&page, &run.out);
+    Ok(())
+}
+
+/// The verdicts, and where to look.
+fn show(page: &RunReport, out: &Path) {
+    for verdict in report::verdicts(page) {
+        say(&format!("{}\n  {}\n  {}", verdict.task.label(), verdict.baseline_sentence(), verdict.pretraining_sentence()));
+    }
+    say(&format!("report: {}", out.join("report.html").display()));
+}
+
+fn ingest(paths: &[PathBuf], store: &Path) -> Result<(), Failure> {
+    let summary = with_screen(|screen| pipeline::ingest(paths, store, screen))?;
+    say(&format!(
+        "{} written, {} unchanged, {} refused",
+        summary.written.len(),
+        summary.unchanged.len(),
+        summary.refused.len()
+    ));
+    if summary.is_complete() {
+        return Ok(());
+    }
+    let lines = summary.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
+    let (n_refused, details) = (summary.refused.len(), lines.collect::<Vec<_>>().join("\n"));
+    Err(PipelineError::Refused { n_refused, details }.into())
+}
+
+fn inspect(store: &Path, sessions: &[String], json: bool) -> Result<(), Failure> {
+    let ids = sessions.iter().map(SessionId::new).collect::<Result<Vec<_>, _>>()?;
+    let summaries = pipeline::inspect(store, &ids)?;
+    if json {
+        let text = serde_json::to_string_pretty(&summaries)
+            .map_err(|e| PipelineError::BadFile { path: store.to_owned(), message: e.to_string() })?;
+        say(&text);
+    } else {
+        for summary in summaries {
+            say(&format!("{summary}\n"));
+        }
+    }
+    Ok(())
+}
+
+fn render_again(run: &Path) -> Result<(), Failure> {
+    let path = run.join("report.json");
+    let bytes = std::fs::read(&path)
+        .map_err(|source| PipelineError::Io { action: "read", path: path.clone(), source })?;
+    let page: RunReport = serde_json::from_slice(&bytes)
+        .map_err(|e| PipelineError::BadFile { path, message: e.to_string() })?;
+    write_file(&run.join("card.md"), report::card(&page).as_bytes())?;
+    report::write(&page, run.join("report.html")).map_err(PipelineError::from)?;
+    show(&page, run);
+    Ok(())
+}
+
+fn schemas(out: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(out)
+        .map_err(|source| PipelineError::Io { action: "create", path: out.to_owned(), source })?;
+    let session = ("session", neurobrick::schema::json_schema());
+    for (name, schema) in neurobrick::config::json_schemas().into_iter().chain([session]) {
+        let path = out.join(format!("{name}.schema.json"));
+        let mut text = serde_json::to_string_pretty(&schema)
+            .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
+        text.push('\n');
+        write_file(&path, text.as_bytes())?;
+        say(&path.display().to_string());
+    }
+    Ok(())
+}
