@@ -9,11 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Tools that are built once into `target/tools`, at these versions: package and version. The machine needs
 /// nothing but Rust. Unoptimized builds: each runs for a second or two, so compiling is what costs.
-const TOOLS: [(&str, &str); 3] = [
-    ("cargo-deny", "0.20.2"),
-    ("cargo-machete", "0.9.2"),
-    ("typos-cli", "1.52.0"),
-];
+const TOOLS: [(&str, &str); 3] =
+    [("cargo-deny", "0.20.2"), ("cargo-machete", "0.9.2"), ("typos-cli", "1.52.0")];
 
 /// Why a check stopped.
 #[derive(Debug, thiserror::Error)]
@@ -72,21 +69,11 @@ pub(crate) fn ci(root: &Path) -> Result<(), CheckError> {
         command
     };
     let mut times = Times::default();
-    times.step("fmt", || {
-        command("fmt", &mut cargo_at_root(&["fmt", "--all", "--check"]))
-    })?;
+    times.step("fmt", || command("fmt", &mut cargo_at_root(&["fmt", "--all", "--check"])))?;
     times.step("tidy", || tidy_step(root))?;
     times.step("clippy", || {
-        let args = [
-            "clippy",
-            "--locked",
-            "--release",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
+        let args =
+            ["clippy", "--locked", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
         command("clippy", &mut cargo_at_root(&args))
     })?;
     times.step("test", || command("test", &mut cargo_at_root(&TEST)))?;
@@ -99,32 +86,17 @@ pub(crate) fn ci(root: &Path) -> Result<(), CheckError> {
             let args = ["install", "--locked", "--debug", "--quiet", "--root"];
             let exact = format!("{package}@{version}");
             let mut install = cargo_at_root(&args);
-            install
-                .arg(&tools)
-                .arg(exact)
-                .env("CARGO_PROFILE_DEV_DEBUG", "0")
-                .env_remove("CARGO_TARGET_DIR");
+            install.arg(&tools).arg(exact).env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("CARGO_TARGET_DIR");
             command("tools", &mut install)?;
         }
         Ok(())
     })?;
     times.step("typos", || command("typos", &mut tool_at_root("typos", &[])))?;
-    times.step("machete", || {
-        command(
-            "machete",
-            &mut tool_at_root("cargo-machete", &["--skip-target-dir"]),
-        )
-    })?;
+    times
+        .step("machete", || command("machete", &mut tool_at_root("cargo-machete", &["--skip-target-dir"])))?;
     times.step("deny", || {
-        let args = [
-            "--workspace",
-            "--locked",
-            "check",
-            "--hide-inclusion-graph",
-            "licenses",
-            "bans",
-            "sources",
-        ];
+        let args =
+            ["--workspace", "--locked", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"];
         command("deny", &mut tool_at_root("cargo-deny", &args))
     })?;
     times.table()
@@ -135,13 +107,7 @@ const TEST: [&str; 4] = ["test", "--locked", "--release", "--workspace"];
 fn tidy_step(root: &Path) -> Result<(), CheckError> {
     let report = tidy::run(root)?;
     writeln!(io::stdout(), "{report}")?;
-    if report.is_clean() {
-        Ok(())
-    } else {
-        Err(CheckError::Untidy {
-            n_violations: report.violations.len(),
-        })
-    }
+    if report.is_clean() { Ok(()) } else { Err(CheckError::Untidy { n_violations: report.violations.len() }) }
 }
 
 /// The cargo that runs this, so that nested steps use the same toolchain.
@@ -155,11 +121,7 @@ fn command(step: &'static str, command: &mut Command) -> Result<(), CheckError> 
         program: PathBuf::from(command.get_program()),
         source,
     })?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(CheckError::Failed { step, status })
-    }
+    if status.success() { Ok(()) } else { Err(CheckError::Failed { step, status }) }
 }
 
 /// Wall time of the steps so far.
@@ -201,9 +163,7 @@ mod tests {
     fn a_command_that_fails_stops_the_check() {
         let result = command(
             "probe",
-            Command::new(cargo())
-                .arg("no-such-subcommand")
-                .stderr(std::process::Stdio::null()),
+            Command::new(cargo()).arg("no-such-subcommand").stderr(std::process::Stdio::null()),
         );
         assert!(matches!(result, Err(CheckError::Failed { step: "probe", status }) if !status.success()));
         assert!(command("probe", Command::new(cargo()).arg("--version")).is_ok());
@@ -213,10 +173,7 @@ mod tests {
     fn a_missing_program_is_named() {
         let result = command("probe", &mut Command::new("neurobrick-no-such-program"));
         let message = result.map_err(|error| error.to_string());
-        assert_eq!(
-            message,
-            Err("step `probe`: cannot start `neurobrick-no-such-program`".into())
-        );
+        assert_eq!(message, Err("step `probe`: cannot start `neurobrick-no-such-program`".into()));
     }
 
     #[test]
@@ -225,9 +182,6 @@ mod tests {
         assert!(times.step("good", || Ok(())).is_ok());
         let result = times.step("bad", || Err(CheckError::Untidy { n_violations: 3 }));
         assert!(matches!(result, Err(CheckError::Untidy { n_violations: 3 })));
-        assert_eq!(
-            times.0.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            ["good", "bad"]
-        );
+        assert_eq!(times.0.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["good", "bad"]);
     }
 }

@@ -34,9 +34,9 @@ impl Screen {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
             // The template is a constant; were it wrong, the default style would serve.
-            if let Ok(style) =
-                ProgressStyle::with_template("{prefix:>24} {bar:30} {pos}/{len} [{elapsed}, {eta} left] {wide_msg}")
-            {
+            if let Ok(style) = ProgressStyle::with_template(
+                "{prefix:>24} {bar:30} {pos}/{len} [{elapsed}, {eta} left] {wide_msg}",
+            ) {
                 bar.set_style(style);
             }
             bar

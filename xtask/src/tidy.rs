@@ -103,11 +103,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn new(rule: Rule, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            rule,
-            place: place.into(),
-            message: message.into(),
-        }
+        Self { rule, place: place.into(), message: message.into() }
     }
 }
 
@@ -162,11 +158,7 @@ impl fmt::Display for TidyReport {
 pub(crate) fn run(root: &Path) -> Result<TidyReport, TidyError> {
     let files = tree::read(root)?;
     let members = graph::read(root)?;
-    let mut report = TidyReport {
-        n_files: files.len(),
-        n_crates: members.len(),
-        ..TidyReport::default()
-    };
+    let mut report = TidyReport { n_files: files.len(), n_crates: members.len(), ..TidyReport::default() };
     for file in &files {
         report.violations.extend(text_files::check(file));
         if let Some(rust) = rust_files::RustFile::new(file) {
@@ -205,10 +197,7 @@ mod tests {
              rust-version.workspace = true\nlicense.workspace = true\n[lints]\nworkspace = true\n",
         );
         write("crates/neurobrick-random/src/lib.rs", lib);
-        write(
-            "Cargo.lock",
-            "version = 4\n[[package]]\nname = \"neurobrick-random\"\nversion = \"0.1.0\"\n",
-        );
+        write("Cargo.lock", "version = 4\n[[package]]\nname = \"neurobrick-random\"\nversion = \"0.1.0\"\n");
         write(".gitignore", "/target\n");
         write("target/utils.rs", "not looked at");
         write("docs/architecture.md", &docs::edges_section());
@@ -230,25 +219,14 @@ mod tests {
         let report = run(root.path()).unwrap();
         let rules: Vec<Rule> = report.violations.iter().map(|finding| finding.rule).collect();
         assert_eq!(rules, [Rule::LibLogic], "{report}");
-        assert!(
-            report
-                .to_string()
-                .contains("crates/neurobrick-random/src/lib.rs:5"),
-            "{report}"
-        );
+        assert!(report.to_string().contains("crates/neurobrick-random/src/lib.rs:5"), "{report}");
     }
 
     #[test]
     fn an_unreadable_tree_is_an_error() {
         let root = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            run(&root.path().join("absent")),
-            Err(TidyError::Read { .. })
-        ));
+        assert!(matches!(run(&root.path().join("absent")), Err(TidyError::Read { .. })));
         fs::write(root.path().join(".gitignore"), "*.bak\n").unwrap();
-        assert!(matches!(
-            run(root.path()),
-            Err(TidyError::IgnoreEntry { line: 1, .. })
-        ));
+        assert!(matches!(run(root.path()), Err(TidyError::IgnoreEntry { line: 1, .. })));
     }
 }

@@ -105,11 +105,13 @@ fn with_screen<T>(
 fn demo(config: &Path, run: &RunArgs, fresh: bool) -> Result<(), Failure> {
     let config = neurobrick::config::load(config)?;
     if fresh && run.out.exists() {
-        std::fs::remove_dir_all(&run.out)
-            .map_err(|source| PipelineError::Io { action: "delete", path: run.out.clone(), source })?;
+        std::fs::remove_dir_all(&run.out).map_err(|source| PipelineError::Io {
+            action: "delete",
+            path: run.out.clone(),
+            source,
+        })?;
     }
-    let page =
-        with_screen(|screen| pipeline::demo(&config, &run.out, &command(), run.n_threads(), screen))?;
+    let page = with_screen(|screen| pipeline::demo(&config, &run.out, &command(), run.n_threads(), screen))?;
     show(&page, &run.out);
     Ok(())
 }
@@ -117,7 +119,12 @@ fn demo(config: &Path, run: &RunArgs, fresh: bool) -> Result<(), Failure> {
 /// The verdicts, and where to look.
 fn show(page: &RunReport, out: &Path) {
     for verdict in report::verdicts(page) {
-        say(&format!("{}\n  {}\n  {}", verdict.task.label(), verdict.baseline_sentence(), verdict.pretraining_sentence()));
+        say(&format!(
+            "{}\n  {}\n  {}",
+            verdict.task.label(),
+            verdict.baseline_sentence(),
+            verdict.pretraining_sentence()
+        ));
     }
     say(&format!("report: {}", out.join("report.html").display()));
 }
@@ -155,8 +162,11 @@ fn inspect(store: &Path, sessions: &[String], json: bool) -> Result<(), Failure>
 
 fn render_again(run: &Path) -> Result<(), Failure> {
     let path = run.join("report.json");
-    let bytes = std::fs::read(&path)
-        .map_err(|source| PipelineError::Io { action: "read", path: path.clone(), source })?;
+    let bytes = std::fs::read(&path).map_err(|source| PipelineError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
     let page: RunReport = serde_json::from_slice(&bytes)
         .map_err(|e| PipelineError::BadFile { path, message: e.to_string() })?;
     write_file(&run.join("card.md"), report::card(&page).as_bytes())?;
@@ -166,8 +176,11 @@ fn render_again(run: &Path) -> Result<(), Failure> {
 }
 
 fn schemas(out: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(out)
-        .map_err(|source| PipelineError::Io { action: "create", path: out.to_owned(), source })?;
+    std::fs::create_dir_all(out).map_err(|source| PipelineError::Io {
+        action: "create",
+        path: out.to_owned(),
+        source,
+    })?;
     let session = ("session", neurobrick::schema::json_schema());
     for (name, schema) in neurobrick::config::json_schemas().into_iter().chain([session]) {
         let path = out.join(format!("{name}.schema.json"));

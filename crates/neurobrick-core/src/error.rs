@@ -51,7 +51,9 @@ pub enum ModelError {
         received: String,
     },
     /// Weights do not fit the model.
-    #[error("weights do not fit the model: missing [{missing}], unexpected [{unexpected}], wrong shape [{misshapen}]")]
+    #[error(
+        "weights do not fit the model: missing [{missing}], unexpected [{unexpected}], wrong shape [{misshapen}]"
+    )]
     WeightsMismatch {
         /// Parameters of the model that the file lacks.
         missing: String,

@@ -1,7 +1,7 @@
 //! Which entries a model may see and which it is scored on.
 //!
 //! The schemes are those of multi-task masking, MtM (Zhang et al. 2024, "Towards a universal translator for
-//! neural dynamics at single-cell, single-spike resolution"; reference code colehurwitz/IBL_MtM_model at
+//! neural dynamics at single-cell, single-spike resolution"; reference code `colehurwitz/IBL_MtM_model` at
 //! e0c39bd, MIT licence): co-smoothing, forward prediction, inter-region and intra-region prediction, with
 //! temporal masking as the baseline. A masked entry is zeroed in the input, without exception.
 
@@ -234,12 +234,7 @@ impl Masking {
     pub fn future(shape: [usize; 3], n_hidden: usize) -> Self {
         let mut mask = Array3::from_elem(shape, false);
         mask.slice_mut(s![.., shape[1].saturating_sub(n_hidden).., ..]).fill(true);
-        Self {
-            counted: mask.clone(),
-            hidden: mask,
-            context: Context::Causal,
-            prompt: Some(Prompt::Causal),
-        }
+        Self { counted: mask.clone(), hidden: mask, context: Context::Causal, prompt: Some(Prompt::Causal) }
     }
 
     /// Hides nothing and counts nothing: for reading latents.

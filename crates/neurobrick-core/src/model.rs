@@ -55,7 +55,10 @@ impl ModelInput {
         let visible = masking.visible(counts);
         Self {
             session: session.clone(),
-            counts: Tensor::from_data(TensorData::new(visible.into_iter().collect::<Vec<f32>>(), [b, t, n]), device),
+            counts: Tensor::from_data(
+                TensorData::new(visible.into_iter().collect::<Vec<f32>>(), [b, t, n]),
+                device,
+            ),
             context: masking.context(),
             prompt: masking.prompt(),
         }
@@ -92,7 +95,8 @@ pub trait PopulationModel: Module {
     ///
     /// # Errors
     /// If a session is listed twice, or a known session has another number of units.
-    fn with_sessions(&self, sessions: &[SessionSpec], seed: u64, device: &Device) -> Result<Self, ModelError>;
+    fn with_sessions(&self, sessions: &[SessionSpec], seed: u64, device: &Device)
+    -> Result<Self, ModelError>;
 
     /// Whether the parameter at this path belongs to sessions (stitches, session tokens) rather than to the
     /// shared core.

@@ -58,15 +58,15 @@ impl ModuleVisitor for Collect {
 /// lost to the caller only then.
 pub fn load_state_dict<M: Module>(module: M, state: StateDict) -> Result<M, ModelError> {
     let wanted = state_dict(&module);
-    let missing: Vec<&str> =
-        wanted.keys().filter(|k| !state.contains_key(*k)).map(String::as_str).collect();
+    let missing: Vec<&str> = wanted.keys().filter(|k| !state.contains_key(*k)).map(String::as_str).collect();
     let unexpected: Vec<&str> =
         state.keys().filter(|k| !wanted.contains_key(*k)).map(String::as_str).collect();
     let misshapen: Vec<String> = wanted
         .iter()
         .filter_map(|(name, own)| {
             let given = state.get(name)?;
-            (given.shape() != own.shape()).then(|| format!("{name}: {:?}, file has {:?}", own.shape(), given.shape()))
+            (given.shape() != own.shape())
+                .then(|| format!("{name}: {:?}, file has {:?}", own.shape(), given.shape()))
         })
         .collect();
     if !(missing.is_empty() && unexpected.is_empty() && misshapen.is_empty()) {
@@ -108,10 +108,7 @@ impl ModuleMapper for Replace {
 ///
 /// # Errors
 /// If a tensor is neither `f32` nor `f64`.
-pub fn to_safetensors(
-    state: &StateDict,
-    metadata: BTreeMap<String, String>,
-) -> Result<Vec<u8>, ModelError> {
+pub fn to_safetensors(state: &StateDict, metadata: BTreeMap<String, String>) -> Result<Vec<u8>, ModelError> {
     let mut views = Vec::with_capacity(state.len());
     for (name, data) in state {
         let dtype = match data.dtype() {
@@ -119,7 +116,8 @@ pub fn to_safetensors(
             DType::F64 => Dtype::F64,
             other => return Err(bad(format!("parameter {name} has unsupported type {other:?}"))),
         };
-        let view = TensorView::new(dtype, data.shape().to_vec(), data.as_bytes()).map_err(|e| bad(e.to_string()))?;
+        let view =
+            TensorView::new(dtype, data.shape().to_vec(), data.as_bytes()).map_err(|e| bad(e.to_string()))?;
         views.push((name.as_str(), view));
     }
     let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());

@@ -3,16 +3,8 @@
 use ndarray::{Array3, Axis, s};
 use neurobrick_core::{Context, MaskScheme, Masking, Prompt};
 use neurobrick_data::RegionTable;
+use neurobrick_testkit::strategies::{SCHEMES, counts, mask_scheme};
 use proptest::prelude::*;
-
-const SCHEMES: [MaskScheme; 6] = [
-    MaskScheme::Temporal { ratio: 0.3 },
-    MaskScheme::Neuron { ratio: 0.3 },
-    MaskScheme::Causal { ratio: 0.6 },
-    MaskScheme::InterRegion,
-    MaskScheme::IntraRegion { ratio: 0.3 },
-    MaskScheme::Random { ratio: 0.3 },
-];
 
 fn regions(n_units: usize) -> RegionTable {
     let names: Vec<&str> = (0..n_units).map(|u| ["CA1", "VISp", "LP", "VISp"][u % 4]).collect();
@@ -33,13 +25,13 @@ proptest! {
 
     #[test]
     fn masks_are_a_function_of_seed_and_address(
-        seed in any::<u64>(), step in any::<u64>(), slot in any::<u64>(), scheme in 0usize..6, n_units in 4usize..12,
+        seed in any::<u64>(), step in any::<u64>(), slot in any::<u64>(), scheme in mask_scheme(), n_units in 4usize..12,
     ) {
-        let draw = |seed, address| SCHEMES[scheme].draw(6, 20, &regions(n_units), seed, address);
+        let draw = |seed, address| scheme.draw(6, 20, &regions(n_units), seed, address);
         let base = draw(seed, [step, slot]);
         prop_assert_eq!(&base, &draw(seed, [step, slot]));
         // Inter-region masks are one of three: other addresses may well agree.
-        if scheme != 3 {
+        if scheme != MaskScheme::InterRegion {
             prop_assert_ne!(&base, &draw(seed ^ 1, [step, slot]));
             prop_assert_ne!(&base, &draw(seed, [step ^ 1, slot]));
             prop_assert_ne!(&base, &draw(seed, [step, slot ^ 1]));
@@ -48,26 +40,27 @@ proptest! {
 
     #[test]
     fn masks_of_a_trial_do_not_depend_on_the_others(
-        seed in any::<u64>(), scheme in 0usize..6, n_few in 1usize..6, n_more in 1usize..6,
+        seed in any::<u64>(), scheme in mask_scheme(), n_few in 1usize..6, n_more in 1usize..6,
     ) {
-        let draw = |n_trials| SCHEMES[scheme].draw(n_trials, 15, &regions(9), seed, [3, 0]);
+        let draw = |n_trials| scheme.draw(n_trials, 15, &regions(9), seed, [3, 0]);
         prop_assert_eq!(draw(n_few + n_more).trials(0..n_few), draw(n_few));
     }
 
     #[test]
-    fn what_is_counted_is_hidden(seed in any::<u64>(), scheme in 0usize..6) {
-        let masking = SCHEMES[scheme].draw(5, 15, &regions(9), seed, [0, 0]);
+    fn what_is_counted_is_hidden(seed in any::<u64>(), scheme in mask_scheme()) {
+        let masking = scheme.draw(5, 15, &regions(9), seed, [0, 0]);
         let visible_and_counted = masking.hidden().iter().zip(masking.counted()).filter(|&(&h, &c)| c && !h).count();
         prop_assert_eq!(visible_and_counted, 0);
-        if !matches!(SCHEMES[scheme], MaskScheme::IntraRegion { .. }) {
+        if !matches!(scheme, MaskScheme::IntraRegion { .. }) {
             prop_assert_eq!(masking.hidden(), masking.counted());
         }
     }
 
     #[test]
-    fn hidden_counts_are_zeroed_and_others_kept(seed in any::<u64>(), scheme in 0usize..6) {
-        let masking = SCHEMES[scheme].draw(5, 15, &regions(9), seed, [0, 0]);
-        let counts = Array3::from_shape_fn((5, 15, 9), |(b, t, n)| u16::try_from(1 + b + t + n).unwrap_or(1));
+    fn hidden_counts_are_zeroed_and_others_kept(
+        seed in any::<u64>(), scheme in mask_scheme(), counts in counts([5, 15, 9], 30),
+    ) {
+        let masking = scheme.draw(5, 15, &regions(9), seed, [0, 0]);
         for ((at, &seen), &hidden) in masking.visible(counts.view()).indexed_iter().zip(masking.hidden()) {
             let expected = if hidden { 0.0 } else { f32::from(counts[at]) };
             prop_assert!(seen.to_bits() == expected.to_bits(), "{:?}: {} is not {}", at, seen, expected);

@@ -1,7 +1,7 @@
 //! Spikes or recorded counts on a window grid.
 
-use neurobrick_schema::{Activity, BinnedCounts, ColumnValues, Recording, Spikes};
 use ndarray::Array3;
+use neurobrick_schema::{Activity, BinnedCounts, ColumnValues, Recording, Spikes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,11 @@ impl WindowConfig {
 /// `x` as a whole number if it is one to a millionth.
 fn whole_number(x: f64) -> Option<usize> {
     let near = x.round();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be small and not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be small and not negative"
+    )]
     let n = near as usize;
     ((x - near).abs() < 1e-6 && (0.0..1e9).contains(&near)).then_some(n)
 }
@@ -97,7 +101,11 @@ fn bin_spikes(recording: &Recording, spikes: &Spikes, window: &WindowConfig) -> 
             if position >= n_bins as f64 {
                 break;
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= position < n_bins")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "0 <= position < n_bins"
+            )]
             let bin = position as usize;
             let count = &mut counts[[row, bin, unit as usize]];
             *count = count.checked_add(1).ok_or_else(|| DataError::CountOverflow {

@@ -10,7 +10,9 @@ pub enum DataError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// The window does not hold a whole number of bins.
-    #[error("a window of {length_s} s does not divide into bins of {bin_size_s} s; choose a multiple of the bin size")]
+    #[error(
+        "a window of {length_s} s does not divide into bins of {bin_size_s} s; choose a multiple of the bin size"
+    )]
     UnevenWindow {
         /// Length of the window, in seconds.
         length_s: f64,
@@ -42,7 +44,9 @@ pub enum DataError {
         known: String,
     },
     /// Nothing is left to learn from.
-    #[error("session {session}: {n_trials} usable trials cannot be split into train, valid and test parts of {fractions}; at least one trial each is needed")]
+    #[error(
+        "session {session}: {n_trials} usable trials cannot be split into train, valid and test parts of {fractions}; at least one trial each is needed"
+    )]
     TooFewTrials {
         /// The session.
         session: SessionId,
@@ -52,7 +56,9 @@ pub enum DataError {
         fractions: String,
     },
     /// A fraction lies outside `(0, 1)` or they sum to more than one.
-    #[error("split fractions must be positive and sum to 1; received train {train}, valid {valid}, test {test}")]
+    #[error(
+        "split fractions must be positive and sum to 1; received train {train}, valid {valid}, test {test}"
+    )]
     BadFractions {
         /// Fraction of training trials.
         train: f64,

@@ -14,7 +14,8 @@ impl RegionTable {
         let mut names: Vec<String> = region_of_unit.iter().map(|r| r.as_ref().to_owned()).collect();
         names.sort_unstable();
         names.dedup();
-        let of_unit = region_of_unit.iter().map(|r| names.partition_point(|n| n.as_str() < r.as_ref())).collect();
+        let of_unit =
+            region_of_unit.iter().map(|r| names.partition_point(|n| n.as_str() < r.as_ref())).collect();
         Self { names, of_unit }
     }
 

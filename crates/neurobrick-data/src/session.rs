@@ -1,7 +1,7 @@
 //! One session, binned and ready for a model.
 
-use neurobrick_schema::{Recording, SessionId, SubjectId, Trials};
 use ndarray::{Array3, Axis};
+use neurobrick_schema::{Recording, SessionId, SubjectId, Trials};
 use serde::{Deserialize, Serialize};
 
 use crate::binning::bin_recording;

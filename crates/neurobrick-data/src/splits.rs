@@ -86,7 +86,11 @@ impl TrialSplit {
             trials.sort_unstable();
             trials
         };
-        Ok(Self { train: part(0..n_train), valid: part(n_train..n_not_test), test: part(n_not_test..n_trials) })
+        Ok(Self {
+            train: part(0..n_train),
+            valid: part(n_train..n_not_test),
+            test: part(n_not_test..n_trials),
+        })
     }
 }
 

@@ -1,4 +1,8 @@
 //! One type for whichever model a configuration names.
+#![allow(
+    clippy::large_enum_variant,
+    reason = "a handful of models exist at a time, and Burn's derive takes no boxes"
+)]
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -8,7 +12,6 @@ use crate::{LinearStitch, ModelConfig, NdtStitch};
 
 /// A model chosen at run time. Its parameters have the names they have in the model itself.
 #[derive(Module, Debug)]
-
 pub enum AnyModel {
     /// NDT-1-stitch.
     NdtStitch(NdtStitch),

@@ -1,5 +1,5 @@
 //! Sizes: stored configurations load, and the published one has the published numbers of parameters.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use burn::tensor::Device;
 use neurobrick_core::weights::state_dict;
@@ -41,6 +41,7 @@ fn misspelled_keys_and_values_out_of_range_are_refused() {
         (NdtStitchConfig { dropout: 1.0, ..small.clone() }, "dropout"),
         (NdtStitchConfig { dropout_embed: f64::NAN, ..small.clone() }, "dropout_embed"),
         (NdtStitchConfig { read_out_scale: 0.0, ..small.clone() }, "read_out_scale"),
+        (NdtStitchConfig { embed_std: f64::INFINITY, ..small.clone() }, "embed_std"),
     ] {
         refused(ModelConfig::NdtStitch(config), field);
     }

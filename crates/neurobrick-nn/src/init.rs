@@ -43,10 +43,15 @@ impl InitStreams {
         self.fill(shape, || stream.uniform_in(-bound, bound), device)
     }
 
-    /// A standard normal parameter.
-    pub fn normal<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    /// A normal parameter of standard deviation `std`.
+    pub fn normal<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        std: f64,
+        device: &Device,
+    ) -> Param<Tensor<D>> {
         let mut stream = self.stream();
-        self.fill(shape, || stream.normal(), device)
+        self.fill(shape, || std * stream.normal(), device)
     }
 
     #[expect(clippy::unused_self, reason = "drawing consumes the borrow, so that scopes cannot interleave")]
@@ -72,9 +77,9 @@ pub fn linear(d_input: usize, d_output: usize, init: &mut InitStreams, device: &
     }
 }
 
-/// `torch.nn.Embedding`'s start: standard normal, `[rows, width]`.
-pub fn embedding(rows: usize, width: usize, init: &mut InitStreams, device: &Device) -> Embedding {
-    Embedding { weight: init.normal([rows, width], device) }
+/// A table `[rows, width]` that starts normal with standard deviation `std`; `torch.nn.Embedding`'s default is 1.
+pub fn embedding(rows: usize, width: usize, std: f64, init: &mut InitStreams, device: &Device) -> Embedding {
+    Embedding { weight: init.normal([rows, width], std, device) }
 }
 
 /// `torch.nn.LayerNorm`'s start: scale one, shift zero, epsilon 1e-5. The parameters exist at once, not lazily.

@@ -117,7 +117,7 @@ fn a_stitch_starts_at_log_mean_rates_if_they_are_known() {
 #[test]
 fn initial_tables_and_norms_are_those_of_pytorch() {
     let device = Device::flex();
-    let table = values(embedding(200, 100, &mut InitStreams::new(1, "t"), &device).weight.val());
+    let table = values(embedding(200, 100, 1.0, &mut InitStreams::new(1, "t"), &device).weight.val());
     let n = table.len() as f64;
     let mean = table.iter().sum::<f64>() / n;
     let variance = table.iter().map(|v| v * v).sum::<f64>() / n;

@@ -113,10 +113,16 @@ impl Stream {
         let threshold = n.wrapping_neg() % n;
         loop {
             let wide = u128::from(self.bits()) * u128::from(n);
-            #[expect(clippy::cast_possible_truncation, reason = "the low half is what Lemire's test compares")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the low half is what Lemire's test compares"
+            )]
             let low = wide as u64;
             if low >= threshold {
-                #[expect(clippy::cast_possible_truncation, reason = "the high half is below n, which is a usize")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "the high half is below n, which is a usize"
+                )]
                 return (wide >> 64) as usize;
             }
         }

@@ -4,6 +4,7 @@
 //!   training and evaluation rely on: no leaks, independence of the other trials of a batch, exact saving,
 //!   sessions by id.
 //! - [`synthetic_session`] draws a recording with low-dimensional dynamics, [`synthetic_data`] its windows.
+//! - [`strategies`] are inputs for property tests.
 //! - [`golden`] reads reference numbers, [`MtmGolden`] those of the MtM model.
 //!
 //! ```
@@ -20,6 +21,7 @@
 pub mod contract;
 mod golden;
 mod mtm_golden;
+pub mod strategies;
 mod synthetic;
 
 pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_path, part, state_dict};

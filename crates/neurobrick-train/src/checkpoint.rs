@@ -104,7 +104,10 @@ impl Checkpoint {
         };
         let state: State = from_json(&manifest.read_file(path, STATE)?, &path.join(STATE))?;
         if state.format_version != FORMAT_VERSION {
-            return Err(bad_file(path, format!("format version {} is not {FORMAT_VERSION}", state.format_version)));
+            return Err(bad_file(
+                path,
+                format!("format version {} is not {FORMAT_VERSION}", state.format_version),
+            ));
         }
         Ok(Self { weights: tensors(WEIGHTS)?, best: tensors(BEST)?, optimizer: tensors(OPTIMIZER)?, state })
     }
@@ -214,7 +217,8 @@ pub fn save_model_dir<M: PopulationModel, C: Serialize>(
     config: &C,
     n_bins: usize,
 ) -> Result<(), TrainError> {
-    let file = ModelFile { format_version: FORMAT_VERSION, model: config, sessions: model.sessions().to_vec() };
+    let file =
+        ModelFile { format_version: FORMAT_VERSION, model: config, sessions: model.sessions().to_vec() };
     let mut parity = StateDict::new();
     if let Some(spec) = model.sessions().first() {
         let counts = parity_counts(spec, n_bins);
@@ -251,7 +255,10 @@ pub fn load_model_dir<M: PopulationModel, C: DeserializeOwned>(
     manifest.check_names(path)?;
     let file: ModelFile<C> = from_json(&manifest.read_file(path, CONFIG)?, &path.join(CONFIG))?;
     if file.format_version != FORMAT_VERSION {
-        return Err(bad_file(path, format!("format version {} is not {FORMAT_VERSION}", file.format_version)));
+        return Err(bad_file(
+            path,
+            format!("format version {} is not {FORMAT_VERSION}", file.format_version),
+        ));
     }
     let weights = from_safetensors(&manifest.read_file(path, WEIGHTS)?)?;
     let model = load_state_dict(build(&file.model, &file.sessions)?, weights)?;
@@ -260,9 +267,12 @@ pub fn load_model_dir<M: PopulationModel, C: DeserializeOwned>(
     if let ((Some(counts), Some(expected)), Some(spec)) = (stored, file.sessions.first()) {
         let received = parity_output(&model, spec, counts)?;
         let pairs = expected.iter::<f64>().zip(received.iter::<f64>());
-        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        if worst.is_nan() || worst > PARITY_TOLERANCE {
-            let reason = format!("its stored example is off by {worst:e}: written by an incompatible version");
+        // `f64::max` would pass over NaN.
+        let differences = pairs.map(|(a, b)| (a - b).abs());
+        let worst = differences.fold(0.0, |m: f64, d| if d.is_nan() { f64::INFINITY } else { m.max(d) });
+        if worst > PARITY_TOLERANCE {
+            let reason =
+                format!("its stored example is off by {worst:e}: written by an incompatible version");
             return Err(bad_file(path, reason));
         }
     }

@@ -118,7 +118,8 @@ impl TrainConfig {
                 require("schemes.ratio", ratio, ratio > 0.0 && ratio <= 1.0, "in (0, 1]")?;
             }
         }
-        let OneCycle { max_lr, pct_start, div_factor, final_div_factor, base_momentum, max_momentum } = self.schedule;
+        let OneCycle { max_lr, pct_start, div_factor, final_div_factor, base_momentum, max_momentum } =
+            self.schedule;
         require("schedule.max_lr", max_lr, max_lr > 0.0 && max_lr.is_finite(), "positive and finite")?;
         require("schedule.pct_start", pct_start, (0.0..=1.0).contains(&pct_start), "in [0, 1]")?;
         require("schedule.div_factor", div_factor, div_factor >= 1.0, "at least 1")?;

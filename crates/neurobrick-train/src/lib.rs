@@ -31,7 +31,7 @@ mod workers;
 
 pub use adamw::{AdamW, AdamWState};
 pub use checkpoint::{Checkpoint, latest_checkpoint, load_model_dir, save_model_dir};
-pub use config::{AdamWConfig, Trainable, TrainConfig};
+pub use config::{AdamWConfig, TrainConfig, Trainable};
 pub use error::TrainError;
 pub use gradients::Gradients;
 pub use predict::{Predictions, latents, predict};

@@ -84,12 +84,11 @@ fn run_job<M: PopulationModel>(
 ) -> Result<Array3<f64>, TrainError> {
     let counts = data.counts().select(Axis(0), &trials[job.trials.clone()]);
     let (b, t, n) = counts.dim();
-    let masking = match plan.task {
-        EvalTask::ForwardPrediction => Masking::future([b, t, n], plan.n_bins - plan.first_bin),
-        _ => {
-            let hidden: Vec<usize> = (0..n).filter(|u| job.query.visible.binary_search(u).is_err()).collect();
-            Masking::units([b, t, n], &hidden, plan.task.prompt())
-        }
+    let masking = if plan.task == EvalTask::ForwardPrediction {
+        Masking::future([b, t, n], plan.n_bins - plan.first_bin)
+    } else {
+        let hidden: Vec<usize> = (0..n).filter(|u| job.query.visible.binary_search(u).is_err()).collect();
+        Masking::units([b, t, n], &hidden, plan.task.prompt())
     };
     let input = ModelInput::new(data.session(), counts.view(), &masking, device);
     let targets = &job.query.targets[job.targets.clone()];

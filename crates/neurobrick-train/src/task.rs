@@ -26,8 +26,13 @@ pub enum EvalTask {
 
 impl EvalTask {
     /// All tasks, in the order of reports.
-    pub const ALL: [Self; 5] =
-        [Self::CoSmoothing, Self::CoSmoothingGroup, Self::ForwardPrediction, Self::InterRegion, Self::IntraRegion];
+    pub const ALL: [Self; 5] = [
+        Self::CoSmoothing,
+        Self::CoSmoothingGroup,
+        Self::ForwardPrediction,
+        Self::InterRegion,
+        Self::IntraRegion,
+    ];
 
     /// Name as in configuration files.
     pub fn name(self) -> &'static str {
@@ -122,7 +127,11 @@ impl TaskPlan {
                 vec![TaskQuery { visible, targets, leave_one_out: false }]
             }
             EvalTask::ForwardPrediction => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the bins")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a share of the bins"
+                )]
                 let n_hidden = ((n_bins as f64 * FORWARD_SHARE).round() as usize).max(1);
                 first_bin = n_bins.saturating_sub(n_hidden);
                 vec![TaskQuery { visible: all.clone(), targets: all, leave_one_out: false }]
@@ -149,7 +158,8 @@ impl TaskPlan {
         };
         let mut units: Vec<usize> = queries.iter().flat_map(|q| q.targets.iter().copied()).collect();
         units.sort_unstable();
-        if units.is_empty() || first_bin >= n_bins || (task == EvalTask::ForwardPrediction && first_bin == 0) {
+        if units.is_empty() || first_bin >= n_bins || (task == EvalTask::ForwardPrediction && first_bin == 0)
+        {
             return Err(TrainError::NothingToScore {
                 session: session.to_owned(),
                 task: task.name().to_owned(),

@@ -91,10 +91,10 @@ mod tests {
 
     #[test]
     fn the_first_error_is_reported() {
-        let fail = |_: &(), i: usize| {
-            if i == 4 { Err(TrainError::Worker { reason: "four".to_owned() }) } else { Ok(i) }
+        let fail = |offset: &usize, i: usize| {
+            if i + offset == 4 { Err(TrainError::Worker { reason: "four".to_owned() }) } else { Ok(i) }
         };
-        let error = run_jobs(9, 2, &(), fail, |_| {}).unwrap_err();
+        let error = run_jobs(9, 2, &0, fail, |_| {}).unwrap_err();
         assert!(error.to_string().contains("four"));
     }
 }

@@ -32,7 +32,6 @@ fn run(trainer: Trainer<Toy>, folder: Option<&Path>) -> (TrainOutcome<Toy>, Vec<
             TrainEvent::Step(report) => format!("{report:?}"),
             TrainEvent::Validated { step, report, is_best } => format!("valid {step} {report:?} {is_best}"),
             TrainEvent::Checkpointed { step } => format!("checkpoint {step}"),
-            other => format!("{other:?}"),
         });
         Ok(())
     });

@@ -111,11 +111,17 @@ impl PipelineError {
     /// another process is in the way, 65 for bad data.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config { .. } | Self::BadValue { .. } | Self::OtherRun { .. } => 2,
-            Self::Model(ModelError::BadConfig { .. }) | Self::Train(TrainError::BadConfig { .. }) => 2,
+            Self::Config { .. }
+            | Self::BadValue { .. }
+            | Self::OtherRun { .. }
+            | Self::Model(ModelError::BadConfig { .. })
+            | Self::Train(TrainError::BadConfig { .. }) => 2,
             Self::Locked { .. } => 75,
-            Self::Io { action, .. } if *action != "read" => 73,
-            Self::Schema(SchemaError::Io { action, .. }) if !action.contains("read") => 73,
+            Self::Io { action, .. } | Self::Schema(SchemaError::Io { action, .. })
+                if !["read", "list", "open"].contains(action) =>
+            {
+                73
+            }
             _ => 65,
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
 
@@ -225,7 +225,8 @@ impl RunFolder {
             push_line(&mut bytes, record, &path)?;
         }
         write_file(&path, &bytes)?;
-        let file = fs::OpenOptions::new().append(true).open(&path).map_err(PipelineError::io("open", &path))?;
+        let file =
+            fs::OpenOptions::new().append(true).open(&path).map_err(PipelineError::io("open", &path))?;
         Ok(MetricsWriter { path, file })
     }
 }
@@ -246,16 +247,6 @@ pub(crate) fn read_metrics(path: &Path) -> Result<Vec<MetricsRecord>, PipelineEr
         }
     }
     Ok(records)
-}
-
-/// Reads a JSON file of a run.
-///
-/// # Errors
-/// If it cannot be read or is not what it should be.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
-    let bytes = fs::read(path).map_err(PipelineError::io("read", path))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
 }
 
 /// Appends records to `metrics.jsonl`.

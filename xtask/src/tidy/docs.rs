@@ -20,12 +20,8 @@ type Edges = BTreeMap<String, BTreeSet<String>>;
 
 /// Broken rules in the docs.
 pub(super) fn check(files: &[TreeFile]) -> Vec<Finding> {
-    let text_of = |path: &str| {
-        files
-            .iter()
-            .find(|file| file.path == path)
-            .and_then(|file| file.text.as_deref())
-    };
+    let text_of =
+        |path: &str| files.iter().find(|file| file.path == path).and_then(|file| file.text.as_deref());
     let mut findings = Vec::new();
     match text_of(ARCHITECTURE) {
         Some(text) => findings.extend(architecture(text)),
@@ -52,66 +48,39 @@ fn absent_paths(document: &TreeFile, files: &[TreeFile]) -> Vec<Finding> {
     };
     let exists = |path: &str| {
         let folder = format!("{}/", path.trim_end_matches('/'));
-        files
-            .iter()
-            .any(|file| file.path == path || file.path.starts_with(&folder))
+        files.iter().any(|file| file.path == path || file.path.starts_with(&folder))
     };
     let mut findings = Vec::new();
     for (index, line) in document.text.as_deref().unwrap_or_default().lines().enumerate() {
-        findings.extend(
-            backticked(line)
-                .filter(is_path)
-                .filter(|path| !exists(path))
-                .map(|path| {
-                    let place = format!("{}:{}", document.path, index + 1);
-                    Finding::new(
-                        Rule::DocPath,
-                        place,
-                        format!("names `{path}`, which does not exist"),
-                    )
-                }),
-        );
+        findings.extend(backticked(line).filter(is_path).filter(|path| !exists(path)).map(|path| {
+            let place = format!("{}:{}", document.path, index + 1);
+            Finding::new(Rule::DocPath, place, format!("names `{path}`, which does not exist"))
+        }));
     }
     findings
 }
 
 /// The table of edges as `docs/architecture.md` must hold it.
 pub(super) fn edges_section() -> String {
-    let quoted = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let row = |(name, imports): &(&str, &[&str])| match imports {
         [] => format!("| `{name}` | nothing |"),
         imports => format!("| `{name}` | {} |", quoted(imports)),
     };
     let rows: Vec<String> = EDGES.iter().map(row).collect();
-    format!(
-        "{BEGIN}\n| crate | may import |\n|---|---|\n{}\n{END}\n",
-        rows.join("\n")
-    )
+    format!("{BEGIN}\n| crate | may import |\n|---|---|\n{}\n{END}\n", rows.join("\n"))
 }
 
 fn architecture(text: &str) -> Option<Finding> {
-    let section = text
-        .split_once(BEGIN)
-        .and_then(|(_, rest)| rest.split_once(END))
-        .map(|(section, _)| section);
+    let section =
+        text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)).map(|(section, _)| section);
     let Some(section) = section else {
-        let message = format!(
-            "needs the table of edges between `{BEGIN}` and `{END}`:\n{}",
-            edges_section()
-        );
+        let message = format!("needs the table of edges between `{BEGIN}` and `{END}`:\n{}", edges_section());
         return Some(Finding::new(Rule::ArchitectureTable, ARCHITECTURE, message));
     };
     (parse_edges(section) != parse_edges(&edges_section())).then(|| {
-        let message = format!(
-            "differs from the table in xtask/src/tidy/graph.rs; it should be\n{}",
-            edges_section()
-        );
+        let message =
+            format!("differs from the table in xtask/src/tidy/graph.rs; it should be\n{}", edges_section());
         Finding::new(Rule::ArchitectureTable, ARCHITECTURE, message)
     })
 }
@@ -134,16 +103,10 @@ fn readme(text: &str, crates: &BTreeSet<&str>) -> Vec<Finding> {
         .filter_map(|cell| backticked(cell).next())
         .filter(|name| *name == "neurobrick" || name.starts_with("neurobrick-"))
         .collect();
-    let missing = crates
-        .difference(&rows)
-        .map(|name| format!("the table of crates lacks a row `{name}`"));
-    let unknown = rows
-        .difference(crates)
-        .map(|name| format!("the table names `{name}`, which is not in crates/"));
-    missing
-        .chain(unknown)
-        .map(|message| Finding::new(Rule::ReadmeTable, README, message))
-        .collect()
+    let missing = crates.difference(&rows).map(|name| format!("the table of crates lacks a row `{name}`"));
+    let unknown =
+        rows.difference(crates).map(|name| format!("the table names `{name}`, which is not in crates/"));
+    missing.chain(unknown).map(|message| Finding::new(Rule::ReadmeTable, README, message)).collect()
 }
 
 /// What stands between pairs of backticks.
@@ -152,9 +115,7 @@ fn backticked(line: &str) -> impl Iterator<Item = &str> {
 }
 
 fn crate_folder(path: &str) -> Option<&str> {
-    path.strip_prefix("crates/")?
-        .strip_suffix("/Cargo.toml")
-        .filter(|name| !name.contains('/'))
+    path.strip_prefix("crates/")?.strip_suffix("/Cargo.toml").filter(|name| !name.contains('/'))
 }
 
 #[cfg(test)]
@@ -162,10 +123,7 @@ mod tests {
     use super::*;
 
     fn messages(files: &[(&str, &str)]) -> Vec<String> {
-        let files: Vec<TreeFile> = files
-            .iter()
-            .map(|(path, text)| TreeFile::of_text(path, text))
-            .collect();
+        let files: Vec<TreeFile> = files.iter().map(|(path, text)| TreeFile::of_text(path, text)).collect();
         check(&files).into_iter().map(|finding| finding.message).collect()
     }
 
@@ -173,10 +131,7 @@ mod tests {
     fn the_architecture_table_must_equal_the_checked_one() {
         let good = format!("# Map\n\n{}\nmore `words`\n", edges_section());
         assert_eq!(messages(&[(ARCHITECTURE, &good)]), Vec::<String>::new());
-        let extra = good.replace(
-            "| `neurobrick-data` | ",
-            "| `neurobrick-data` | `neurobrick-train`, ",
-        );
+        let extra = good.replace("| `neurobrick-data` | ", "| `neurobrick-data` | `neurobrick-train`, ");
         let fewer = good.replace("`neurobrick-metrics`, ", "");
         assert_ne!(extra, good);
         assert_ne!(fewer, good);
@@ -192,15 +147,9 @@ mod tests {
     fn paths_in_the_docs_must_exist() {
         let text = "`crates/a/src/b.rs`, `crates/a/src/`, `fixtures/<name>`, `cargo x`, `crates/a/src/c.rs`, `docs/d`";
         let section = edges_section();
-        let tree = [
-            (ARCHITECTURE, section.as_str()),
-            ("crates/a/src/b.rs", ""),
-            ("docs/style.md", text),
-        ];
-        let absent = [
-            "names `crates/a/src/c.rs`, which does not exist",
-            "names `docs/d`, which does not exist",
-        ];
+        let tree = [(ARCHITECTURE, section.as_str()), ("crates/a/src/b.rs", ""), ("docs/style.md", text)];
+        let absent =
+            ["names `crates/a/src/c.rs`, which does not exist", "names `docs/d`, which does not exist"];
         assert_eq!(messages(&tree), absent);
     }
 
@@ -215,10 +164,7 @@ mod tests {
                 (README, readme),
             ])
         };
-        assert_eq!(
-            tree("| [`neurobrick`](x) | a |\n| `neurobrick-nn` | b |\n"),
-            Vec::<String>::new()
-        );
+        assert_eq!(tree("| [`neurobrick`](x) | a |\n| `neurobrick-nn` | b |\n"), Vec::<String>::new());
         assert_eq!(
             tree("| `neurobrick` | `neurobrick-nn` |\n"),
             ["the table of crates lacks a row `neurobrick-nn`"]

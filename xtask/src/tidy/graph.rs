@@ -12,20 +12,9 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
     ("neurobrick-schema", &[]),
     ("neurobrick-ingest", &["neurobrick-schema"]),
     ("neurobrick-data", &["neurobrick-random", "neurobrick-schema"]),
-    (
-        "neurobrick-core",
-        &["neurobrick-data", "neurobrick-random", "neurobrick-schema"],
-    ),
+    ("neurobrick-core", &["neurobrick-data", "neurobrick-random", "neurobrick-schema"]),
     ("neurobrick-nn", &["neurobrick-core", "neurobrick-random"]),
-    (
-        "neurobrick-models",
-        &[
-            "neurobrick-core",
-            "neurobrick-nn",
-            "neurobrick-random",
-            "neurobrick-schema",
-        ],
-    ),
+    ("neurobrick-models", &["neurobrick-core", "neurobrick-nn", "neurobrick-random", "neurobrick-schema"]),
     ("neurobrick-metrics", &["neurobrick-random", "neurobrick-schema"]),
     (
         "neurobrick-train",
@@ -54,15 +43,7 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
             "neurobrick-train",
         ],
     ),
-    (
-        "neurobrick-testkit",
-        &[
-            "neurobrick-core",
-            "neurobrick-data",
-            "neurobrick-random",
-            "neurobrick-schema",
-        ],
-    ),
+    ("neurobrick-testkit", &["neurobrick-core", "neurobrick-data", "neurobrick-random", "neurobrick-schema"]),
     ("xtask", &["neurobrick"]),
 ];
 
@@ -98,10 +79,7 @@ const ROOMS: [(&[&str], &[&str]); 2] = [
         ],
         &["neurobrick-ingest"],
     ),
-    (
-        &["parquet", "arrow-ipc"],
-        &["neurobrick-schema", "neurobrick-ingest"],
-    ),
+    (&["parquet", "arrow-ipc"], &["neurobrick-schema", "neurobrick-ingest"]),
 ];
 
 /// A workspace crate.
@@ -133,10 +111,8 @@ pub(super) fn read(root: &Path) -> Result<Vec<Member>, TidyError> {
     let mut members = Vec::new();
     for package in metadata.workspace_packages() {
         let manifest = package.manifest_path.as_std_path();
-        let text = fs::read_to_string(manifest).map_err(|source| TidyError::Read {
-            path: manifest.to_path_buf(),
-            source,
-        })?;
+        let text = fs::read_to_string(manifest)
+            .map_err(|source| TidyError::Read { path: manifest.to_path_buf(), source })?;
         let dependencies = package
             .dependencies
             .iter()
@@ -161,10 +137,7 @@ pub(super) fn read(root: &Path) -> Result<Vec<Member>, TidyError> {
 
 /// Broken rules.
 pub(super) fn check(members: &[Member]) -> Vec<Finding> {
-    members
-        .iter()
-        .flat_map(|member| check_member(member, members))
-        .collect()
+    members.iter().flat_map(|member| check_member(member, members)).collect()
 }
 
 fn check_member(member: &Member, members: &[Member]) -> Vec<Finding> {
@@ -189,15 +162,9 @@ fn check_member(member: &Member, members: &[Member]) -> Vec<Finding> {
                 format!("must not import `{target}`; a new edge needs a decision record"),
             ));
         }
-        if let Some(version) = dependency
-            .version
-            .as_deref()
-            .filter(|version| !version.starts_with('='))
-        {
-            findings.push(finding(
-                Rule::ExactPin,
-                format!("pin `{target}` exactly (`=x.y.z`), got `{version}`"),
-            ));
+        if let Some(version) = dependency.version.as_deref().filter(|version| !version.starts_with('=')) {
+            findings
+                .push(finding(Rule::ExactPin, format!("pin `{target}` exactly (`=x.y.z`), got `{version}`")));
         }
         for (formats, rooms) in ROOMS {
             if !dependency.is_for_tests
@@ -221,34 +188,23 @@ fn check_member(member: &Member, members: &[Member]) -> Vec<Finding> {
         }
     }
     for word in &member.not_inherited {
-        findings.push(finding(
-            Rule::Inherit,
-            format!("must inherit {word} from the workspace"),
-        ));
+        findings.push(finding(Rule::Inherit, format!("must inherit {word} from the workspace")));
     }
     findings
 }
 
 /// `burn-core` is of the family `burn`, `burning` is not.
 fn is_family(name: &str, family: &str) -> bool {
-    name.strip_prefix(family)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn not_inherited(manifest: &str) -> Vec<&'static str> {
     let lines: Vec<&str> = manifest.lines().map(str::trim).collect();
     let mut missing: Vec<&str> = ["version", "edition", "rust-version", "license"]
         .into_iter()
-        .filter(|key| {
-            !lines
-                .iter()
-                .any(|line| line.strip_prefix(key) == Some(".workspace = true"))
-        })
+        .filter(|key| !lines.iter().any(|line| line.strip_prefix(key) == Some(".workspace = true")))
         .collect();
-    if !lines
-        .windows(2)
-        .any(|pair| pair == ["[lints]", "workspace = true"])
-    {
+    if !lines.windows(2).any(|pair| pair == ["[lints]", "workspace = true"]) {
         missing.push("lints");
     }
     missing
@@ -261,47 +217,27 @@ fn links(metadata: &Metadata) -> Result<Links<&PackageId>, TidyError> {
     let resolve = metadata.resolve.as_ref().ok_or(TidyError::Unresolved)?;
     let mut links = Links::new();
     for node in &resolve.nodes {
-        let is_for_tests = |dep: &NodeDep| {
-            dep.dep_kinds
-                .iter()
-                .all(|info| info.kind == DependencyKind::Development)
-        };
-        links.insert(
-            &node.id,
-            node.deps
-                .iter()
-                .map(|dep| (&dep.pkg, is_for_tests(dep)))
-                .collect(),
-        );
+        let is_for_tests =
+            |dep: &NodeDep| dep.dep_kinds.iter().all(|info| info.kind == DependencyKind::Development);
+        links.insert(&node.id, node.deps.iter().map(|dep| (&dep.pkg, is_for_tests(dep))).collect());
     }
     Ok(links)
 }
 
 /// The allowed edges as links.
 fn table_links() -> Links<&'static str> {
-    EDGES
-        .iter()
-        .map(|(from, to)| (*from, to.iter().map(|to| (*to, false)).collect()))
-        .collect()
+    EDGES.iter().map(|(from, to)| (*from, to.iter().map(|to| (*to, false)).collect())).collect()
 }
 
 /// Everything that `start` is built or tested with: its own dependencies of every kind, and of those what they
 /// are built with.
 fn reached<K: Ord + Copy>(links: &Links<K>, start: K) -> BTreeSet<K> {
     let mut seen = BTreeSet::new();
-    let mut waiting: Vec<K> = links
-        .get(&start)
-        .into_iter()
-        .flatten()
-        .map(|(to, _)| *to)
-        .collect();
+    let mut waiting: Vec<K> = links.get(&start).into_iter().flatten().map(|(to, _)| *to).collect();
     while let Some(package) = waiting.pop() {
         if package != start && seen.insert(package) {
-            let built_with = links
-                .get(&package)
-                .into_iter()
-                .flatten()
-                .filter(|(_, is_for_tests)| !is_for_tests);
+            let built_with =
+                links.get(&package).into_iter().flatten().filter(|(_, is_for_tests)| !is_for_tests);
             waiting.extend(built_with.map(|(to, _)| *to));
         }
     }

@@ -21,10 +21,8 @@ enum Region {
 /// Splits `source`.
 pub(super) fn mask(source: &str) -> Masked {
     let chars: Vec<char> = source.chars().collect();
-    let mut masked = Masked {
-        code: String::with_capacity(source.len()),
-        comments: String::with_capacity(source.len()),
-    };
+    let mut masked =
+        Masked { code: String::with_capacity(source.len()), comments: String::with_capacity(source.len()) };
     let mut region = Region::Code;
     let mut at = 0;
     while at < chars.len() {
@@ -47,11 +45,8 @@ pub(super) fn mask(source: &str) -> Masked {
                     2
                 }
                 ('*', Some('/')) => {
-                    region = if depth == 1 {
-                        Region::Code
-                    } else {
-                        Region::BlockComment { depth: depth - 1 }
-                    };
+                    region =
+                        if depth == 1 { Region::Code } else { Region::BlockComment { depth: depth - 1 } };
                     2
                 }
                 _ => 1,
@@ -65,11 +60,7 @@ pub(super) fn mask(source: &str) -> Masked {
             }
         };
         // The marker that opens a comment belongs to the comment, a quotation mark to the literal.
-        let layer = if matches!(here, Region::Code) {
-            region
-        } else {
-            here
-        };
+        let layer = if matches!(here, Region::Code) { region } else { here };
         for &c in &chars[at..(at + n_taken).min(chars.len())] {
             let is_literal = matches!(here, Region::Code) && c != '\n' && n_taken > 1;
             let (code, comment) = match layer {
@@ -95,12 +86,7 @@ fn open(chars: &[char], at: usize) -> (Region, usize) {
         ('"', _) => {
             let n_hashes = chars[..at].iter().rev().take_while(|&&c| c == '#').count();
             let is_raw = at > n_hashes && chars[at - n_hashes - 1] == 'r';
-            (
-                Region::Text {
-                    hashes: is_raw.then_some(n_hashes),
-                },
-                1,
-            )
+            (Region::Text { hashes: is_raw.then_some(n_hashes) }, 1)
         }
         ('\'', Some('\\')) => {
             let n_body = chars[at + 3..].iter().take_while(|&&c| c != '\'').count();
@@ -157,11 +143,7 @@ mod tests {
             (r##"f(r#"a" // "#, x)"##, "f(r# , x)", ""),
             (r#"f(r"a\", x) // b"#, "f(r , x)", "// b"),
             ("f('\"', 'x', '\\'', '\\u{1F600}') // b", "f( , , , )", "// b"),
-            (
-                "fn f<'a>(x: &'a str) -> &'a str // b",
-                "fn f<'a>(x: &'a str) -> &'a str",
-                "// b",
-            ),
+            ("fn f<'a>(x: &'a str) -> &'a str // b", "fn f<'a>(x: &'a str) -> &'a str", "// b"),
             ("a / b * c", "a / b * c", ""),
             ("\"open", "", ""),
         ] {

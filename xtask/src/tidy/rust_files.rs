@@ -27,15 +27,9 @@ pub(super) struct RustFile<'a> {
 impl<'a> RustFile<'a> {
     /// `None` if the file is not Rust source.
     pub(super) fn new(file: &'a TreeFile) -> Option<Self> {
-        let text = file
-            .text
-            .as_deref()
-            .filter(|_| Path::new(&file.path).extension() == Some(OsStr::new("rs")))?;
-        Some(Self {
-            file,
-            text,
-            masked: mask(text),
-        })
+        let text =
+            file.text.as_deref().filter(|_| Path::new(&file.path).extension() == Some(OsStr::new("rs")))?;
+        Some(Self { file, text, masked: mask(text) })
     }
 
     /// Broken rules.
@@ -68,10 +62,7 @@ impl<'a> RustFile<'a> {
         let n_lines = self.text.lines().count();
         let is_long = n_lines > WARN_LINES && n_lines <= MAX_LINES;
         let message = format!("has {n_lines} lines; over {WARN_LINES}, think of splitting it");
-        is_long
-            .then(|| self.finding(Rule::FileLength, 1, message))
-            .into_iter()
-            .collect()
+        is_long.then(|| self.finding(Rule::FileLength, 1, message)).into_iter().collect()
     }
 
     fn finding(&self, rule: Rule, line: usize, message: impl Into<String>) -> Finding {
@@ -127,27 +118,18 @@ impl<'a> RustFile<'a> {
             })
             .map(|(offset, word)| {
                 let line = line_of(comments, offset);
-                self.finding(
-                    Rule::Unfinished,
-                    line,
-                    format!("write `{word}(#issue)`, or do it now"),
-                )
+                self.finding(Rule::Unfinished, line, format!("write `{word}(#issue)`, or do it now"))
             })
             .collect()
     }
 
     fn lib_example(&self) -> Option<Finding> {
-        let has_example = self.text.lines().any(|line| {
-            line.strip_prefix("//!")
-                .is_some_and(|doc| doc.trim().starts_with("```"))
-        });
-        (!has_example).then(|| {
-            self.finding(
-                Rule::LibExample,
-                1,
-                "the crate docs need an example in a ``` block",
-            )
-        })
+        let has_example = self
+            .text
+            .lines()
+            .any(|line| line.strip_prefix("//!").is_some_and(|doc| doc.trim().starts_with("```")));
+        (!has_example)
+            .then(|| self.finding(Rule::LibExample, 1, "the crate docs need an example in a ``` block"))
     }
 
     /// `lib.rs` may hold docs, attributes, `mod name;` and `use`.
@@ -220,21 +202,13 @@ mod tests {
     /// The rules that `text` at `path` breaks, with their lines.
     fn broken(path: &str, text: &str) -> Vec<(Rule, String)> {
         let file = TreeFile::of_text(path, text);
-        let findings = RustFile::new(&file)
-            .map(|rust| rust.violations())
-            .unwrap_or_default();
+        let findings = RustFile::new(&file).map(|rust| rust.violations()).unwrap_or_default();
         let line = |place: &str| place.rsplit(':').next().unwrap_or_default().to_owned();
-        findings
-            .into_iter()
-            .map(|finding| (finding.rule, line(&finding.place)))
-            .collect()
+        findings.into_iter().map(|finding| (finding.rule, line(&finding.place))).collect()
     }
 
     fn check(path: &str, text: &str, expected: &[(Rule, &str)]) {
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(rule, line)| (*rule, (*line).to_owned()))
-            .collect();
+        let expected: Vec<_> = expected.iter().map(|(rule, line)| (*rule, (*line).to_owned())).collect();
         assert_eq!(broken(path, text), expected, "{path}: {text:?}");
     }
 
@@ -246,43 +220,19 @@ mod tests {
             (PLAIN, "// Docs.\nfn f() {}\n", vec![(Rule::FileDocs, "1")]),
             ("notes.txt", "fn f() {}", vec![]),
             ("crates/a/src/utils.rs", "//! D\n", vec![(Rule::VagueName, "1")]),
-            (
-                "crates/a/tests/common/mod.rs",
-                "//! D\n",
-                vec![(Rule::VagueName, "1")],
-            ),
+            ("crates/a/tests/common/mod.rs", "//! D\n", vec![(Rule::VagueName, "1")]),
             ("crates/a/src/utility_types.rs", "//! D\n", vec![]),
             (PLAIN, "//! D\nmod helpers { }\n", vec![(Rule::VagueName, "2")]),
             (PLAIN, "//! D\nlet types = 1;\n", vec![]),
-            (
-                PLAIN,
-                "//! D\n#[test]\n#[ignore = \"slow\"]\nfn f() {}\n",
-                vec![(Rule::IgnoredTest, "3")],
-            ),
+            (PLAIN, "//! D\n#[test]\n#[ignore = \"slow\"]\nfn f() {}\n", vec![(Rule::IgnoredTest, "3")]),
             (PLAIN, "//! D\n// #[ignore]\nfn ignore() {}\n", vec![]),
-            (
-                PLAIN,
-                "//! D\nfn f() { todo!() }\n",
-                vec![(Rule::Unfinished, "2")],
-            ),
+            (PLAIN, "//! D\nfn f() { todo!() }\n", vec![(Rule::Unfinished, "2")]),
             (PLAIN, "//! D\nlet todo = \"todo!\";\n", vec![]),
-            (
-                PLAIN,
-                &format!("//! D\n// {unfinished}: later\n"),
-                vec![(Rule::Unfinished, "2")],
-            ),
+            (PLAIN, &format!("//! D\n// {unfinished}: later\n"), vec![(Rule::Unfinished, "2")]),
             (PLAIN, &format!("//! D\n// {unfinished}(#12): later\n"), vec![]),
             (PLAIN, "//! D\nunsafe { f() }\n", vec![(Rule::UnsafeRoom, "2")]),
-            (
-                PLAIN,
-                "//! D unsafe\n#![deny(unsafe_code)]\nlet x = \"unsafe\";\n",
-                vec![],
-            ),
-            (
-                "crates/neurobrick-nn/src/kernels/gru.rs",
-                "//! D\nunsafe { f() }\n",
-                vec![],
-            ),
+            (PLAIN, "//! D unsafe\n#![deny(unsafe_code)]\nlet x = \"unsafe\";\n", vec![]),
+            ("crates/neurobrick-nn/src/kernels/gru.rs", "//! D\nunsafe { f() }\n", vec![]),
         ] {
             check(path, text, &expected);
         }
@@ -305,10 +255,7 @@ mod tests {
                 "#![warn(missing_docs)]\nmod a;\npub mod b;\npub use a::{X, Y};\npub(crate) use b::Z;\n",
                 vec![],
             ),
-            (
-                "#[cfg(feature = \"x\")]\n#[doc(inline)]\npub use a::X; // fn\n",
-                vec![],
-            ),
+            ("#[cfg(feature = \"x\")]\n#[doc(inline)]\npub use a::X; // fn\n", vec![]),
             ("mod a;\nfn f() {}\n", vec![(Rule::LibLogic, "6")]),
             ("mod a;\nmod tests {}\n", vec![(Rule::LibLogic, "6")]),
             ("pub const X: [u8; 2] = [1, 2];\n", vec![(Rule::LibLogic, "5")]),

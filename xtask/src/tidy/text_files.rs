@@ -8,11 +8,7 @@ const MAX_FILE_BYTES: u64 = 2_000_000;
 /// All files under a `fixtures` folder together are smaller.
 const MAX_FIXTURE_BYTES: u64 = 40_000_000;
 /// Beginnings of paths that exist on one machine only; in two parts so that this file holds none.
-const MACHINE_PATHS: [&str; 3] = [
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/tmp/", "bash"),
-];
+const MACHINE_PATHS: [&str; 3] = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/tmp/", "bash")];
 /// Hosts of package registries: which one is used is the business of each machine.
 const REGISTRY_HOSTS: [&str; 2] = [concat!("crates", ".io"), concat!("pypi", ".org")];
 /// Written by Cargo, which names its registry there.
@@ -58,8 +54,7 @@ fn holds_path(line: &str, needle: &str) -> bool {
     let continues_a_path = |before: &str| {
         before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '}' | ')' | '*'))
     };
-    line.match_indices(needle)
-        .any(|(offset, _)| !continues_a_path(&line[..offset]))
+    line.match_indices(needle).any(|(offset, _)| !continues_a_path(&line[..offset]))
 }
 
 #[cfg(test)]
@@ -75,49 +70,26 @@ mod tests {
             ("a.rs", format!("\"{home}x\""), vec!["a.rs:1"]),
             ("a.sh", format!("cd {scratch}_jobs"), vec!["a.sh:1"]),
             ("a.toml", format!("url = \"https://{host}/x\""), vec!["a.toml:1"]),
-            (
-                "a.md",
-                format!("{other_host} and {host}"),
-                vec!["a.md:1", "a.md:1"],
-            ),
+            ("a.md", format!("{other_host} and {host}"), vec!["a.md:1", "a.md:1"]),
             ("a.md", format!("docs{path}flow.md and ${{X}}{home}y"), vec![]),
-            (
-                "Cargo.lock",
-                format!("registry+https://github.com/rust-lang/{host}-index"),
-                vec![],
-            ),
-            (
-                "crates/a/Cargo.lock",
-                format!("https://{host}"),
-                vec!["crates/a/Cargo.lock:1"],
-            ),
+            ("Cargo.lock", format!("registry+https://github.com/rust-lang/{host}-index"), vec![]),
+            ("crates/a/Cargo.lock", format!("https://{host}"), vec!["crates/a/Cargo.lock:1"]),
         ] {
-            let found: Vec<String> = check(&TreeFile::of_text(file, &text))
-                .into_iter()
-                .map(|finding| finding.place)
-                .collect();
+            let found: Vec<String> =
+                check(&TreeFile::of_text(file, &text)).into_iter().map(|finding| finding.place).collect();
             assert_eq!(found, lines, "{file}: {text}");
         }
     }
 
     #[test]
     fn sizes_are_bounded() {
-        let sized = |path: &str, n_bytes: u64| TreeFile {
-            path: path.into(),
-            n_bytes,
-            text: None,
-        };
+        let sized = |path: &str, n_bytes: u64| TreeFile { path: path.into(), n_bytes, text: None };
         assert_eq!(check(&sized("a.npz", MAX_FILE_BYTES)), []);
         assert_eq!(check(&sized("a.npz", MAX_FILE_BYTES + 1))[0].rule, Rule::Size);
-        let mut files = vec![
-            sized("fixtures/a.npz", MAX_FIXTURE_BYTES / 2),
-            sized("other/b.npz", u64::from(u32::MAX)),
-        ];
+        let mut files =
+            vec![sized("fixtures/a.npz", MAX_FIXTURE_BYTES / 2), sized("other/b.npz", u64::from(u32::MAX))];
         assert_eq!(fixtures_total(&files), None);
         files.push(sized("crates/x/fixtures/c.npz", MAX_FIXTURE_BYTES / 2));
-        assert_eq!(
-            fixtures_total(&files).map(|finding| finding.rule),
-            Some(Rule::Size)
-        );
+        assert_eq!(fixtures_total(&files).map(|finding| finding.rule), Some(Rule::Size));
     }
 }

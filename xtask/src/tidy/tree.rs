@@ -23,11 +23,7 @@ impl TreeFile {
 
     #[cfg(test)]
     pub(super) fn of_text(path: &str, text: &str) -> Self {
-        Self {
-            path: path.into(),
-            n_bytes: text.len() as u64,
-            text: Some(text.into()),
-        }
+        Self { path: path.into(), n_bytes: text.len() as u64, text: Some(text.into()) }
     }
 }
 
@@ -49,9 +45,7 @@ pub(super) fn read(root: &Path) -> Result<Vec<TreeFile>, TidyError> {
                 continue;
             }
             let path = format!("{prefix}{name}");
-            let kind = entry
-                .file_type()
-                .map_err(|source| read_error(&entry.path(), source))?;
+            let kind = entry.file_type().map_err(|source| read_error(&entry.path(), source))?;
             if kind.is_dir() {
                 folders.push((entry.path(), format!("{path}/")));
             } else if kind.is_file() {
@@ -71,10 +65,7 @@ fn read_file(full: &Path, path: String) -> Result<TreeFile, TidyError> {
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> TidyError {
-    TidyError::Read {
-        path: PathBuf::from(path),
-        source,
-    }
+    TidyError::Read { path: PathBuf::from(path), source }
 }
 
 /// Names left out of the tree.
@@ -98,10 +89,7 @@ impl Ignored {
             };
             let name = name.strip_suffix('/').unwrap_or(name);
             if name.contains(['*', '?', '[', '!', '/', '\\']) {
-                return Err(TidyError::IgnoreEntry {
-                    line: index + 1,
-                    entry: entry.into(),
-                });
+                return Err(TidyError::IgnoreEntry { line: index + 1, entry: entry.into() });
             }
             list.push(name.into());
         }
@@ -122,13 +110,7 @@ mod tests {
     #[test]
     fn ignored_names_are_left_out_and_binary_files_have_no_text() {
         let root = tempfile::tempdir().unwrap();
-        for path in [
-            "target/a.rs",
-            ".git/b.rs",
-            "crates/x/target/c.rs",
-            "crates/x/.venv/d.rs",
-            "e.rs",
-        ] {
+        for path in ["target/a.rs", ".git/b.rs", "crates/x/target/c.rs", "crates/x/.venv/d.rs", "e.rs"] {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "//!").unwrap();

@@ -1,8 +1,8 @@
 //! NDT-1-stitch with session and prompt tokens.
 //!
 //! Zhang Y., Wang Y., Jiménez-Benetó D. et al. (2024), "Towards a 'universal translator' for neural dynamics at
-//! single-cell, single-spike resolution", NeurIPS 2024, arXiv:2407.14668. Reference code:
-//! colehurwitz/IBL_MtM_model at e0c39bd (MIT). Deviations are listed in this folder's README.
+//! single-cell, single-spike resolution", `NeurIPS` 2024, arXiv:2407.14668. Reference code:
+//! `colehurwitz/IBL_MtM_model` at e0c39bd (MIT). Deviations are listed in this folder's README.
 
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, LayerNorm, Linear};
@@ -53,8 +53,9 @@ impl NdtStitch {
         let mut init = InitStreams::new(seed, "core");
         let embed_spikes = linear(config.d_stitch, config.d_embed, &mut init, device);
         let projection = linear(config.d_embed, config.d_model, &mut init, device);
-        let embed_pos = embedding(config.n_bins, config.d_model, &mut init, device);
-        let embed_prompt = config.prompt.then(|| embedding(4, config.d_model, &mut init, device));
+        let std = config.embed_std();
+        let embed_pos = embedding(config.n_bins, config.d_model, std, &mut init, device);
+        let embed_prompt = config.prompt.then(|| embedding(4, config.d_model, std, &mut init, device));
         let transformer = config.transformer();
         let layers = (0..config.n_layers)
             .map(|l| {
@@ -184,12 +185,11 @@ impl PopulationModel for NdtStitch {
                     stitches.push(self.fresh_stitch(spec, seed, device));
                 }
             }
-            rows.push(match known {
-                Some(idx) => self.embed_session.weight.val().narrow(0, idx, 1),
-                None => {
-                    let mut init = InitStreams::new(seed, &format!("{}/token", spec.session));
-                    init.normal([1, self.config.d_model], device).val()
-                }
+            rows.push(if let Some(idx) = known {
+                self.embed_session.weight.val().narrow(0, idx, 1)
+            } else {
+                let mut init = InitStreams::new(seed, &format!("{}/token", spec.session));
+                init.normal([1, self.config.d_model], self.config.embed_std(), device).val()
             });
         }
         let table = if rows.is_empty() { self.embed_session.weight.val() } else { Tensor::cat(rows, 0) };

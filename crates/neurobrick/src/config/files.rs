@@ -187,8 +187,10 @@ pub struct DemoConfig {
     pub model: ModelConfig,
     /// How to pretrain.
     pub pretrain: TrainConfig,
-    /// How to fine-tune end to end; the model from scratch gets the same.
+    /// How to fine-tune end to end.
     pub finetune: TrainConfig,
+    /// How to train the control from scratch: as many steps and as high a rate as serve it best.
+    pub from_scratch: TrainConfig,
     /// How to train a new stitch under the frozen core.
     pub new_stitch: TrainConfig,
     /// What is scored.

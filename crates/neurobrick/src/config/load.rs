@@ -21,7 +21,10 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
         Some("yaml" | "yml") => serde_saphyr::from_str(&text).map_err(|e| e.to_string()),
         _ => Err("a configuration ends in .toml, .yaml or .yml".to_owned()),
     };
-    parsed.map_err(|message| PipelineError::Config { path: path.to_owned(), message: with_suggestion(&message) })
+    parsed.map_err(|message| PipelineError::Config {
+        path: path.to_owned(),
+        message: with_suggestion(&message),
+    })
 }
 
 /// Parses TOML text; `name` stands for the file in messages.

@@ -3,8 +3,8 @@
 use ndarray::{Array3, ArrayView3, Axis, s};
 use neurobrick_metrics::MetricError;
 use neurobrick_metrics::baselines::{
-    ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson, PcaPoissonGrid, Psth, PsthGrid, Query,
-    RidgeDesign, UnitMean,
+    ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson, PcaPoissonGrid, Psth, PsthGrid,
+    Query, RidgeDesign, UnitMean,
 };
 use neurobrick_train::{EvalTask, TaskPlan};
 use serde_json::{Value, json};
@@ -110,7 +110,8 @@ fn by_query(
             }
             // Targets without a validation spike leave nothing to choose by; they keep their mean, on the record.
             Err(MetricError::NoSpikes { .. }) => {
-                choices.push(json!({ "unit_mean": query.targets, "reason": "no spike in validation trials" }));
+                choices
+                    .push(json!({ "unit_mean": query.targets, "reason": "no spike in validation trials" }));
             }
             Err(error) => return Err(error.into()),
         }

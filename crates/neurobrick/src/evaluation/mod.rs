@@ -8,10 +8,10 @@ mod score;
 mod to_report;
 
 pub use decode::decode_session;
-pub use figures::{Figures, session_figures, mask_pictures};
+pub use figures::{Figures, mask_pictures, session_figures};
 pub use results::{
-    DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry,
-    SessionEvaluation, TaskEvaluation,
+    DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation,
+    ScoreEntry, SessionEvaluation, TaskEvaluation,
 };
-pub use score::{ModelPredictions, evaluate_session};
+pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session};
 pub use to_report::{ReportInputs, run_report};

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array3, Axis, s};
 use neurobrick_metrics::baselines::{RidgeDesign, RidgeGrid};
-use neurobrick_metrics::{
-    Baseline, BitsTable, Bootstrap, Convention, NullModel, Score, Split,
-};
+use neurobrick_metrics::{Baseline, BitsTable, Bootstrap, Convention, NullModel, Score, Split};
 use neurobrick_schema::ColumnValues;
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 
@@ -21,35 +19,46 @@ const NULLS: [NullModel; 2] = [NullModel::EvaluatedMean, NullModel::TrainMean];
 /// The naive baseline every score carries.
 const NAIVE: &str = "unit_mean";
 
-/// What one model predicts for a task: `(task, its plan) -> rates [trial, scored bin, scored unit]`.
+/// Asks a model for rates `[trial, scored bin, scored unit]` of a planned task.
+pub type Predict<'a> = dyn FnMut(&TaskPlan) -> Result<Array3<f64>, PipelineError> + 'a;
+
+/// A model to be scored.
 pub struct ModelPredictions<'a> {
     /// Name in tables.
     pub name: String,
     /// Asks the model.
-    pub predict: Box<dyn FnMut(&TaskPlan) -> Result<Array3<f64>, PipelineError> + 'a>,
+    pub predict: Box<Predict<'a>>,
 }
 
-/// One predictor's rates.
-struct Rates {
+/// One predictor's answer to a task.
+struct Answer {
     name: String,
     group: Group,
     choice: Option<serde_json::Value>,
     rates: Array3<f64>,
 }
 
-/// Scores all models and baselines on all tasks of a session. Also returns the first model's rates for co-smoothing,
-/// which the report draws, and the tasks that had nothing to score.
+/// What scoring a session yields.
+pub struct ScoredSession {
+    /// Scores by task.
+    pub tasks: Vec<TaskEvaluation>,
+    /// The first model's rates `[trial, bin, scored unit]` for leave-one-out co-smoothing, which reports draw.
+    pub drawn: Option<(TaskPlan, Array3<f64>)>,
+    /// Tasks that had nothing to score, and why.
+    pub skipped: Vec<String>,
+}
+
+/// Scores all models and baselines on all tasks of a session.
 ///
 /// # Errors
 /// If a model or baseline fails; tasks without anything to score are reported, not fatal.
-#[expect(clippy::type_complexity, reason = "three results of one pass over the tasks")]
 pub fn evaluate_session(
     session: &TrainSession,
     models: &mut [ModelPredictions<'_>],
     scoring: &ScoringConfig,
     seed: u64,
     mut note: impl FnMut(&str),
-) -> Result<(Vec<TaskEvaluation>, Option<(TaskPlan, Array3<f64>)>, Vec<String>), PipelineError> {
+) -> Result<ScoredSession, PipelineError> {
     let data = &session.data;
     let parts = parts_of(session, scoring)?;
     let ridge = if scoring.baselines {
@@ -74,11 +83,11 @@ pub fn evaluate_session(
         for model in models.iter_mut() {
             note(&format!("{id}: {} of {}", task.name(), model.name));
             let rates = (model.predict)(&plan)?;
-            all.push(Rates { name: model.name.clone(), group: Group::Model, choice: None, rates });
+            all.push(Answer { name: model.name.clone(), group: Group::Model, choice: None, rates });
         }
         if let Some(ridge) = &ridge {
             note(&format!("{id}: {} of the baselines", task.name()));
-            all.extend(baseline_rates(&plan, &parts, ridge)?.into_iter().map(|b| Rates {
+            all.extend(baseline_rates(&plan, &parts, ridge)?.into_iter().map(|b| Answer {
                 name: b.name.to_owned(),
                 group: Group::Baseline,
                 choice: b.choice,
@@ -92,18 +101,19 @@ pub fn evaluate_session(
         }
         evaluations.push(evaluate_task(session, &plan, &parts, all, scoring, seed)?);
     }
-    Ok((evaluations, drawn, skipped))
+    Ok(ScoredSession { tasks: evaluations, drawn, skipped })
 }
 
 fn evaluate_task(
     session: &TrainSession,
     plan: &TaskPlan,
     parts: &Parts,
-    predictors: Vec<Rates>,
+    predictors: Vec<Answer>,
     scoring: &ScoringConfig,
     seed: u64,
 ) -> Result<TaskEvaluation, PipelineError> {
-    let slice = |counts: &Array3<f64>| counts.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
+    let slice =
+        |counts: &Array3<f64>| counts.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
     let test = slice(&parts.test);
     let bootstrap = Bootstrap { seed, n_resamples: scoring.n_resamples, level: 0.95 };
     // The train-mean null and the unit-mean baseline know whole windows of training trials.

@@ -56,17 +56,23 @@ pub fn run_report(inputs: ReportInputs<'_>) -> report::RunReport {
         model: inputs.model,
         data: inputs.data,
         sessions,
-        tasks: inputs.result.sessions.iter().flat_map(|s| {
-            s.tasks.iter().map(|t| task_result(s.session.as_str(), t))
-        }).collect(),
+        tasks: inputs
+            .result
+            .sessions
+            .iter()
+            .flat_map(|s| s.tasks.iter().map(|t| task_result(s.session.as_str(), t)))
+            .collect(),
         decoding: decoding(inputs.result),
         pretraining: inputs.pretraining.map(|(records, schemes)| pretraining(records, schemes)),
         fine_tuning: finetuning(inputs.finetuning),
         rasters: inputs.figures.rasters,
         traces: inputs.figures.traces,
-        regions: inputs.result.sessions.iter().flat_map(|s| {
-            s.tasks.iter().filter_map(|t| region_result(s.session.as_str(), t))
-        }).collect(),
+        regions: inputs
+            .result
+            .sessions
+            .iter()
+            .flat_map(|s| s.tasks.iter().filter_map(|t| region_result(s.session.as_str(), t)))
+            .collect(),
         masks: inputs.figures.masks,
         reproduce: reproduction(inputs.manifest, inputs.config_toml),
         notes: inputs.notes,
@@ -122,7 +128,8 @@ fn named(name: &str, group: Group) -> report::Predictor {
 }
 
 fn task_result(session: &str, task: &TaskEvaluation) -> report::TaskResult {
-    let group_of = |name: &str| task.predictors.iter().find(|p| p.name == name).map_or(Group::Model, |p| p.group);
+    let group_of =
+        |name: &str| task.predictors.iter().find(|p| p.name == name).map_or(Group::Model, |p| p.group);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
     let n_spikes = task.n.spikes as u64;
     report::TaskResult {
@@ -158,10 +165,11 @@ fn estimate(value: f64, interval: &ConfidenceInterval) -> report::Estimate {
 }
 
 fn null_scores(p: &PredictorEvaluation, null: NullModel) -> report::NullScores {
-    let entry = |wanted: fn(&Convention) -> bool| {
-        p.scores.iter().find(|s| s.null == null && wanted(&s.convention))
+    let entry =
+        |wanted: fn(&Convention) -> bool| p.scores.iter().find(|s| s.null == null && wanted(&s.convention));
+    let value = |wanted| {
+        entry(wanted).and_then(|e| e.score.as_ref()).map_or(f64::NAN, neurobrick_metrics::Score::value)
     };
-    let value = |wanted| entry(wanted).and_then(|e| e.score.as_ref()).map_or(f64::NAN, neurobrick_metrics::Score::value);
     let pooled = entry(|c| *c == Convention::Pooled);
     report::NullScores {
         pooled: match pooled {

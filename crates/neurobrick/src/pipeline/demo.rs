@@ -8,11 +8,16 @@ use neurobrick_schema::SessionSummary;
 
 use super::evaluate::{data_sources, evaluate_all, model_facts, write_results};
 use super::{finetune, ingest, inspect, load_model, pretrain};
-use crate::config::{DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, Start};
+use crate::config::{
+    DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, Start,
+};
 use crate::evaluation::{ReportInputs, mask_pictures, run_report};
 use crate::pipeline::Observer;
 use crate::run_folder::read_metrics;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
+
+/// Folder of the pretraining run within the demo's.
+const PRETRAIN: &str = "pretrain";
 
 /// Runs everything into `out`, resuming what a killed run left, and returns the report.
 ///
@@ -32,48 +37,9 @@ pub fn demo(
         DataConfig { store: out.join("store"), window: config.window.clone(), split: config.split.clone() };
 
     let started = Instant::now();
-    let ingested = ingest(&config.recordings, &data.store, observer)?;
-    if !ingested.is_complete() {
-        let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
-        return Err(PipelineError::Refused {
-            n_refused: ingested.refused.len(),
-            details: lines.collect::<Vec<_>>().join("\n"),
-        });
-    }
+    ingest_all(config, &data, observer)?;
     manifest.stages.push(("ingest".to_owned(), started.elapsed().as_secs_f64()));
-
-    let pretrained = PretrainConfig {
-        seed: config.seed,
-        sessions: config.pretrain_sessions.clone(),
-        exclude: config.finetune_sessions.clone(),
-        data: data.clone(),
-        model: config.model.clone(),
-        train: config.pretrain.clone(),
-    };
-    let pretrain_folder = out.join("pretrain");
-    let record = pretrain(&pretrained, &pretrain_folder, command, n_threads, observer)?;
-    manifest.stages.extend(record.stages);
-
-    let model_folder = pretrain_folder.join("model");
-    let variants = [
-        ("fine_tuned", Start::Pretrained(model_folder.clone()), &config.finetune),
-        ("new_stitch", Start::Pretrained(model_folder.clone()), &config.new_stitch),
-        ("from_scratch", Start::Scratch(config.model.clone()), &config.finetune),
-    ];
-    let mut models = Vec::new();
-    for (name, start, train) in variants {
-        let finetuned = FinetuneConfig {
-            seed: config.seed,
-            sessions: config.finetune_sessions.clone(),
-            start,
-            data: data.clone(),
-            train: train.clone(),
-        };
-        let path = out.join(name);
-        let record = finetune(&finetuned, &path, command, n_threads, observer)?;
-        manifest.stages.extend(record.stages);
-        models.push(ModelSource { name: name.to_owned(), path });
-    }
+    let models = train_all(config, &data, out, &mut manifest, observer)?;
 
     let started = Instant::now();
     let evaluation = EvaluateConfig {
@@ -93,20 +59,12 @@ pub fn demo(
     if let Some(first) = evaluated.sessions.first() {
         evaluated.figures.masks = mask_pictures(&first.train, &config.pretrain.schemes, config.seed);
     }
-    let records = read_metrics(&pretrain_folder.join("metrics.jsonl"))?;
+    let records = read_metrics(&out.join(PRETRAIN).join("metrics.jsonl"))?;
     let used: Vec<_> = config.pretrain_sessions.iter().chain(&config.finetune_sessions).collect();
-    let only_ingested = inspect(&data.store, &[])?.iter().filter(|s| !used.contains(&&s.session)).map(facts).collect();
-    let mut sources = data_sources(&pretrain_sessions);
-    for source in data_sources(&evaluated.sessions) {
-        if !sources.contains(&source) {
-            sources.push(source);
-        }
-    }
-    let sessions = pretrain_sessions
-        .iter()
-        .map(|s| (&s.train, report::SessionRole::Pretrain))
-        .chain(evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::FineTune)))
-        .collect();
+    let only_ingested =
+        inspect(&data.store, &[])?.iter().filter(|s| !used.contains(&&s.session)).map(facts).collect();
+    let pretrained = pretrain_sessions.iter().map(|s| (&s.train, report::SessionRole::Pretrain));
+    let finetuned = evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::FineTune));
     let page = run_report(ReportInputs {
         title: config.title.clone(),
         summary: format!(
@@ -115,9 +73,9 @@ pub fn demo(
             config.pretrain_sessions.len(),
             config.finetune_sessions.len()
         ),
-        model: model_facts(Some(&load_model(&model_folder)?)),
-        data: sources,
-        sessions,
+        model: model_facts(Some(&load_model(&out.join(PRETRAIN).join("model"))?)),
+        data: data_sources(pretrain_sessions.iter().chain(&evaluated.sessions)),
+        sessions: pretrained.chain(finetuned).collect(),
         only_ingested,
         result: &evaluated.result,
         figures: evaluated.figures,
@@ -130,6 +88,63 @@ pub fn demo(
     });
     write_results(&folder, &evaluated.result, &page, &manifest)?;
     Ok(page)
+}
+
+/// Ingests all recordings; refusing one refuses the run.
+fn ingest_all(
+    config: &DemoConfig,
+    data: &DataConfig,
+    observer: &mut dyn Observer,
+) -> Result<(), PipelineError> {
+    let ingested = ingest(&config.recordings, &data.store, observer)?;
+    if ingested.is_complete() {
+        return Ok(());
+    }
+    let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
+    let details = lines.collect::<Vec<_>>().join("\n");
+    Err(PipelineError::Refused { n_refused: ingested.refused.len(), details })
+}
+
+/// Pretrains, then trains the three variants on every unseen session; returns where they lie.
+fn train_all(
+    config: &DemoConfig,
+    data: &DataConfig,
+    out: &Path,
+    manifest: &mut RunManifest,
+    observer: &mut dyn Observer,
+) -> Result<Vec<ModelSource>, PipelineError> {
+    let (command, n_threads) = (manifest.command.clone(), manifest.n_threads);
+    let pretraining = PretrainConfig {
+        seed: config.seed,
+        sessions: config.pretrain_sessions.clone(),
+        exclude: config.finetune_sessions.clone(),
+        data: data.clone(),
+        model: config.model.clone(),
+        train: config.pretrain.clone(),
+    };
+    let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, n_threads, observer)?;
+    manifest.stages.extend(record.stages);
+    let pretrained = Start::Pretrained(out.join(PRETRAIN).join("model"));
+    let variants = [
+        ("fine_tuned", pretrained.clone(), &config.finetune),
+        ("new_stitch", pretrained, &config.new_stitch),
+        ("from_scratch", Start::Scratch(config.model.clone()), &config.from_scratch),
+    ];
+    let mut models = Vec::new();
+    for (name, start, train) in variants {
+        let finetuning = FinetuneConfig {
+            seed: config.seed,
+            sessions: config.finetune_sessions.clone(),
+            start,
+            data: data.clone(),
+            train: train.clone(),
+        };
+        let path = out.join(name);
+        let record = finetune(&finetuning, &path, &command, n_threads, observer)?;
+        manifest.stages.extend(record.stages);
+        models.push(ModelSource { name: name.to_owned(), path });
+    }
+    Ok(models)
 }
 
 fn facts(summary: &SessionSummary) -> report::SessionFacts {
@@ -163,7 +178,14 @@ fn notes(config: &DemoConfig) -> Vec<String> {
         "Means over units are ruled by units with a handful of test spikes; read the median and the mean of active \
          units beside them."
             .to_owned(),
-        "The fine-tuned model and the one from scratch get the same steps, schedule and early stopping.".to_owned(),
+        format!(
+            "Training budgets: {} pretraining steps; then per session {} steps end to end, {} for a new stitch, and \
+             {} from scratch. Each keeps its best validation; rates and lengths were chosen on validation trials.",
+            config.pretrain.n_steps,
+            config.finetune.n_steps,
+            config.new_stitch.n_steps,
+            config.from_scratch.n_steps
+        ),
     ];
     if let Some(max) = config.scoring.max_units {
         notes.push(format!(

@@ -14,8 +14,8 @@ use neurobrick_train::{TrainSession, latents, predict};
 use super::training::load_model;
 use crate::config::EvaluateConfig;
 use crate::evaluation::{
-    EvaluationResult, Figures, ModelPredictions, ReportInputs, SessionEvaluation, decode_session,
-    evaluate_session, run_report, session_figures,
+    EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation,
+    decode_session, evaluate_session, run_report, session_figures,
 };
 use crate::pipeline::{Observer, Progress};
 use crate::run_folder::{MetricsRecord, read_metrics};
@@ -118,7 +118,7 @@ pub(super) fn evaluate_all(
             evaluated.model.get_or_insert_with(|| (model.clone(), model_config));
             models.push((source.name.clone(), model));
         }
-        let (tasks, drawn, skipped) = {
+        let ScoredSession { tasks, drawn, skipped } = {
             let mut askers: Vec<ModelPredictions<'_>> =
                 models.iter().map(|(name, model)| asker(name, model, &session.train, n_threads)).collect();
             evaluate_session(&session.train, &mut askers, &config.scoring, config.seed, |message| {
@@ -222,13 +222,18 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelConfig)>) -> report::Mo
         ],
         not_for: vec![
             "Decisions about individual animals or people.".to_owned(),
-            format!("Sessions other than the {} it was trained on, without a new stitch.", model.sessions().len()),
+            format!(
+                "Sessions other than the {} it was trained on, without a new stitch.",
+                model.sessions().len()
+            ),
         ],
     }
 }
 
 /// Published data sets behind sessions, each once.
-pub(super) fn data_sources(sessions: &[LoadedSession]) -> Vec<report::DataSource> {
+pub(super) fn data_sources<'a>(
+    sessions: impl IntoIterator<Item = &'a LoadedSession>,
+) -> Vec<report::DataSource> {
     let mut found: Vec<report::DataSource> = Vec::new();
     for session in sessions {
         let card = &session.card;

@@ -12,7 +12,11 @@ use crate::pipeline::{Observer, Progress};
 ///
 /// # Errors
 /// If the store cannot be written. Refused recordings are in the summary.
-pub fn ingest(paths: &[PathBuf], store: &Path, observer: &mut dyn Observer) -> Result<IngestSummary, PipelineError> {
+pub fn ingest(
+    paths: &[PathBuf],
+    store: &Path,
+    observer: &mut dyn Observer,
+) -> Result<IngestSummary, PipelineError> {
     let store = if store.join("store.json").exists() { Store::open(store)? } else { Store::create(store)? };
     let mut state = Progress { stage: "ingest".to_owned(), done: 0, total: 0, message: String::new() };
     let summary = neurobrick_ingest::ingest(paths, &store, &mut |event| match event {
@@ -23,10 +27,8 @@ pub fn ingest(paths: &[PathBuf], store: &Path, observer: &mut dyn Observer) -> R
             observer.progress(&state);
         }
         IngestEvent::Written { digest, n_units, n_trials, n_spikes } => {
-            observer.note(&format!(
-                "{}: {n_units} units, {n_trials} trials, {n_spikes} spikes",
-                digest.session
-            ));
+            observer
+                .note(&format!("{}: {n_units} units, {n_trials} trials, {n_spikes} spikes", digest.session));
         }
         IngestEvent::Unchanged { session } => observer.note(&format!("{session}: unchanged")),
         IngestEvent::Refused { path, message } => {

@@ -60,8 +60,12 @@ pub(super) fn train_in(
         observer.note(&format!("{}: resumed after step {}", run.stage, trainer.steps_done()));
     }
     let mut metrics = folder.metrics_after(trainer.steps_done())?;
-    let mut state =
-        Progress { stage: run.stage, done: trainer.steps_done(), total: run.train.n_steps, message: String::new() };
+    let mut state = Progress {
+        stage: run.stage,
+        done: trainer.steps_done(),
+        total: run.train.n_steps,
+        message: String::new(),
+    };
     let (mut loss, mut valid) = (f64::NAN, f64::NAN);
     // Errors of the metrics file are kept aside, since the loop speaks in its own error type.
     let mut failed = None;

@@ -16,7 +16,7 @@ pub(crate) struct Tolerances {
     pub(crate) loss: f64,
     /// Parameters after the steps, absolute.
     pub(crate) after: f64,
-    /// Key biases after the steps, absolute. Their gradients are rounding residues, which AdamW blows up to the
+    /// Key biases after the steps, absolute. Their gradients are rounding residues, which `AdamW` blows up to the
     /// size of the learning rate in single precision: `None` leaves them out.
     pub(crate) key_bias: Option<f64>,
 }

@@ -29,65 +29,25 @@ fn direct_dependencies() {
     let pin = Some("=1.0.0");
     for (name, dependency, expected) in [
         ("neurobrick-data", ("neurobrick-schema", false, None), vec![]),
-        (
-            "neurobrick-schema",
-            ("neurobrick-data", false, None),
-            vec![Rule::CrateEdge],
-        ),
-        (
-            "neurobrick-train",
-            ("neurobrick-models", true, None),
-            vec![Rule::CrateEdge],
-        ),
-        (
-            "neurobrick-report",
-            ("neurobrick", false, None),
-            vec![Rule::CrateEdge],
-        ),
+        ("neurobrick-schema", ("neurobrick-data", false, None), vec![Rule::CrateEdge]),
+        ("neurobrick-train", ("neurobrick-models", true, None), vec![Rule::CrateEdge]),
+        ("neurobrick-report", ("neurobrick", false, None), vec![Rule::CrateEdge]),
         ("xtask", ("neurobrick", false, None), vec![]),
         ("neurobrick-models", ("neurobrick-testkit", true, None), vec![]),
-        (
-            "neurobrick-models",
-            ("neurobrick-testkit", false, None),
-            vec![Rule::CrateEdge],
-        ),
+        ("neurobrick-models", ("neurobrick-testkit", false, None), vec![Rule::CrateEdge]),
         ("neurobrick-models", ("neurobrick-data", true, None), vec![]),
-        (
-            "neurobrick-models",
-            ("neurobrick-data", false, None),
-            vec![Rule::CrateEdge],
-        ),
+        ("neurobrick-models", ("neurobrick-data", false, None), vec![Rule::CrateEdge]),
         ("neurobrick-mri", ("serde", false, pin), vec![Rule::CrateEdge]),
-        (
-            "neurobrick-data",
-            ("serde", false, Some("^1.0.0")),
-            vec![Rule::ExactPin],
-        ),
-        (
-            "neurobrick-data",
-            ("proptest", true, Some("^1.0.0")),
-            vec![Rule::ExactPin],
-        ),
+        ("neurobrick-data", ("serde", false, Some("^1.0.0")), vec![Rule::ExactPin]),
+        ("neurobrick-data", ("proptest", true, Some("^1.0.0")), vec![Rule::ExactPin]),
         ("neurobrick-ingest", ("ndarray-npy", false, pin), vec![]),
-        (
-            "neurobrick-metrics",
-            ("ndarray-npy", false, pin),
-            vec![Rule::FormatRoom],
-        ),
+        ("neurobrick-metrics", ("ndarray-npy", false, pin), vec![Rule::FormatRoom]),
         ("neurobrick-metrics", ("ndarray-npy", true, pin), vec![]),
-        (
-            "neurobrick-data",
-            ("hdf5-reader", false, pin),
-            vec![Rule::FormatRoom],
-        ),
+        ("neurobrick-data", ("hdf5-reader", false, pin), vec![Rule::FormatRoom]),
         ("neurobrick-schema", ("parquet", false, pin), vec![]),
         ("neurobrick-data", ("parquet", false, pin), vec![Rule::FormatRoom]),
     ] {
-        assert_eq!(
-            broken(&member(name, &[dependency], &[])),
-            expected,
-            "{name} {dependency:?}"
-        );
+        assert_eq!(broken(&member(name, &[dependency], &[])), expected, "{name} {dependency:?}");
     }
 }
 
@@ -95,25 +55,13 @@ fn direct_dependencies() {
 fn forbidden_crates_at_any_distance() {
     for (name, reached, expected) in [
         ("neurobrick-metrics", vec!["faer", "burning"], vec![]),
-        (
-            "neurobrick-metrics",
-            vec!["faer", "burn-tensor"],
-            vec![Rule::NeverReach],
-        ),
+        ("neurobrick-metrics", vec!["faer", "burn-tensor"], vec![Rule::NeverReach]),
         ("neurobrick-random", vec!["burn"], vec![Rule::NeverReach]),
         ("neurobrick-core", vec!["burn"], vec![]),
-        (
-            "neurobrick-models",
-            vec!["neurobrick-train"],
-            vec![Rule::NeverReach],
-        ),
+        ("neurobrick-models", vec!["neurobrick-train"], vec![Rule::NeverReach]),
         ("neurobrick-models", vec!["neurobrick-train-extras"], vec![]),
     ] {
-        assert_eq!(
-            broken(&member(name, &[], &reached)),
-            expected,
-            "{name} {reached:?}"
-        );
+        assert_eq!(broken(&member(name, &[], &reached)), expected, "{name} {reached:?}");
     }
 }
 
@@ -121,26 +69,14 @@ fn forbidden_crates_at_any_distance() {
 fn the_table_itself_keeps_the_promises() {
     let links = table_links();
     for (from, forbidden) in NEVER {
-        assert!(
-            !reached(&links, from).contains(forbidden),
-            "{from} reaches {forbidden}"
-        );
+        assert!(!reached(&links, from).contains(forbidden), "{from} reaches {forbidden}");
     }
     for (name, _) in EDGES {
-        let importers: Vec<&str> = EDGES
-            .iter()
-            .filter(|(_, to)| to.contains(name))
-            .map(|(from, _)| *from)
-            .collect();
+        let importers: Vec<&str> =
+            EDGES.iter().filter(|(_, to)| to.contains(name)).map(|(from, _)| *from).collect();
         let is_facade = *name == "neurobrick";
-        assert!(
-            !is_facade || importers == ["xtask"],
-            "the facade is imported by {importers:?}"
-        );
-        assert!(
-            !importers.iter().any(|from| reached(&links, *name).contains(from)),
-            "cycle at {name}"
-        );
+        assert!(!is_facade || importers == ["xtask"], "the facade is imported by {importers:?}");
+        assert!(!importers.iter().any(|from| reached(&links, *name).contains(from)), "cycle at {name}");
     }
 }
 
