@@ -30,6 +30,10 @@ fn prepare(folder: &Path) -> PathBuf {
             fs::copy(&path, source.join(&name)).unwrap();
         }
     }
+    let listed = fs::read_to_string(recordings.join("sessions.csv")).unwrap();
+    let kept: Vec<&str> =
+        listed.lines().filter(|l| l.starts_with("file") || l.starts_with("session16")).collect();
+    fs::write(source.join("sessions.csv"), kept.join("\n") + "\n").unwrap();
     let store = folder.join("store");
     succeed(&["ingest", source.to_str().unwrap(), "--store", store.to_str().unwrap()]);
     let config = folder.join("pretrain.toml");

@@ -1,0 +1,38 @@
+//! The JSON Schemas in `docs/schema` are those of the code, and the shipped configurations load.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use neurobrick::config::{DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, json_schemas, load};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn the_schemas_in_the_docs_are_those_of_the_code() {
+    for (verb, schema) in json_schemas() {
+        let path = root().join(format!("docs/schema/{verb}.schema.json"));
+        let written: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(written, *schema.as_value(), "{verb}: run `cargo xtask schema`");
+    }
+}
+
+#[test]
+fn every_shipped_configuration_loads_and_is_in_range() {
+    let config = |name: &str| root().join("fixtures/configs").join(name);
+    for name in ["demo.toml", "demo_smoke.toml"] {
+        let demo: DemoConfig = load(&config(name)).unwrap();
+        demo.model.validate().unwrap();
+        for train in [&demo.pretrain, &demo.finetune, &demo.new_stitch, &demo.from_scratch] {
+            train.validate().unwrap();
+        }
+        assert_eq!(demo.window.n_bins().unwrap(), demo.model.n_bins(), "{name}");
+        let both = demo.pretrain_sessions.iter().find(|s| demo.finetune_sessions.contains(s));
+        assert_eq!(both, None, "{name}: a session is both seen and unseen");
+    }
+    load::<PretrainConfig>(&config("pretrain.toml")).unwrap().train.validate().unwrap();
+    load::<FinetuneConfig>(&config("finetune.toml")).unwrap().train.validate().unwrap();
+    load::<EvaluateConfig>(&config("evaluate.toml")).unwrap();
+}
