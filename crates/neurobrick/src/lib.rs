@@ -34,6 +34,8 @@ mod error;
 pub mod evaluation;
 pub mod pipeline;
 pub mod prelude;
+#[cfg(doctest)]
+mod readme;
 mod run_folder;
 mod sessions;
 
