@@ -22,8 +22,12 @@ pub(crate) enum Verb {
         /// Configuration (TOML or YAML).
         #[arg(long, default_value = "fixtures/configs/demo.toml")]
         config: PathBuf,
-        #[command(flatten)]
-        run: RunArgs,
+        /// The run folder; a killed run in it is resumed.
+        #[arg(long, default_value = "runs/demo")]
+        out: PathBuf,
+        /// Worker threads; the result does not depend on it.
+        #[arg(long)]
+        threads: Option<usize>,
         /// Delete an earlier run in the folder first.
         #[arg(long)]
         fresh: bool,
@@ -57,7 +61,7 @@ pub(crate) enum Verb {
     Pretrain(StepArgs),
     /// Fine-tuning on sessions, each by itself; or training from scratch as the control.
     ///
-    /// Example: cargo xtask finetune finetune.toml --out `runs/fine_tuned`
+    /// Example: cargo xtask finetune finetune.toml --out runs/finetuned
     Finetune(StepArgs),
     /// Scores of models and baselines on test trials, with a report.
     ///
@@ -99,7 +103,7 @@ pub(crate) struct StepArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The run folder; a killed run in it is resumed.
-    #[arg(long, default_value = "runs/demo")]
+    #[arg(long)]
     pub(crate) out: PathBuf,
     /// Worker threads; the result does not depend on it.
     #[arg(long)]

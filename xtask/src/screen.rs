@@ -25,6 +25,8 @@ pub(crate) struct Screen {
     bar: Option<ProgressBar>,
     stage: String,
     stage_started: Instant,
+    /// Work that was done before this process began the stage, as after a resume.
+    done_before: u64,
     last_line: Instant,
 }
 
@@ -41,7 +43,7 @@ impl Screen {
             }
             bar
         });
-        Self { bar, stage: String::new(), stage_started: now, last_line: now }
+        Self { bar, stage: String::new(), stage_started: now, done_before: 0, last_line: now }
     }
 
     /// Removes the bar.
@@ -58,6 +60,7 @@ impl Observer for Screen {
         if is_new {
             self.stage.clone_from(&progress.stage);
             self.stage_started = Instant::now();
+            self.done_before = progress.done;
         }
         if let Some(bar) = &self.bar {
             if is_new {
@@ -72,11 +75,12 @@ impl Observer for Screen {
         if is_new || self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let spent = self.stage_started.elapsed().as_secs_f64();
-            let left = if progress.done == 0 {
+            let done_here = progress.done.saturating_sub(self.done_before);
+            let left = if done_here == 0 {
                 String::new()
             } else {
                 let remaining = progress.total.saturating_sub(progress.done) as f64;
-                format!(", about {:.0} s left", spent / progress.done as f64 * remaining)
+                format!(", about {:.0} s left", spent / done_here as f64 * remaining)
             };
             println!("{}: {}/{}{left}; {}", progress.stage, progress.done, progress.total, progress.message);
         }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::PipelineError;
 use neurobrick::pipeline::{self, Observer};
 use neurobrick::report::{self, RunReport};
 use neurobrick::schema::atomic::write_file;
 use neurobrick::schema::{SchemaError, SessionId};
+use neurobrick::{PipelineError, RunFolder};
 
 use crate::checks::{self, CheckError};
 use crate::cli::{Cli, RunArgs, Verb};
@@ -44,12 +44,14 @@ impl From<SchemaError> for Failure {
 /// Runs the verb.
 pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.verb {
-        Verb::Demo { config, run, fresh } => demo(config, run, *fresh),
+        Verb::Demo { config, out, threads, fresh } => {
+            demo(config, &RunArgs { out: out.clone(), threads: *threads }, *fresh)
+        }
         Verb::Ingest { paths, store } => ingest(paths, store),
         Verb::Inspect { store, sessions, json } => inspect(store, sessions, *json),
         Verb::Pretrain(step) => {
             let config = neurobrick::config::load(&step.config)?;
-            with_screen(|screen| {
+            with_screen(step.run.n_threads(), |screen| {
                 pipeline::pretrain(&config, &step.run.out, &command(), step.run.n_threads(), screen)
             })?;
             say(&format!("model: {}", step.run.out.join("model").display()));
@@ -57,7 +59,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Verb::Finetune(step) => {
             let config = neurobrick::config::load(&step.config)?;
-            with_screen(|screen| {
+            with_screen(step.run.n_threads(), |screen| {
                 pipeline::finetune(&config, &step.run.out, &command(), step.run.n_threads(), screen)
             })?;
             say(&format!("models: {}/<session>/model", step.run.out.display()));
@@ -65,7 +67,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Verb::Evaluate(step) => {
             let config = neurobrick::config::load(&step.config)?;
-            let page = with_screen(|screen| {
+            let page = with_screen(step.run.n_threads(), |screen| {
                 pipeline::evaluate(&config, &step.run.out, &command(), step.run.n_threads(), screen)
             })?;
             show(&page, &step.run.out);
@@ -93,9 +95,13 @@ fn command() -> String {
     format!("cargo xtask {}", args.join(" "))
 }
 
+/// Runs `work` with a screen, and with `n_threads` threads for whatever does not count its own.
 fn with_screen<T>(
+    n_threads: usize,
     work: impl FnOnce(&mut dyn Observer) -> Result<T, PipelineError>,
 ) -> Result<T, PipelineError> {
+    // Fails only if the pool exists, which then has the size asked for: a process runs one verb.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global();
     let mut screen = Screen::new();
     let result = work(&mut screen);
     screen.finish();
@@ -104,14 +110,12 @@ fn with_screen<T>(
 
 fn demo(config: &Path, run: &RunArgs, fresh: bool) -> Result<(), Failure> {
     let config = neurobrick::config::load(config)?;
-    if fresh && run.out.exists() {
-        std::fs::remove_dir_all(&run.out).map_err(|source| PipelineError::Io {
-            action: "delete",
-            path: run.out.clone(),
-            source,
-        })?;
+    if fresh {
+        RunFolder::delete(&run.out)?;
     }
-    let page = with_screen(|screen| pipeline::demo(&config, &run.out, &command(), run.n_threads(), screen))?;
+    let page = with_screen(run.n_threads(), |screen| {
+        pipeline::demo(&config, &run.out, &command(), run.n_threads(), screen)
+    })?;
     show(&page, &run.out);
     Ok(())
 }
@@ -130,7 +134,7 @@ fn show(page: &RunReport, out: &Path) {
 }
 
 fn ingest(paths: &[PathBuf], store: &Path) -> Result<(), Failure> {
-    let summary = with_screen(|screen| pipeline::ingest(paths, store, screen))?;
+    let summary = with_screen(1, |screen| pipeline::ingest(paths, store, screen))?;
     say(&format!(
         "{} written, {} unchanged, {} refused",
         summary.written.len(),
@@ -162,6 +166,10 @@ fn inspect(store: &Path, sessions: &[String], json: bool) -> Result<(), Failure>
 
 fn render_again(run: &Path) -> Result<(), Failure> {
     let path = run.join("report.json");
+    if !path.exists() {
+        let message = "no report.json here; name the folder of a finished `demo` or `evaluate`".to_owned();
+        return Err(PipelineError::BadFile { path: run.to_owned(), message }.into());
+    }
     let bytes = std::fs::read(&path).map_err(|source| PipelineError::Io {
         action: "read",
         path: path.clone(),

@@ -12,7 +12,7 @@
 //! let scheme = MaskScheme::Neuron { ratio: 0.3 };
 //! let masking = scheme.draw(2, 40, &regions, 42, [0, 0]);
 //! // Co-smoothing hides whole units: every bin of a unit shares its fate.
-//! let unit = masking.hidden().slice(ndarray::s![0, .., 2]);
+//! let unit = masking.hidden().slice(ndarray::s![0, .., 2]).to_vec();
 //! assert!(unit.iter().all(|&h| h == unit[0]));
 //! ```
 //!

@@ -2,7 +2,7 @@
 //!
 //! The schemes are those of multi-task masking, MtM (Zhang et al. 2024, "Towards a universal translator for
 //! neural dynamics at single-cell, single-spike resolution"; reference code `colehurwitz/IBL_MtM_model` at
-//! e0c39bd, MIT licence): co-smoothing, forward prediction, inter-region and intra-region prediction, with
+//! e0c39bd, MIT license): co-smoothing, forward prediction, inter-region and intra-region prediction, with
 //! temporal masking as the baseline. A masked entry is zeroed in the input, without exception.
 
 use ndarray::{Array3, ArrayView3, Axis, Zip, s};

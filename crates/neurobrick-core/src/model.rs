@@ -26,9 +26,14 @@ impl SessionSpec {
     /// A session with read-outs that start at its mean rates (spikes per bin over `n_samples` bins of training
     /// trials). Half a spike is added to every unit, so that a silent unit starts at a small finite rate.
     pub fn with_mean_rates(session: SessionId, mean_rates: &[f64], n_samples: usize) -> Self {
+        let log_mean_rates = Some(Self::log_mean_rates(mean_rates, n_samples));
+        Self { session, n_units: mean_rates.len(), log_mean_rates }
+    }
+
+    /// Log of mean rates with half a spike added, as [`with_mean_rates`](Self::with_mean_rates) uses them.
+    pub fn log_mean_rates(mean_rates: &[f64], n_samples: usize) -> Vec<f64> {
         let n = n_samples as f64;
-        let log_mean_rates = mean_rates.iter().map(|r| ((r * n + 0.5) / (n + 0.5)).ln()).collect();
-        Self { session, n_units: mean_rates.len(), log_mean_rates: Some(log_mean_rates) }
+        mean_rates.iter().map(|r| ((r * n + 0.5) / (n + 0.5)).ln()).collect()
     }
 }
 

@@ -41,7 +41,7 @@ impl WindowConfig {
     pub fn n_bins(&self) -> Result<usize, DataError> {
         let length_s = self.end_s - self.start_s;
         whole_number(length_s / self.bin_size_s)
-            .filter(|&n| n > 0)
+            .filter(|&n| n > 0 && self.bin_size_s > 0.0)
             .ok_or(DataError::UnevenWindow { length_s, bin_size_s: self.bin_size_s })
     }
 }
@@ -76,21 +76,7 @@ fn bin_spikes(recording: &Recording, spikes: &Spikes, window: &WindowConfig) -> 
     let n_bins = window.n_bins()?;
     let zeros = time_zeros(recording, &window.align)?;
     let times = spikes.times_s();
-    let recorded = times.first().copied().zip(times.last().copied());
-    let mut trials = Vec::new();
-    let mut excluded = Vec::new();
-    for (trial, zero) in zeros.iter().enumerate() {
-        let reason = match (zero, recorded) {
-            (None, _) => Some("no alignment event"),
-            (_, None) => Some("no spikes recorded"),
-            (Some(z), Some((first, last))) => (z + window.end_s <= first || z + window.start_s > last)
-                .then_some("window lies outside the recorded spikes"),
-        };
-        match reason {
-            Some(reason) => excluded.push(ExcludedTrial { trial, reason: reason.to_owned() }),
-            None => trials.push(trial),
-        }
-    }
+    let (trials, excluded) = usable_trials(&zeros, times.first().copied().zip(times.last().copied()), window);
     let mut counts = Array3::<u16>::zeros((trials.len(), n_bins, recording.n_units()));
     for (row, &trial) in trials.iter().enumerate() {
         let Some(zero) = zeros[trial] else { continue };
@@ -116,6 +102,44 @@ fn bin_spikes(recording: &Recording, spikes: &Spikes, window: &WindowConfig) -> 
         }
     }
     Ok(Binned { counts, trials, excluded })
+}
+
+/// Trials whose window lies within the recorded spikes and overlaps no earlier window, and the others with the reason.
+/// Spikes that two windows share would leak from training to test trials.
+fn usable_trials(
+    zeros: &[Option<f64>],
+    recorded: Option<(f64, f64)>,
+    window: &WindowConfig,
+) -> (Vec<usize>, Vec<ExcludedTrial>) {
+    let mut by_time: Vec<(f64, usize)> =
+        zeros.iter().enumerate().filter_map(|(trial, zero)| zero.map(|z| (z, trial))).collect();
+    by_time.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut reasons: Vec<Option<&str>> =
+        zeros.iter().map(|zero| zero.is_none().then_some("no alignment event")).collect();
+    let mut free_from = f64::NEG_INFINITY;
+    for (zero, trial) in by_time {
+        let (start, end) = (zero + window.start_s, zero + window.end_s);
+        match recorded {
+            None => reasons[trial] = Some("no spikes recorded"),
+            Some((first, last)) if start < first || end > last => {
+                reasons[trial] = Some("window reaches beyond the recorded spikes");
+            }
+            // A millionth of a bin absorbs the rounding of windows that touch.
+            Some(_) if start < free_from - 1e-6 * window.bin_size_s => {
+                reasons[trial] = Some("window overlaps that of an earlier trial");
+            }
+            Some(_) => free_from = end,
+        }
+    }
+    let mut trials = Vec::new();
+    let mut excluded = Vec::new();
+    for (trial, reason) in reasons.into_iter().enumerate() {
+        match reason {
+            Some(reason) => excluded.push(ExcludedTrial { trial, reason: reason.to_owned() }),
+            None => trials.push(trial),
+        }
+    }
+    (trials, excluded)
 }
 
 /// Time zero of every trial, `None` where the event is missing.

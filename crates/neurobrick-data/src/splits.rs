@@ -1,6 +1,6 @@
 //! Splits by trial, fixed by seed.
 
-use neurobrick_random::{Domain, Stream};
+use neurobrick_random::{Domain, Stream, name_index};
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ impl TrialSplit {
         }
         let dealt = match order {
             SplitOrder::Random => {
-                Stream::new(seed, Domain::Split, [id_hash(session), 0, 0]).permutation(n_trials)
+                Stream::new(seed, Domain::Split, [name_index(session.as_str()), 0, 0]).permutation(n_trials)
             }
             SplitOrder::Chronological => (0..n_trials).collect(),
         };
@@ -92,14 +92,6 @@ impl TrialSplit {
             test: part(n_not_test..n_trials),
         })
     }
-}
-
-/// 64-bit FNV-1a of a session's id: addresses streams by session rather than by position in a list.
-fn id_hash(session: &SessionId) -> u64 {
-    session
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a trial count")]

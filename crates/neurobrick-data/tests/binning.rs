@@ -126,17 +126,31 @@ fn bins_are_half_open_and_edges_belong_to_the_later_bin() {
 
 #[test]
 fn trials_without_an_event_or_outside_the_recording_are_excluded() {
-    let spikes = Spikes::new(vec![0.3, 4.3], vec![0, 1]).unwrap();
+    let spikes = Spikes::new(vec![-1.0, 0.3, 4.3, 4.9], vec![2, 0, 1, 2]).unwrap();
     let recording = recording(Activity::Spikes(spikes), 4, 0.0);
     let align = WindowConfig { align: Alignment::Column("go".into()), ..window(-0.25, 0.25, 0.25) };
     let data = SessionData::new(&recording, &align).unwrap();
     assert_eq!(data.trial_idx(), [0, 2]);
     let excluded: Vec<(usize, &str)> = data.excluded().iter().map(|e| (e.trial, e.reason.as_str())).collect();
-    assert_eq!(excluded, [(1, "no alignment event"), (3, "window lies outside the recorded spikes")]);
+    assert_eq!(excluded, [(1, "no alignment event"), (3, "window reaches beyond the recorded spikes")]);
     assert_eq!(data.counts().slice(ndarray::s![.., 1, ..]), ndarray::array![[1, 0, 0], [0, 1, 0]]);
     let unknown = WindowConfig { align: Alignment::Column("stop".into()), ..align };
     let error = SessionData::new(&recording, &unknown).unwrap_err();
     assert!(matches!(&error, DataError::UnknownAlignment { known, .. } if known == "go"), "{error}");
+}
+
+#[test]
+fn windows_share_no_spike() {
+    let spikes = Spikes::new(vec![0.0, 0.5, 1.5, 2.5, 9.0], vec![0; 5]).unwrap();
+    let recording = recording(Activity::Spikes(spikes), 3, 0.0);
+    // Trials start at 0, 2 and 4 s or so; windows of 3 s overlap, windows up to the next start do not.
+    let starts: Vec<f64> = recording.trials().intervals().iter().map(|i| i.start_s).collect();
+    let step = starts[1] - starts[0];
+    let apart = SessionData::new(&recording, &window(0.0, step, step)).unwrap();
+    assert_eq!((apart.trial_idx(), apart.excluded().len()), (&[0, 1, 2][..], 0));
+    let overlapping = SessionData::new(&recording, &window(0.0, 1.5 * step, 0.5 * step)).unwrap();
+    assert_eq!(overlapping.trial_idx(), [0, 2]);
+    assert_eq!(overlapping.excluded()[0].reason, "window overlaps that of an earlier trial");
 }
 
 #[test]

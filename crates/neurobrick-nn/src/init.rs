@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
-use neurobrick_random::{Domain, Stream};
+use neurobrick_random::{Domain, Stream, name_index};
 
 /// Hands out one stream per parameter, addressed by a scope's name and a running number.
 ///
@@ -19,11 +19,7 @@ pub struct InitStreams {
 impl InitStreams {
     /// Streams for the parameters of the part called `scope`.
     pub fn new(seed: u64, scope: &str) -> Self {
-        // 64-bit FNV-1a: spreads names over the address space of streams.
-        let hash = scope
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Self { seed, scope: hash, next: 0 }
+        Self { seed, scope: name_index(scope), next: 0 }
     }
 
     fn stream(&mut self) -> Stream {

@@ -19,4 +19,4 @@
 
 mod stream;
 
-pub use stream::{Domain, Stream};
+pub use stream::{Domain, Stream, name_index};

@@ -50,6 +50,13 @@ impl Domain {
     }
 }
 
+/// 64-bit FNV-1a of a name, to address streams by what they are for (a session, a part of a model) rather than by
+/// position in a list.
+pub fn name_index(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A reproducible stream of random numbers.
 ///
 /// ChaCha8 (Bernstein 2008) with key `seed ‖ domain ‖ index0 ‖ index1` (four little-endian `u64`) and nonce
@@ -197,6 +204,12 @@ mod tests {
         assert!((mean(&mut || s.normal().powi(2)) - 1.0).abs() < 4.0 * 1.42 / 447.0);
         assert!((mean(&mut || f64::from(s.poisson(3.0))) - 3.0).abs() < 4.0 * 1.74 / 447.0);
         assert!((mean(&mut || s.below(7) as f64) - 3.0).abs() < 4.0 * 2.0 / 447.0);
+    }
+
+    /// The published test vectors of FNV-1a for the empty string and "a".
+    #[test]
+    fn names_hash_as_published() {
+        assert_eq!([name_index(""), name_index("a")], [0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c]);
     }
 
     #[test]

@@ -31,11 +31,16 @@ fn data(text: &mut String, report: &RunReport) {
     paragraph(text, "## Data");
     let n_with =
         |role: SessionRole| report.sessions.iter().filter(|session| session.role == role).count() as u64;
-    let sentence = format!(
-        "Pretrained on {}; fine-tuned and evaluated on {} that pretraining never saw.",
-        numbers::counted(n_with(SessionRole::Pretrain), "session"),
-        numbers::counted(n_with(SessionRole::FineTune), "session")
-    );
+    let session = |role| numbers::counted(n_with(role), "session");
+    let sentence = if n_with(SessionRole::Pretrain) > 0 {
+        format!(
+            "Pretrained on {}; fine-tuned and evaluated on {} that pretraining never saw.",
+            session(SessionRole::Pretrain),
+            session(SessionRole::FineTune)
+        )
+    } else {
+        format!("Evaluated on {}.", session(SessionRole::Evaluated))
+    };
     paragraph(text, &sentence);
     let sources = report.data.iter();
     table(

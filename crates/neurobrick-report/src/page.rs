@@ -157,7 +157,7 @@ impl<'a> SessionRow<'a> {
             rate: numbers::decimal(facts.mean_rate_hz, 2),
             role_class: match facts.role {
                 crate::SessionRole::Pretrain => "role-pretrain",
-                crate::SessionRole::FineTune => "role-fine",
+                crate::SessionRole::FineTune | crate::SessionRole::Evaluated => "role-fine",
                 crate::SessionRole::IngestedOnly => "role-none",
             },
         }

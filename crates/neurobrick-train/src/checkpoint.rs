@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use neurobrick_core::weights::{StateDict, from_safetensors, load_state_dict, state_dict, to_safetensors};
 use neurobrick_core::{Context, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
 use neurobrick_random::{Domain, Stream};
@@ -14,6 +13,7 @@ use neurobrick_schema::manifest::Manifest;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::trainer::{Best, TrainSession, Trainer};
+use crate::workers::device_of;
 use crate::{AdamW, AdamWConfig, AdamWState, TrainConfig, TrainError};
 
 const FORMAT_VERSION: u32 = 1;
@@ -123,7 +123,7 @@ impl Checkpoint {
             let what = "configuration, seed, sessions or sizes".to_owned();
             return Err(TrainError::ForeignCheckpoint { path: path.to_owned(), what });
         }
-        let device = device_of(&trainer.model);
+        let device = device_of(&trainer.model)?;
         let mut optimizer = self.optimizer;
         let mut states = BTreeMap::new();
         for (name, n_updates) in self.state.n_updates {
@@ -137,6 +137,9 @@ impl Checkpoint {
             let state = AdamWState { first: moment("first")?, second: moment("second")?, n_updates };
             states.insert(name, state);
         }
+        if let Some(left_over) = optimizer.keys().next() {
+            return Err(bad_file(path, format!("{OPTIMIZER} holds {left_over}, which no parameter uses")));
+        }
         trainer.best_model = load_state_dict(trainer.best_model, self.best)?;
         trainer.model = load_state_dict(trainer.model, self.weights)?;
         trainer.optimizer = AdamW::resume(config, states);
@@ -146,20 +149,35 @@ impl Checkpoint {
     }
 }
 
-/// The newest valid checkpoint in `folder`, if there is one. A folder without a valid manifest does not count.
+/// The newest valid checkpoint in `folder`; `None` if there are no checkpoints at all.
 ///
 /// # Errors
-/// If the folder cannot be listed.
+/// If the folder cannot be listed, or there are checkpoints and none is valid: to start anew is the user's choice.
 pub fn latest_checkpoint(folder: &Path) -> Result<Option<PathBuf>, TrainError> {
-    let newest_first = step_folders(folder)?.into_iter().rev();
-    Ok(newest_first.into_iter().find(|path| Manifest::verify(path).is_ok()))
+    let mut first_reason = None;
+    for path in step_folders(folder)?.into_iter().rev() {
+        match Manifest::verify(&path) {
+            Ok(_) => return Ok(Some(path)),
+            Err(error) => {
+                first_reason.get_or_insert(error.to_string());
+            }
+        }
+    }
+    match first_reason {
+        Some(reason) => Err(TrainError::DamagedCheckpoints { path: folder.to_owned(), reason }),
+        None => Ok(None),
+    }
 }
 
 /// Removes all but the newest `keep` checkpoints.
 pub(crate) fn prune_checkpoints(folder: &Path, keep: usize) -> Result<(), TrainError> {
     let all = step_folders(folder)?;
     for old in &all[..all.len().saturating_sub(keep)] {
-        fs::remove_dir_all(old).map_err(|e| bad_file(old, format!("cannot be removed: {e}")))?;
+        fs::remove_dir_all(old).map_err(|source| TrainError::Write {
+            action: "remove",
+            path: old.clone(),
+            source,
+        })?;
     }
     Ok(())
 }
@@ -182,19 +200,25 @@ fn step_folders(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(found)
 }
 
-/// One hash for everything that must be equal for a checkpoint to fit: configuration, seed, sessions with their
-/// training trials and mean rates, and the shapes of all parameters.
+/// One hash for everything that must be equal for a checkpoint to fit: configuration, seed, sessions with their splits
+/// and counts, and the weights the run starts from.
 pub(crate) fn fingerprint<M: PopulationModel>(
     model: &M,
     sessions: &[TrainSession],
     config: &TrainConfig,
     seed: u64,
 ) -> Result<String, TrainError> {
-    let shapes: BTreeMap<String, Vec<usize>> =
-        state_dict(model).into_iter().map(|(name, data)| (name, data.shape().to_vec())).collect();
     let specs: Vec<_> = sessions.iter().map(|s| (s.spec(), &s.split)).collect();
-    let everything = to_json(&(config, seed, specs, shapes), Path::new("fingerprint"))?;
-    Ok(blake3::hash(&everything).to_hex().to_string())
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&to_json(&(config, seed, specs), Path::new("fingerprint"))?);
+    for session in sessions {
+        for trial in session.data.counts().outer_iter() {
+            let bytes: Vec<u8> = trial.iter().flat_map(|count| count.to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
+    }
+    hasher.update(&to_safetensors(&state_dict(model), BTreeMap::new())?);
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// What a model folder holds beside the weights.
@@ -263,8 +287,10 @@ pub fn load_model_dir<M: PopulationModel, C: DeserializeOwned>(
     let weights = from_safetensors(&manifest.read_file(path, WEIGHTS)?)?;
     let model = load_state_dict(build(&file.model, &file.sessions)?, weights)?;
     let mut parity = from_safetensors(&manifest.read_file(path, PARITY)?)?;
-    let stored = (parity.remove("counts"), parity.remove("log_rates"));
-    if let ((Some(counts), Some(expected)), Some(spec)) = (stored, file.sessions.first()) {
+    if let Some(spec) = file.sessions.first() {
+        let (Some(counts), Some(expected)) = (parity.remove("counts"), parity.remove("log_rates")) else {
+            return Err(bad_file(path, format!("{PARITY} lacks its example")));
+        };
         let received = parity_output(&model, spec, counts)?;
         let pairs = expected.iter::<f64>().zip(received.iter::<f64>());
         // `f64::max` would pass over NaN.
@@ -295,20 +321,20 @@ fn parity_output<M: PopulationModel>(
     let model = model.valid();
     let input = ModelInput {
         session: spec.session.clone(),
-        counts: Tensor::from_data(counts, &device_of(&model)),
+        counts: Tensor::from_data(counts, &device_of(&model)?),
         context: Context::Full,
         prompt: Some(Prompt::Neuron),
     };
     Ok(model.forward(&input, Mode::Eval)?.log_rates.into_data())
 }
 
-fn device_of<M: Module>(model: &M) -> Device {
-    model.devices().first().cloned().unwrap_or_else(Device::flex)
-}
-
 /// Writes files and their manifest into a temporary folder of `parent` and renames it to `target`.
 fn write_folder(parent: &Path, target: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), TrainError> {
-    fs::create_dir_all(parent).map_err(|e| bad_file(parent, format!("cannot be created: {e}")))?;
+    fs::create_dir_all(parent).map_err(|source| TrainError::Write {
+        action: "create",
+        path: parent.to_owned(),
+        source,
+    })?;
     let label = target.file_name().and_then(|n| n.to_str()).unwrap_or("folder");
     let staging = Staging::create(parent, label)?;
     for (name, bytes) in files {

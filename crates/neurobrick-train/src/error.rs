@@ -15,6 +15,41 @@ pub enum TrainError {
     /// A file could not be written, read or verified.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// A session has no trial in a part that training needs.
+    #[error("session {session} has no {part} trial; check its split")]
+    NoTrials {
+        /// The session.
+        session: String,
+        /// Which part.
+        part: &'static str,
+    },
+    /// There is nothing to train on.
+    #[error("no session to train on; name at least one")]
+    NoSessions,
+    /// The validation trials hold no spike under any scheme.
+    #[error("no spike in any counted entry of the validation trials; early stopping has nothing to look at")]
+    NothingToValidate,
+    /// A model without parameters lives on no device.
+    #[error("the model has no parameters, so its device is unknown")]
+    NoDevice,
+    /// Checkpoints are there, and none is valid.
+    #[error("no checkpoint in {} is valid, although there are some ({reason}); delete the folder to start anew", path.display())]
+    DamagedCheckpoints {
+        /// The folder.
+        path: PathBuf,
+        /// Why the newest is not.
+        reason: String,
+    },
+    /// A file or folder could not be written or removed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Write {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
     /// A configuration value is out of range.
     #[error("`{field}` must be {expected}; received {received}")]
     BadConfig {

@@ -1,5 +1,7 @@
 //! Gradients by parameter path: collected, added in order, measured and clipped.
 
+use std::collections::BTreeMap;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use neurobrick_core::ModulePath;
@@ -19,19 +21,20 @@ impl Gradients {
         Self { entries: visitor.entries }
     }
 
-    /// Adds the gradients of another shard of the same batch.
+    /// Adds the gradients of another shard of the same batch. A parameter that only one of them reached keeps that
+    /// shard's gradient.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        let mut rest = other.entries.into_iter().peekable();
-        // Shards of one batch touch the same parameters, so both lists name the same paths in the same order.
-        let entries = self
+        let mut rest: BTreeMap<String, Tensor<1>> = other.entries.into_iter().collect();
+        let mut entries: Vec<_> = self
             .entries
             .into_iter()
-            .map(|(path, grad)| match rest.next_if(|(other_path, _)| *other_path == path) {
-                Some((_, more)) => (path, grad + more),
+            .map(|(path, grad)| match rest.remove(&path) {
+                Some(more) => (path, grad + more),
                 None => (path, grad),
             })
             .collect();
+        entries.extend(rest);
         Self { entries }
     }
 

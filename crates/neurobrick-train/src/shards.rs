@@ -6,6 +6,7 @@ use neurobrick_core::{DropoutStreams, Masking, Mode, ModelInput, PopulationModel
 use neurobrick_nn::poisson_nll_sum;
 use neurobrick_schema::SessionId;
 
+use crate::workers::device_of;
 use crate::{Gradients, TrainError};
 
 /// Summed masked Poisson loss (nats) of a batch and its gradients.
@@ -95,7 +96,7 @@ fn shard<M: PopulationModel>(
     first_example: u64,
 ) -> ShardResult {
     let model = model.valid().train();
-    let device = model.devices().first().cloned().unwrap_or_else(Device::flex).autodiff();
+    let device = device_of(&model)?.autodiff();
     let input = ModelInput::new(session, counts, masking, &device);
     let streams = dropout.map(|(seed, step)| DropoutStreams::new(seed, step, first_example));
     let mode = streams.as_ref().map_or(Mode::Eval, Mode::Train);

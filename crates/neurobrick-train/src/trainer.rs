@@ -32,11 +32,18 @@ pub struct TrainSession {
 
 impl TrainSession {
     /// Takes the mean rates from the training trials.
-    pub fn new(data: Arc<SessionData>, split: TrialSplit) -> Self {
+    ///
+    /// # Errors
+    /// If there is no training or no validation trial.
+    pub fn new(data: Arc<SessionData>, split: TrialSplit) -> Result<Self, TrainError> {
+        let empty = |part| TrainError::NoTrials { session: data.session().to_string(), part };
+        if split.valid.is_empty() {
+            return Err(empty("validation"));
+        }
         let n_samples = split.train.len() * data.n_bins();
-        let rates = data.mean_rates(&split.train).unwrap_or_else(|| vec![0.0; data.n_units()]);
-        let spec = SessionSpec::with_mean_rates(data.session().clone(), &rates, n_samples);
-        Self { log_mean_rates: spec.log_mean_rates.unwrap_or_default(), data, split }
+        let rates = data.mean_rates(&split.train).ok_or_else(|| empty("training"))?;
+        let log_mean_rates = SessionSpec::log_mean_rates(&rates, n_samples);
+        Ok(Self { data, split, log_mean_rates })
     }
 
     /// What a model must know of the session.
@@ -144,6 +151,9 @@ impl<M: PopulationModel> Trainer<M> {
         n_threads: usize,
     ) -> Result<Self, TrainError> {
         config.validate()?;
+        if sessions.is_empty() {
+            return Err(TrainError::NoSessions);
+        }
         let model = match config.trainable {
             Trainable::All => model.valid(),
             Trainable::SessionsOnly => model.valid().map(&mut FreezeCore::<M>::default()),
@@ -242,6 +252,15 @@ impl<M: PopulationModel> Trainer<M> {
         let draw = if self.config.faithful { self.step } else { 0 };
         let n_threads = self.pools.len();
         let report = validate(&self.model, &self.sessions, &self.config.schemes, self.seed, draw, n_threads)?;
+        // A score that is not a number says that the model's rates are none either.
+        if !report.mean.is_finite() {
+            return Err(TrainError::Diverged {
+                step: self.step,
+                session: "all".to_owned(),
+                scheme: "validation",
+                loss: report.mean,
+            });
+        }
         let is_best = self.best.is_none_or(|b| report.mean > b.mean);
         if is_best {
             self.best = Some(Best { step: self.step, mean: report.mean, stale: 0 });

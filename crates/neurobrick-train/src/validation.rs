@@ -4,20 +4,24 @@ use ndarray::{Array3, Axis, s};
 use neurobrick_core::{MaskScheme, Mode, ModelInput, PopulationModel};
 use serde::{Deserialize, Serialize};
 
+use crate::workers::device_of;
 use crate::{TrainError, TrainSession, run_jobs};
 
 /// Trials per forward pass.
 const CHUNK: usize = 32;
 /// Keeps validation masks apart from training masks, which are addressed by step.
 const VALIDATION: u64 = u64::MAX;
+/// Regions drawn for schemes that choose one.
+const N_REGION_DRAWS: u64 = 4;
 
 /// Score of one scheme over all validation trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SchemeScore {
     /// Name of the scheme.
     pub scheme: String,
-    /// Pooled bits per spike over the counted entries, against the mean rates of the training trials.
-    pub bits_per_spike: f64,
+    /// Pooled bits per spike over the counted entries, against the mean rates of the training trials; `None` if
+    /// there is no spike among them.
+    pub bits_per_spike: Option<f64>,
     /// Spikes in the counted entries.
     pub n_spikes: u64,
 }
@@ -27,7 +31,7 @@ pub struct SchemeScore {
 pub struct ValidationReport {
     /// One entry a scheme.
     pub schemes: Vec<SchemeScore>,
-    /// Mean of the schemes' bits per spike; what early stopping looks at.
+    /// Mean over the schemes that have spikes; what early stopping looks at. Not finite if the model's rates are not.
     pub mean: f64,
 }
 
@@ -54,8 +58,15 @@ pub fn validate<M: PopulationModel>(
     n_threads: usize,
 ) -> Result<ValidationReport, TrainError> {
     let job = |own: &M, i: usize| {
-        let (session, scheme) = (&sessions[i / schemes.len()], &schemes[i % schemes.len()]);
-        tally(own, session, scheme, seed, draw)
+        let (session, k) = (&sessions[i / schemes.len()], i % schemes.len());
+        let mut total = Tally::default();
+        for repeat in 0..n_draws(&schemes[k]) {
+            // Slots of validation lie apart from those of training, which are addressed by step.
+            let slot = VALIDATION - k as u64 * N_REGION_DRAWS - repeat;
+            let one = tally(own, session, &schemes[k], seed, [slot, draw])?;
+            total = Tally { gain: total.gain + one.gain, spikes: total.spikes + one.spikes };
+        }
+        Ok(total)
     };
     let tallies = run_jobs(sessions.len() * schemes.len(), n_threads, &model.valid(), job, |_| {})?;
     let scores: Vec<SchemeScore> = schemes
@@ -66,13 +77,25 @@ pub fn validate<M: PopulationModel>(
             let (gain, spikes) = mine.fold((0.0, 0.0), |(g, s), t| (g + t.gain, s + t.spikes));
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
             let n_spikes = spikes as u64;
-            let bits_per_spike = if spikes > 0.0 { gain / spikes / std::f64::consts::LN_2 } else { f64::NAN };
+            let bits_per_spike = (spikes > 0.0).then(|| gain / spikes / std::f64::consts::LN_2);
             SchemeScore { scheme: scheme.name().to_owned(), bits_per_spike, n_spikes }
         })
         .collect();
-    let finite: Vec<f64> = scores.iter().map(|s| s.bits_per_spike).filter(|b| b.is_finite()).collect();
-    let mean = finite.iter().sum::<f64>() / finite.len() as f64;
+    let defined: Vec<f64> = scores.iter().filter_map(|s| s.bits_per_spike).collect();
+    if defined.is_empty() {
+        return Err(TrainError::NothingToValidate);
+    }
+    let mean = defined.iter().sum::<f64>() / defined.len() as f64;
     Ok(ValidationReport { schemes: scores, mean })
+}
+
+/// Draws of a scheme: those that choose one region for all trials are drawn several times, so that the score does not
+/// hang on one region.
+fn n_draws(scheme: &MaskScheme) -> u64 {
+    match scheme {
+        MaskScheme::InterRegion | MaskScheme::IntraRegion { .. } => N_REGION_DRAWS,
+        _ => 1,
+    }
 }
 
 fn tally<M: PopulationModel>(
@@ -80,14 +103,12 @@ fn tally<M: PopulationModel>(
     session: &TrainSession,
     scheme: &MaskScheme,
     seed: u64,
-    draw: u64,
+    address: [u64; 2],
 ) -> Result<Tally, TrainError> {
     let data = &session.data;
     let trials = &session.split.valid;
-    let device = model.devices().first().cloned().unwrap_or_else(burn::tensor::Device::flex);
-    let scheme_tag = scheme.name().bytes().map(u64::from).sum::<u64>();
-    let masking =
-        scheme.draw(trials.len(), data.n_bins(), data.regions(), seed, [VALIDATION - scheme_tag, draw]);
+    let device = device_of(model)?;
+    let masking = scheme.draw(trials.len(), data.n_bins(), data.regions(), seed, address);
     let mut total = Tally::default();
     for start in (0..trials.len()).step_by(CHUNK) {
         let end = (start + CHUNK).min(trials.len());

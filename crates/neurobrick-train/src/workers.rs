@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 
+use burn::module::Module;
+use burn::tensor::Device;
+
 use crate::TrainError;
 
 /// Runs `n_jobs` jobs on `n_threads` threads and returns their results by job number.
@@ -60,6 +63,11 @@ where
         .into_iter()
         .map(|r| r.unwrap_or_else(|| Err(TrainError::Worker { reason: "a job did not finish".to_owned() })))
         .collect()
+}
+
+/// The device a model lives on.
+pub(crate) fn device_of<M: Module>(model: &M) -> Result<Device, TrainError> {
+    model.devices().first().cloned().ok_or(TrainError::NoDevice)
 }
 
 /// Rayon pools of one thread each.

@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let window = WindowConfig { align: Alignment::default(), start_s: 0.0, end_s: 0.4, bin_size_s: 0.02 };
     let data = Arc::new(SessionData::new(&recording, &window)?);
     let split = TrialSplit::new(data.session(), data.n_trials(), &SplitConfig::default(), 7)?;
-    let session = TrainSession::new(data, split);
+    let session = TrainSession::new(data, split)?;
 
     let model = SmoothedLinear::new(&[session.spec()], 7, &Device::flex());
     let config = TrainConfig {

@@ -107,17 +107,26 @@ impl PipelineError {
         move |source| Self::Io { action, path, source }
     }
 
-    /// Exit code of a process that ends with this error: 2 for usage, 73 if something cannot be written, 75 if
-    /// another process is in the way, 65 for bad data.
+    /// Exit code of a process that ends with this error: 2 for usage and configuration, 73 if something cannot be
+    /// written, 75 if another process is in the way, 65 for bad data.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config { .. }
             | Self::BadValue { .. }
             | Self::OtherRun { .. }
             | Self::Model(ModelError::BadConfig { .. })
-            | Self::Train(TrainError::BadConfig { .. }) => 2,
+            | Self::Data(DataError::UnevenWindow { .. } | DataError::BadFractions { .. })
+            | Self::Train(
+                TrainError::BadConfig { .. }
+                | TrainError::ForeignCheckpoint { .. }
+                | TrainError::Model(ModelError::BadConfig { .. }),
+            ) => 2,
             Self::Locked { .. } => 75,
-            Self::Io { action, .. } | Self::Schema(SchemaError::Io { action, .. })
+            Self::Train(TrainError::Write { .. }) | Self::Report(ReportError::Write { .. }) => 73,
+            Self::Io { action, .. }
+            | Self::Schema(SchemaError::Io { action, .. })
+            | Self::Train(TrainError::Schema(SchemaError::Io { action, .. }))
+            | Self::Ingest(IngestError::Store(SchemaError::Io { action, .. }))
                 if !["read", "list", "open"].contains(action) =>
             {
                 73

@@ -1,7 +1,7 @@
 //! The folder of a run: its lock, resolved configuration, metrics and manifest.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use neurobrick_schema::SessionId;
@@ -164,6 +164,22 @@ impl RunFolder {
         }
     }
 
+    /// Deletes an earlier run; does nothing if there is no such folder.
+    ///
+    /// # Errors
+    /// If the folder is not one of a run (it has no `run.toml`) or another process works in it.
+    pub fn delete(path: &Path) -> Result<(), PipelineError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        if !path.join("run.toml").exists() {
+            let message = "is not the folder of a run (it has no run.toml), so it is not deleted".to_owned();
+            return Err(PipelineError::BadFile { path: path.to_owned(), message });
+        }
+        let _held = Self::open(path)?;
+        fs::remove_dir_all(path).map_err(PipelineError::io("delete", path))
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -190,10 +206,11 @@ impl RunFolder {
         match fs::read_to_string(&path) {
             Ok(there) if there == text => Ok(text),
             Ok(_) => Err(PipelineError::OtherRun { path: self.path.clone() }),
-            Err(_) => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 write_file(&path, text.as_bytes())?;
                 Ok(text)
             }
+            Err(source) => Err(PipelineError::Io { action: "read", path, source }),
         }
     }
 
@@ -231,22 +248,23 @@ impl RunFolder {
     }
 }
 
-/// Reads `metrics.jsonl`; a last line that a kill cut short is left out.
+/// Reads `metrics.jsonl`; a last line that a kill cut short (it lacks its line end) is left out.
 ///
 /// # Errors
-/// If the file cannot be read.
+/// If the file cannot be read or another line is damaged.
 pub(crate) fn read_metrics(path: &Path) -> Result<Vec<MetricsRecord>, PipelineError> {
-    let file = File::open(path).map_err(PipelineError::io("read", path))?;
-    let lines = BufReader::new(file).lines();
-    let mut records = Vec::new();
-    for line in lines {
-        let line = line.map_err(PipelineError::io("read", path))?;
-        match serde_json::from_str(&line) {
-            Ok(record) => records.push(record),
-            Err(_) => break,
-        }
-    }
-    Ok(records)
+    let text = fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole
+        .lines()
+        .enumerate()
+        .map(|(i, line)| {
+            serde_json::from_str(line).map_err(|e| PipelineError::BadFile {
+                path: path.to_owned(),
+                message: format!("line {} is damaged: {e}", i + 1),
+            })
+        })
+        .collect()
 }
 
 /// Appends records to `metrics.jsonl`.
@@ -257,6 +275,14 @@ pub struct MetricsWriter {
 }
 
 impl MetricsWriter {
+    /// Brings all records to the disk.
+    ///
+    /// # Errors
+    /// If the disk is full.
+    pub fn sync(&mut self) -> Result<(), PipelineError> {
+        self.file.sync_data().map_err(PipelineError::io("sync", &self.path))
+    }
+
     /// Appends one record.
     ///
     /// # Errors

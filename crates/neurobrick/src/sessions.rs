@@ -44,7 +44,7 @@ pub fn load_sessions(
         let data = SessionData::new(&recording, &config.window)?;
         let split = TrialSplit::new(session, data.n_trials(), &config.split, seed)?;
         loaded.push(LoadedSession {
-            train: TrainSession::new(Arc::new(data), split),
+            train: TrainSession::new(Arc::new(data), split)?,
             card: recording.info().card.clone(),
             hash: SessionHash { session: session.clone(), blake3: store.digest(session)? },
         });

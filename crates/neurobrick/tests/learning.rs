@@ -14,7 +14,7 @@ use neurobrick_train::{OneCycle, TrainConfig, TrainSession, Trainer, validate};
 fn one_batch() -> TrainSession {
     let all: Vec<usize> = (0..16).collect();
     let split = TrialSplit { train: all.clone(), valid: all.clone(), test: Vec::new() };
-    TrainSession::new(Arc::new(synthetic_data(5, 16, 20, 24, 4)), split)
+    TrainSession::new(Arc::new(synthetic_data(5, 16, 20, 24, 4)), split).unwrap()
 }
 
 fn config(n_steps: u64, max_lr: f64, schemes: &[MaskScheme]) -> TrainConfig {
@@ -29,7 +29,7 @@ fn learn<M: PopulationModel>(model: M, config: &TrainConfig) -> Vec<[f64; 2]> {
     let sessions = vec![one_batch()];
     let score = |model: &M| {
         let report = validate(model, &sessions, &config.schemes, 9, 0, 2).unwrap();
-        report.schemes.iter().map(|s| s.bits_per_spike).collect::<Vec<f64>>()
+        report.schemes.iter().map(|s| s.bits_per_spike.unwrap()).collect::<Vec<f64>>()
     };
     let before = score(&model);
     let mut trainer = Trainer::new(model, sessions.clone(), config.clone(), 9, 2).unwrap();

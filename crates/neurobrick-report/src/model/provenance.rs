@@ -12,6 +12,8 @@ pub enum SessionRole {
     Pretrain,
     /// Unseen by pretraining; fine-tuned and evaluated.
     FineTune,
+    /// Scored; the report does not know what pretraining saw.
+    Evaluated,
     /// Ingested into the store, used by no model.
     IngestedOnly,
 }
@@ -22,6 +24,7 @@ impl SessionRole {
         match self {
             Self::Pretrain => "pretrain",
             Self::FineTune => "fine-tune",
+            Self::Evaluated => "evaluated",
             Self::IngestedOnly => "only ingested",
         }
     }

@@ -319,7 +319,7 @@ pub struct RegionScore {
     pub region: String,
     /// Units scored.
     pub n_units: u64,
-    /// Pooled bits/spike of the fine-tuned model against the evaluated mean.
+    /// Pooled bits/spike of the predictor against the evaluated mean.
     pub score: Estimate,
     /// Pooled bits/spike of the baseline on the same units.
     #[serde(with = "nullable::scalar")]
@@ -334,6 +334,8 @@ pub struct RegionResult {
     pub session: String,
     /// The task.
     pub task: Task,
+    /// Whose scores the bars are.
+    pub predictor: Predictor,
     /// The baseline drawn beside the bars.
     pub baseline: Predictor,
     /// The regions, in any order.

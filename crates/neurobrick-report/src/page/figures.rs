@@ -238,7 +238,7 @@ fn region(result: &RegionResult) -> Option<Figure> {
     let title = format!("{} on {}, bits per spike by region", result.task.label(), result.session);
     Some(Figure {
         heading: result.session.clone(),
-        svg: bars::draw(&title, &result.regions, result.baseline.label())?,
+        svg: bars::draw(&title, &result.regions, [result.predictor.label(), result.baseline.label()])?,
         note: String::new(),
     })
 }

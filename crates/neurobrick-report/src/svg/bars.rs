@@ -5,8 +5,8 @@ use super::canvas::{Anchor, Canvas, pixel, shortened};
 use crate::model::RegionScore;
 use crate::numbers;
 
-/// Draws the bars, best region first; undefined scores come last with their reason.
-pub(crate) fn draw(title: &str, regions: &[RegionScore], baseline_label: &str) -> Option<String> {
+/// Draws the bars of a predictor beside a baseline (`labels` in this order), best region first; undefined scores come last with their reason.
+pub(crate) fn draw(title: &str, regions: &[RegionScore], labels: [&str; 2]) -> Option<String> {
     let ends = regions
         .iter()
         .flat_map(|region| [region.score.low, region.score.high, region.score.value, region.baseline]);
@@ -23,9 +23,14 @@ pub(crate) fn draw(title: &str, regions: &[RegionScore], baseline_label: &str) -
     let mut canvas = Canvas::new(width, bottom + 40.0, title);
     let x = Scale::new(axes::padded((low, high), 0.04), (left, width - 54.0));
     canvas.rect((left, 7.0), (18.0, 9.0), "bar");
-    canvas.text((left + 24.0, 15.0), Anchor::Start, "legend", "fine-tuned, 95 % interval");
-    marker(&mut canvas, (left + 196.0, 11.5));
-    canvas.text((left + 206.0, 15.0), Anchor::Start, "legend", &shortened(baseline_label, 24));
+    canvas.text(
+        (left + 24.0, 15.0),
+        Anchor::Start,
+        "legend",
+        &format!("{}, 95 % interval", shortened(labels[0], 24)),
+    );
+    marker(&mut canvas, (left + 246.0, 11.5));
+    canvas.text((left + 256.0, 15.0), Anchor::Start, "legend", &shortened(labels[1], 24));
     axes::bottom_axis(&mut canvas, &x, top, bottom, "bits/spike");
     for (position, region) in sorted.iter().enumerate() {
         draw_row(&mut canvas, region, &x, top + row_height * (position as f64 + 0.5), width);
@@ -78,9 +83,9 @@ mod tests {
             region("BBB", Estimate::new(0.1, 0.0, 0.2)),
             region("CCC", Estimate::new(0.3, 0.2, 0.4)),
         ];
-        let svg = draw("t", &regions, "PSTH").unwrap_or_default();
+        let svg = draw("t", &regions, ["model", "PSTH"]).unwrap_or_default();
         let place = |name| svg.find(name).unwrap_or(usize::MAX);
         assert!(place("CCC") < place("BBB") && place("BBB") < place("AAA") && place("AAA") < svg.len());
-        assert!(draw("t", &[], "PSTH").is_none());
+        assert!(draw("t", &[], ["model", "PSTH"]).is_none());
     }
 }

@@ -64,7 +64,7 @@ fn steps(report: &RunReport) -> Vec<Step> {
     if !report.decoding.is_empty() {
         evaluate.push("Decoding".to_owned());
     }
-    vec![
+    let mut steps = vec![
         Step {
             heading: "Recordings".to_owned(),
             class: "b-data",
@@ -100,7 +100,12 @@ fn steps(report: &RunReport) -> Vec<Step> {
             arrow: "test",
         },
         Step { heading: "Evaluate".to_owned(), class: "b-score", lines: evaluate, arrow: "" },
-    ]
+    ];
+    // A page of scores alone does not know where its models come from.
+    if pretrain.is_empty() && fine_tune.is_empty() {
+        steps.drain(2..4);
+    }
+    steps
 }
 
 fn listing(sessions: &[&SessionFacts]) -> Vec<String> {

@@ -294,6 +294,7 @@ fn regions(sessions: &[SessionFacts]) -> Vec<RegionResult> {
                 }
             });
             results.push(RegionResult {
+                predictor: Predictor::FineTuned,
                 session: session.id.clone(),
                 task,
                 baseline: Predictor::PcaPoissonGlm,

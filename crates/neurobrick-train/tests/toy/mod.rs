@@ -80,11 +80,20 @@ impl PopulationModel for Toy {
 
 /// Two synthetic sessions of 20 trials, with 9 and 12 units.
 pub(crate) fn sessions() -> Vec<TrainSession> {
+    sessions_of(20)
+}
+
+/// Two synthetic sessions of some tens of trials: seven tenths train, three twentieths each validate and test.
+pub(crate) fn sessions_of(n_trials: usize) -> Vec<TrainSession> {
+    let (n_train, n_not_test) = (n_trials * 7 / 10, n_trials * 17 / 20);
     let session = |(seed, n_units)| {
-        let data = synthetic_data(seed, 20, N_BINS, n_units, 2);
-        let split =
-            TrialSplit { train: (0..14).collect(), valid: (14..17).collect(), test: (17..20).collect() };
-        TrainSession::new(Arc::new(data), split)
+        let data = synthetic_data(seed, n_trials, N_BINS, n_units, 2);
+        let split = TrialSplit {
+            train: (0..n_train).collect(),
+            valid: (n_train..n_not_test).collect(),
+            test: (n_not_test..n_trials).collect(),
+        };
+        TrainSession::new(Arc::new(data), split).unwrap()
     };
     [(1, 9), (2, 12)].map(session).to_vec()
 }

@@ -9,6 +9,8 @@ use neurobrick_train::{EvalTask, TrainConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::PipelineError;
+
 /// Where windows come from and how trials are split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -147,6 +149,78 @@ impl Default for ScoringConfig {
     }
 }
 
+impl ScoringConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// If there are no tasks or resamples, or a limit is zero.
+    pub fn validate(&self) -> Result<(), PipelineError> {
+        let refuse = |field: &str, message: &str| {
+            Err(PipelineError::BadValue { field: format!("scoring.{field}"), message: message.to_owned() })
+        };
+        if self.tasks.is_empty() && self.decode.is_empty() {
+            return refuse("tasks", "name a task or a label to decode; there is nothing to score");
+        }
+        if self.n_resamples < 100 {
+            return refuse("n_resamples", "needs at least 100 for an interval");
+        }
+        if self.max_units == Some(0) {
+            return refuse("max_units", "must be positive; leave it out to score all units");
+        }
+        Ok(())
+    }
+}
+
+/// Names that tables give to baselines.
+const BASELINES: [&str; 6] = ["unit_mean", "psth", "ridge", "pca_poisson", "last_mean", "forward_ridge"];
+
+impl EvaluateConfig {
+    /// Checks scoring and the names of models.
+    ///
+    /// # Errors
+    /// If a value is out of range, or a name is used twice or belongs to a baseline.
+    pub fn validate(&self) -> Result<(), PipelineError> {
+        self.scoring.validate()?;
+        for (i, model) in self.models.iter().enumerate() {
+            let is_twice = self.models[..i].iter().any(|m| m.name == model.name);
+            if is_twice || BASELINES.contains(&model.name.as_str()) || model.name == "raw_counts" {
+                let message = format!("`{}` is taken; every model needs a name of its own", model.name);
+                return Err(PipelineError::BadValue { field: "models.name".to_owned(), message });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DemoConfig {
+    /// Checks everything before the first step.
+    ///
+    /// # Errors
+    /// If a value is out of range, a list of sessions is empty, or a session is in both.
+    pub fn validate(&self) -> Result<(), PipelineError> {
+        self.model.validate()?;
+        for train in [&self.pretrain, &self.finetune, &self.new_stitch, &self.from_scratch] {
+            train.validate()?;
+        }
+        self.scoring.validate()?;
+        let lists =
+            [("pretrain_sessions", &self.pretrain_sessions), ("finetune_sessions", &self.finetune_sessions)];
+        for (field, list) in lists {
+            if list.is_empty() {
+                let message = "name at least one session".to_owned();
+                return Err(PipelineError::BadValue { field: field.to_owned(), message });
+            }
+        }
+        match self.pretrain_sessions.iter().find(|s| self.finetune_sessions.contains(s)) {
+            None => Ok(()),
+            Some(both) => Err(PipelineError::BadValue {
+                field: "finetune_sessions".to_owned(),
+                message: format!("{both} is also in pretrain_sessions; an unseen session cannot be both"),
+            }),
+        }
+    }
+}
+
 /// Evaluation of fine-tuned models on test trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +259,9 @@ pub struct DemoConfig {
     pub split: SplitConfig,
     /// The model.
     pub model: ModelConfig,
+    /// What a reader of the report must know beside the standard notes, for example how rates were chosen.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// How to pretrain.
     pub pretrain: TrainConfig,
     /// How to fine-tune end to end.

@@ -39,36 +39,26 @@ pub(super) fn baseline_rates(
     };
     let unit_mean = UnitMean::fit(&parts.train.view())?;
     let constant = unit_mean.predict(parts.test.len_of(Axis(0)), plan.n_bins);
+    let scored_constant = scored(constant.view());
+    let mut all = vec![BaselineRates { name: "unit_mean", rates: scored_constant.clone(), choice: None }];
     let psth = Psth::fit(
         &parts.train.view(),
         &parts.train_conditions,
         &parts.valid.view(),
         &parts.valid_conditions,
         &PsthGrid::default(),
-    )?;
-    let mut all = vec![
-        BaselineRates { name: "unit_mean", rates: scored(constant.view()), choice: None },
-        BaselineRates {
-            name: "psth",
-            rates: scored(psth.predict(&parts.test_conditions).view()),
-            choice: Some(json!(psth.choice())),
-        },
-    ];
+    )
+    .map(|psth| (scored(psth.predict(&parts.test_conditions).view()), json!(psth.choice())));
+    all.push(or_constant("psth", psth, &scored_constant)?);
     if plan.task == EvalTask::ForwardPrediction {
         let n_forward = plan.n_bins - plan.first_bin;
         let (train, valid, test) = (parts.train.view(), parts.valid.view(), parts.test.view());
-        let last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default())?;
-        let forward = ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default())?;
-        all.push(BaselineRates {
-            name: "last_mean",
-            rates: last.predict(&test)?,
-            choice: Some(json!(last.choice())),
-        });
-        all.push(BaselineRates {
-            name: "forward_ridge",
-            rates: forward.predict(&test)?,
-            choice: Some(json!(forward.choice())),
-        });
+        let last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default())
+            .and_then(|last| Ok((last.predict(&test)?, json!(last.choice()))));
+        all.push(or_constant("last_mean", last, &scored_constant)?);
+        let forward = ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default())
+            .and_then(|forward| Ok((forward.predict(&test)?, json!(forward.choice()))));
+        all.push(or_constant("forward_ridge", forward, &scored_constant)?);
         return Ok(all);
     }
     all.push(by_query("ridge", plan, &constant, |query| {
@@ -81,6 +71,23 @@ pub(super) fn baseline_rates(
         Ok((fitted.predict(&parts.test.view())?, json!(fitted.choice())))
     })?);
     Ok(all)
+}
+
+/// A baseline's rates, or the unit mean, on the record, where validation trials leave nothing to choose by.
+fn or_constant(
+    name: &'static str,
+    fitted: Result<(Array3<f64>, Value), MetricError>,
+    constant: &Array3<f64>,
+) -> Result<BaselineRates, PipelineError> {
+    match fitted {
+        Ok((rates, choice)) => Ok(BaselineRates { name, rates, choice: Some(choice) }),
+        Err(MetricError::NoSpikes { .. }) => Ok(BaselineRates {
+            name,
+            rates: constant.clone(),
+            choice: Some(json!({ "unit_mean": "all", "reason": "no spike in validation trials" })),
+        }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Fits each query and puts its rates into the columns of its targets.

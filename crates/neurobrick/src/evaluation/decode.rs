@@ -90,7 +90,8 @@ fn labels(session: &TrainSession, target: &DecodeTarget) -> Result<Vec<Option<bo
     };
     match target {
         DecodeTarget::Larger { first, second, .. } => {
-            let (first, second) = (numbers(column(first)?), numbers(column(second)?));
+            let first = numbers(first, column(first)?)?;
+            let second = numbers(second, column(second)?)?;
             Ok(rows
                 .iter()
                 .map(|&row| {
@@ -119,11 +120,14 @@ fn labels(session: &TrainSession, target: &DecodeTarget) -> Result<Vec<Option<bo
     }
 }
 
-/// A column's numbers; all missing if it holds something else.
-fn numbers(values: &ColumnValues) -> Vec<Option<f64>> {
+/// A column's numbers.
+fn numbers(name: &str, values: &ColumnValues) -> Result<Vec<Option<f64>>, PipelineError> {
     match values {
-        ColumnValues::Float(v) => v.clone(),
-        ColumnValues::Int(v) => v.iter().map(|x| x.map(|x| x as f64)).collect(),
-        ColumnValues::Text(_) | ColumnValues::Bool(_) => Vec::new(),
+        ColumnValues::Float(v) => Ok(v.clone()),
+        ColumnValues::Int(v) => Ok(v.iter().map(|x| x.map(|x| x as f64)).collect()),
+        ColumnValues::Text(_) | ColumnValues::Bool(_) => Err(PipelineError::BadValue {
+            field: "scoring.decode".to_owned(),
+            message: format!("column `{name}` holds no numbers; use `category` for text"),
+        }),
     }
 }

@@ -95,7 +95,7 @@ pub fn evaluate_session(
             }));
         }
         if task == EvalTask::CoSmoothing
-            && let Some(first) = all.first()
+            && let Some(first) = all.iter().find(|answer| answer.group == Group::Model)
         {
             drawn = Some((plan.clone(), first.rates.clone()));
         }

@@ -241,7 +241,7 @@ fn pretraining(records: &[MetricsRecord], schemes: &[MaskScheme]) -> report::Pre
             .map(|(k, scheme)| report::SchemeCurve {
                 scheme: report_scheme(scheme),
                 bits_per_spike: valid_curve(records, |v| {
-                    v.schemes.get(k).map_or(f64::NAN, |s| s.bits_per_spike)
+                    v.schemes.get(k).and_then(|s| s.bits_per_spike).unwrap_or(f64::NAN)
                 }),
             })
             .collect(),
@@ -283,6 +283,7 @@ fn region_result(session: &str, task: &TaskEvaluation) -> Option<report::RegionR
     }
     let group_of = |name: &str| task.predictors.iter().find(|p| p.name == name).map(|p| p.group);
     let baseline = task.regions.iter().find(|r| group_of(&r.predictor) == Some(Group::Baseline))?;
+    let model = task.regions.iter().find(|r| group_of(&r.predictor) == Some(Group::Model))?;
     let value_of = |region: &str| {
         let row = task.regions.iter().find(|r| r.region == region && r.predictor == baseline.predictor)?;
         Some(row.score.as_ref()?.value())
@@ -304,6 +305,7 @@ fn region_result(session: &str, task: &TaskEvaluation) -> Option<report::RegionR
     (!regions.is_empty()).then(|| report::RegionResult {
         session: session.to_owned(),
         task: report_task(task.task),
+        predictor: predictor(&model.predictor, Group::Model),
         baseline: predictor(&baseline.predictor, Group::Baseline),
         regions,
     })

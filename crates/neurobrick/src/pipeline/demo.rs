@@ -30,6 +30,7 @@ pub fn demo(
     n_threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<report::RunReport, PipelineError> {
+    config.validate()?;
     let folder = RunFolder::open(out)?;
     let config_toml = folder.settle_config(config)?;
     let mut manifest = RunManifest::new(command, config.seed, n_threads, Vec::new());
@@ -180,7 +181,7 @@ fn notes(config: &DemoConfig) -> Vec<String> {
             .to_owned(),
         format!(
             "Training budgets: {} pretraining steps; then per session {} steps end to end, {} for a new stitch, and \
-             {} from scratch. Each keeps its best validation; rates and lengths were chosen on validation trials.",
+             {} from scratch. Each keeps its best validation.",
             config.pretrain.n_steps,
             config.finetune.n_steps,
             config.new_stitch.n_steps,
@@ -193,5 +194,6 @@ fn notes(config: &DemoConfig) -> Vec<String> {
              predictors; `max_units` lifts the limit."
         ));
     }
+    notes.extend(config.notes.iter().cloned());
     notes
 }

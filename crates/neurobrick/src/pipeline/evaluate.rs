@@ -11,7 +11,7 @@ use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{TrainSession, latents, predict};
 
-use super::training::load_model;
+use super::training::{ModelRecord, load_model};
 use crate::config::EvaluateConfig;
 use crate::evaluation::{
     EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation,
@@ -32,7 +32,7 @@ pub(super) struct Evaluated {
     pub(super) figures: Figures,
     pub(super) sessions: Vec<LoadedSession>,
     pub(super) curves: Vec<(String, String, Vec<MetricsRecord>)>,
-    pub(super) model: Option<(AnyModel, ModelConfig)>,
+    pub(super) model: Option<(AnyModel, ModelRecord)>,
 }
 
 /// Scores models on the test trials of sessions and writes `metrics.json`, `report.html`, `report.json`, `card.md` and
@@ -47,6 +47,7 @@ pub fn evaluate(
     n_threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<report::RunReport, PipelineError> {
+    config.validate()?;
     let folder = RunFolder::open(out)?;
     let config_toml = folder.settle_config(config)?;
     let started = Instant::now();
@@ -60,7 +61,7 @@ pub fn evaluate(
         summary: format!("{} on test trials of {} sessions.", names.join(", "), config.sessions.len()),
         model: model_facts(evaluated.model.as_ref()),
         data: data_sources(&evaluated.sessions),
-        sessions: evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::FineTune)).collect(),
+        sessions: evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::Evaluated)).collect(),
         only_ingested: Vec::new(),
         result: &evaluated.result,
         figures: evaluated.figures,
@@ -110,12 +111,13 @@ pub(super) fn evaluate_all(
         let mut models = Vec::new();
         for source in &config.models {
             let run = session_run(&source.path, id);
-            let (model, model_config) = load_model(&run.join("model"))?;
+            let (model, record) = load_model(&run.join("model"))?;
+            record.check_data(&config.data, config.seed, &session.hash)?;
             if run.join("metrics.jsonl").exists() {
                 let records = read_metrics(&run.join("metrics.jsonl"))?;
                 evaluated.curves.push((id.to_string(), source.name.clone(), records));
             }
-            evaluated.model.get_or_insert_with(|| (model.clone(), model_config));
+            evaluated.model.get_or_insert_with(|| (model.clone(), record));
             models.push((source.name.clone(), model));
         }
         let ScoredSession { tasks, drawn, skipped } = {
@@ -181,8 +183,8 @@ fn decode(
 }
 
 /// What a report says of the model.
-pub(super) fn model_facts(model: Option<&(AnyModel, ModelConfig)>) -> report::ModelFacts {
-    let Some((model, config)) = model else {
+pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::ModelFacts {
+    let Some((model, record)) = model else {
         return report::ModelFacts {
             name: "baselines only".to_owned(),
             license: "none".to_owned(),
@@ -193,6 +195,7 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelConfig)>) -> report::Mo
         };
     };
     let fact = |name: &str, value: String| report::Fact { name: name.to_owned(), value };
+    let config = &record.config;
     let architecture = match config {
         ModelConfig::NdtStitch(c) => vec![
             fact("token", "one time bin of one session".to_owned()),

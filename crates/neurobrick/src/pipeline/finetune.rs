@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
 
-use super::training::{TrainingRun, load_model, train_in};
+use super::training::{ModelRecord, TrainingRun, load_model, train_in};
 use crate::config::{FinetuneConfig, Start};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
@@ -31,9 +31,18 @@ pub fn finetune(
     }
     let device = Device::flex();
     // A fresh model is rebuilt for the sessions like a loaded one, so both take one path.
-    let (start, model_config) = match &config.start {
+    let (start, origin) = match &config.start {
         Start::Pretrained(path) => load_model(path)?,
-        Start::Scratch(model) => (model.build(&[], config.seed, &device)?, model.clone()),
+        Start::Scratch(model) => {
+            let record = ModelRecord {
+                config: model.clone(),
+                seed: config.seed,
+                window: config.data.window.clone(),
+                split: config.data.split.clone(),
+                trained_on: Vec::new(),
+            };
+            (model.build(&[], config.seed, &device)?, record)
+        }
     };
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
@@ -42,16 +51,20 @@ pub fn finetune(
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for session in loaded {
-        let id = session.hash.session;
+        origin.check_data(&config.data, config.seed, &session.hash)?;
+        let id = session.hash.session.clone();
+        let mut record =
+            ModelRecord { seed: config.seed, split: config.data.split.clone(), ..origin.clone() };
+        record.trained_on.retain(|h| h.session != id);
+        record.trained_on.push(session.hash);
         let specs = [session.train.spec()];
         let session_folder = RunFolder::open(&out.join(id.as_str()))?;
         let run = TrainingRun {
             stage: format!("{name} {id}"),
             model: start.with_sessions(&specs, config.seed, &device)?,
-            model_config: &model_config,
             sessions: vec![session.train],
             train: &config.train,
-            seed: config.seed,
+            record,
             n_threads,
         };
         train_in(&session_folder, run, &mut manifest, observer)?;

@@ -14,4 +14,4 @@ pub use finetune::finetune;
 pub use ingest::{ingest, inspect};
 pub use pretrain::pretrain;
 pub use progress::{Observer, Progress, Silent};
-pub use training::load_model;
+pub use training::{ModelRecord, load_model};

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use neurobrick_schema::Store;
 
-use super::training::{TrainingRun, train_in};
+use super::training::{ModelRecord, TrainingRun, train_in};
 use crate::config::PretrainConfig;
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
@@ -37,17 +37,22 @@ pub fn pretrain(
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
     let loaded = load_sessions(&config.data, &ids, config.seed)?;
-    let hashes = loaded.iter().map(|l| l.hash.clone()).collect();
+    let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let sessions: Vec<_> = loaded.into_iter().map(|l| l.train).collect();
     let specs: Vec<_> = sessions.iter().map(neurobrick_train::TrainSession::spec).collect();
     let run = TrainingRun {
         stage: "pretrain".to_owned(),
         model: config.model.build(&specs, config.seed, &Device::flex())?,
-        model_config: &config.model,
         sessions,
         train: &config.train,
-        seed: config.seed,
+        record: ModelRecord {
+            config: config.model.clone(),
+            seed: config.seed,
+            window: config.data.window.clone(),
+            split: config.data.split.clone(),
+            trained_on: manifest.data.clone(),
+        },
         n_threads,
     };
     train_in(&folder, run, &mut manifest, observer)?;

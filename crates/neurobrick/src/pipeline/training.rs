@@ -5,22 +5,80 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
+use neurobrick_data::{SplitConfig, WindowConfig};
 use neurobrick_models::{AnyModel, ModelConfig};
 use neurobrick_train::{
     TrainConfig, TrainError, TrainEvent, TrainSession, Trainer, latest_checkpoint, load_model_dir,
     save_model_dir,
 };
 
+use serde::{Deserialize, Serialize};
+
+use crate::config::DataConfig;
 use crate::pipeline::{Observer, Progress};
-use crate::{MetricsRecord, PipelineError, RunFolder, RunManifest};
+use crate::{MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
+
+/// What a model folder says beside the weights: sizes, and what the model has been trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecord {
+    /// Kind and sizes.
+    pub config: ModelConfig,
+    /// Seed of splits and training.
+    pub seed: u64,
+    /// Window and bins.
+    pub window: WindowConfig,
+    /// Fractions of trials.
+    pub split: SplitConfig,
+    /// Data of every session that has entered the weights, by pretraining or fine-tuning.
+    pub trained_on: Vec<SessionHash>,
+}
+
+impl ModelRecord {
+    /// Refuses data on which this model's scores would mislead: other windows or bins; for a session that it was
+    /// trained on, another seed, split or data, which would score training trials as test trials.
+    ///
+    /// # Errors
+    /// With both values shown.
+    pub fn check_data(
+        &self,
+        data: &DataConfig,
+        seed: u64,
+        session: &SessionHash,
+    ) -> Result<(), PipelineError> {
+        let refuse = |field: &str, trained: String, asked: String| {
+            let message = format!(
+                "the model was trained with {trained}, not {asked}; use the same for {}",
+                session.session
+            );
+            Err(PipelineError::BadValue { field: field.to_owned(), message })
+        };
+        if self.window != data.window {
+            return refuse("data.window", format!("{:?}", self.window), format!("{:?}", data.window));
+        }
+        let Some(known) = self.trained_on.iter().find(|h| h.session == session.session) else {
+            return Ok(());
+        };
+        if self.seed != seed {
+            return refuse("seed", self.seed.to_string(), seed.to_string());
+        }
+        if self.split != data.split {
+            return refuse("data.split", format!("{:?}", self.split), format!("{:?}", data.split));
+        }
+        if known.blake3 != session.blake3 {
+            return refuse("data.store", format!("data {}", known.blake3), session.blake3.clone());
+        }
+        Ok(())
+    }
+}
 
 /// Loads a model folder onto the CPU, verified: hashes, strict weights, and its parity example.
 ///
 /// # Errors
 /// If a file is missing or damaged, or the model answers its example differently.
-pub fn load_model(path: &Path) -> Result<(AnyModel, ModelConfig), PipelineError> {
-    let build = |config: &ModelConfig, specs: &[_]| -> Result<AnyModel, TrainError> {
-        Ok(config.build(specs, 0, &Device::flex())?)
+pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError> {
+    let build = |record: &ModelRecord, specs: &[_]| -> Result<AnyModel, TrainError> {
+        Ok(record.config.build(specs, 0, &Device::flex())?)
     };
     Ok(load_model_dir(path, build)?)
 }
@@ -29,10 +87,9 @@ pub fn load_model(path: &Path) -> Result<(AnyModel, ModelConfig), PipelineError>
 pub(super) struct TrainingRun<'a> {
     pub(super) stage: String,
     pub(super) model: AnyModel,
-    pub(super) model_config: &'a ModelConfig,
+    pub(super) record: ModelRecord,
     pub(super) sessions: Vec<TrainSession>,
     pub(super) train: &'a TrainConfig,
-    pub(super) seed: u64,
     pub(super) n_threads: usize,
 }
 
@@ -45,7 +102,7 @@ pub(super) fn train_in(
     observer: &mut dyn Observer,
 ) -> Result<(), PipelineError> {
     let started = Instant::now();
-    let n_bins = run.model_config.n_bins();
+    let n_bins = run.record.config.n_bins();
     for session in &run.sessions {
         if session.data.n_bins() != n_bins {
             return Err(PipelineError::BadValue {
@@ -54,12 +111,14 @@ pub(super) fn train_in(
             });
         }
     }
-    let mut trainer = Trainer::new(run.model, run.sessions, run.train.clone(), run.seed, run.n_threads)?;
+    let mut trainer =
+        Trainer::new(run.model, run.sessions, run.train.clone(), run.record.seed, run.n_threads)?;
     if let Some(checkpoint) = latest_checkpoint(&folder.checkpoints())? {
         trainer = trainer.resume(&checkpoint)?;
         observer.note(&format!("{}: resumed after step {}", run.stage, trainer.steps_done()));
     }
-    let mut metrics = folder.metrics_after(trainer.steps_done())?;
+    let resumed_at = trainer.steps_done();
+    let mut metrics = folder.metrics_after(resumed_at)?;
     let mut state = Progress {
         stage: run.stage,
         done: trainer.steps_done(),
@@ -84,7 +143,13 @@ pub(super) fn train_in(
                 state.done = report.step;
             }
             TrainEvent::Validated { report, .. } => valid = report.mean,
-            TrainEvent::Checkpointed { .. } => {}
+            TrainEvent::Checkpointed { .. } => {
+                if let Err(error) = metrics.sync() {
+                    let reason = error.to_string();
+                    failed = Some(error);
+                    return Err(TrainError::Worker { reason });
+                }
+            }
         }
         state.message = format!("loss {loss:.4} nats, valid {valid:+.4} bits/spike");
         observer.progress(&state);
@@ -94,9 +159,15 @@ pub(super) fn train_in(
         (_, Some(error)) => return Err(error),
         (outcome, None) => outcome?,
     };
-    save_model_dir(&folder.model(), &outcome.best, run.model_config, n_bins)?;
+    save_model_dir(&folder.model(), &outcome.best, &run.record, n_bins)?;
     let seconds = started.elapsed().as_secs_f64();
-    manifest.stages.push((state.stage.clone(), seconds));
+    // The time of this process only: a stage that went on from a checkpoint says so.
+    let name = if resumed_at == 0 {
+        state.stage.clone()
+    } else {
+        format!("{} after step {resumed_at}", state.stage)
+    };
+    manifest.stages.push((name, seconds));
     observer.note(&format!(
         "{}: best {:+.4} bits/spike on validation trials after {} of {} steps, {} sessions, {seconds:.0} s",
         state.stage,
