@@ -1,0 +1,152 @@
+//! The pipelines on a small synthetic store: what they write, and what they refuse.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use neurobrick::config::{EvaluateConfig, FinetuneConfig, PretrainConfig, parse_toml};
+use neurobrick::evaluation::EvaluationResult;
+use neurobrick::metrics::{Convention, NullModel};
+use neurobrick::pipeline::{self, Silent};
+use neurobrick::schema::Store;
+use neurobrick::{PipelineError, RunFolder};
+use neurobrick_testkit::synthetic_session;
+
+const DATA: &str = r#"
+store = "STORE"
+window = { start_s = 0.0, end_s = 0.4, bin_size_s = 0.02 }
+"#;
+const TRAIN: &str =
+    "n_steps = 30\nvalid_every = 10\ncheckpoint_every = 10\nclip_norm = 1.0\nschedule = { max_lr = 1e-3 }\n";
+
+/// A store of three synthetic sessions, a model pretrained on two, and fine-tuned on the third.
+fn trained(folder: &Path) {
+    let store = Store::create(folder.join("store")).unwrap();
+    for (seed, n_units) in [(1, 12), (2, 15), (3, 18)] {
+        store.write(&synthetic_session(seed, 60, 20, n_units, 3)).unwrap();
+    }
+    let model = "kind = \"ndt_stitch\"\nn_bins = 20\nd_stitch = 8\nd_embed = 16\nd_model = 8\nn_layers = 1\nn_heads = 2\nd_mlp = 16\ndropout_embed = 0.1\ndropout = 0.1\n";
+    let text = format!(
+        "seed = 5\nexclude = [\"synthetic-3\"]\n[data]\n{}\n[model]\n{model}\n[train]\n{TRAIN}",
+        data(folder)
+    );
+    let config: PretrainConfig = parse_toml("pretrain", &text).unwrap();
+    pipeline::pretrain(&config, &folder.join("pretrain"), "test", 2, &mut Silent).unwrap();
+    pipeline::finetune(&finetune(folder, 5), &folder.join("tuned"), "test", 2, &mut Silent).unwrap();
+}
+
+fn data(folder: &Path) -> String {
+    DATA.replace("STORE", folder.join("store").to_str().unwrap())
+}
+
+fn finetune(folder: &Path, seed: u64) -> FinetuneConfig {
+    let start = folder.join("pretrain/model");
+    let start = start.display();
+    let text = format!(
+        "seed = {seed}\nsessions = [\"synthetic-3\"]\n[start]\npretrained = \"{start}\"\n[data]\n{}\n[train]\n{TRAIN}",
+        data(folder)
+    );
+    parse_toml("finetune", &text).unwrap()
+}
+
+fn evaluation(folder: &Path, seed: u64, name: &str) -> EvaluateConfig {
+    let path = folder.join("tuned");
+    let path = path.display();
+    let text = format!(
+        "seed = {seed}\nsessions = [\"synthetic-3\"]\nmodels = [{{ name = \"{name}\", path = \"{path}\" }}]\n[data]\n{}\n\
+         [scoring]\nn_resamples = 100\nactive_min_spikes = 5\n\
+         decode = [{{ category = {{ name = \"choice\", column = \"choice\", positive = \"right\", negative = \"left\" }} }}]\n",
+        data(folder)
+    );
+    parse_toml("evaluate", &text).unwrap()
+}
+
+fn evaluate(folder: &Path, config: &EvaluateConfig, out: &str) -> Result<PathBuf, PipelineError> {
+    let out = folder.join(out);
+    pipeline::evaluate(config, &out, "test", 2, &mut Silent).map(|_| out)
+}
+
+#[test]
+fn an_evaluation_scores_all_tasks_and_repeats_to_the_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let config = evaluation(folder.path(), 5, "fine_tuned");
+    let [first, second] = ["one", "two"].map(|out| evaluate(folder.path(), &config, out).unwrap());
+    let bytes = fs::read(first.join("metrics.json")).unwrap();
+    assert_eq!(bytes, fs::read(second.join("metrics.json")).unwrap());
+    for name in ["report.html", "report.json", "card.md", "manifest.json", "run.toml"] {
+        assert!(first.join(name).exists(), "{name}");
+    }
+
+    let result: EvaluationResult = serde_json::from_slice(&bytes).unwrap();
+    let tasks = &result.sessions[0].tasks;
+    assert_eq!(tasks.len(), 5);
+    for task in tasks {
+        assert_eq!(task.n.trials, 12, "a fifth of 60 trials");
+        let score = |name: &str, null| {
+            let predictor = task.predictors.iter().find(|p| p.name == name).unwrap();
+            let entry =
+                predictor.scores.iter().find(|s| s.null == null && s.convention == Convention::Pooled);
+            entry.unwrap().score.clone().unwrap()
+        };
+        // The unit mean is the train-mean null up to the half spike of silent units.
+        assert!(score("unit_mean", NullModel::TrainMean).value().abs() < 1e-9, "{:?}", task.task);
+        // The null from the scored bins knows their mean: nobody who does not can beat it with constants.
+        assert!(score("unit_mean", NullModel::EvaluatedMean).value() < 0.0, "{:?}", task.task);
+        let tuned = score("fine_tuned", NullModel::EvaluatedMean);
+        assert!(tuned.interval().lo <= tuned.value() && tuned.value() <= tuned.interval().hi);
+        assert_eq!(tuned.baseline().name, "unit_mean");
+        assert!(task.differences.iter().all(|d| d.left == "fine_tuned"));
+    }
+    // Latents that rotate are shared by all units: other units tell of a hidden one, as the session was made.
+    let ridge = tasks[0].predictors.iter().find(|p| p.name == "ridge").unwrap();
+    let pooled = ridge.scores[0].score.as_ref().unwrap();
+    assert!(pooled.interval().lo > 0.0, "{pooled:?}");
+    assert_eq!(result.sessions[0].decoding.len(), 2, "raw counts and latents");
+}
+
+#[test]
+fn scores_that_would_mislead_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let refusal = |config: &EvaluateConfig, out: &str| {
+        let error = evaluate(folder.path(), config, out).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
+        error.to_string()
+    };
+    // Another seed is another split: training trials would be scored as test trials.
+    assert!(refusal(&evaluation(folder.path(), 6, "fine_tuned"), "a").contains("`seed`"));
+    let mut coarse = evaluation(folder.path(), 5, "fine_tuned");
+    coarse.data.window.end_s = 0.2;
+    assert!(refusal(&coarse, "b").contains("`data.window`"));
+    let mut chronological = evaluation(folder.path(), 5, "fine_tuned");
+    chronological.data.split.order = neurobrick::data::SplitOrder::Chronological;
+    assert!(refusal(&chronological, "c").contains("`data.split`"));
+    assert!(refusal(&evaluation(folder.path(), 5, "ridge"), "d").contains("`ridge` is taken"));
+
+    // Other data under the same name.
+    let store = Store::open(folder.path().join("store")).unwrap();
+    let mut other = evaluation(folder.path(), 5, "fine_tuned");
+    other.sessions = vec![neurobrick::schema::SessionId::new("synthetic-9").unwrap()];
+    let missing = evaluate(folder.path(), &other, "e").unwrap_err();
+    assert!(missing.to_string().contains("synthetic-1, synthetic-2, synthetic-3"), "{missing}");
+    let session = neurobrick::schema::SessionId::new("synthetic-3").unwrap();
+    store.remove(&session).unwrap();
+    store.write(&synthetic_session(3, 61, 20, 18, 3)).unwrap();
+    assert!(refusal(&evaluation(folder.path(), 5, "fine_tuned"), "f").contains("`data.store`"));
+}
+
+#[test]
+fn only_folders_of_runs_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("precious");
+    fs::create_dir(&precious).unwrap();
+    fs::write(precious.join("data.csv"), "1").unwrap();
+    assert!(RunFolder::delete(&precious).is_err() && precious.join("data.csv").exists());
+    fs::write(precious.join("run.toml"), "").unwrap();
+    let held = RunFolder::open(&precious).unwrap();
+    assert!(matches!(RunFolder::delete(&precious), Err(PipelineError::Locked { .. })));
+    drop(held);
+    RunFolder::delete(&precious).unwrap();
+    assert!(!precious.exists());
+}
