@@ -57,15 +57,15 @@ pub(crate) enum Verb {
     },
     /// Masked pretraining on many sessions.
     ///
-    /// Example: cargo xtask pretrain pretrain.toml --out runs/pretrain
+    /// Example: cargo xtask pretrain fixtures/configs/pretrain.toml --out runs/pretrain
     Pretrain(StepArgs),
     /// Fine-tuning on sessions, each by itself; or training from scratch as the control.
     ///
-    /// Example: cargo xtask finetune finetune.toml --out runs/finetuned
+    /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/tuned
     Finetune(StepArgs),
     /// Scores of models and baselines on test trials, with a report.
     ///
-    /// Example: cargo xtask evaluate evaluate.toml --out runs/evaluation
+    /// Example: cargo xtask evaluate fixtures/configs/evaluate.toml --out runs/evaluation
     Evaluate(StepArgs),
     /// Renders report.html and card.md of a finished run again.
     ///

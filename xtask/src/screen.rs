@@ -1,7 +1,7 @@
 //! What a person sees: progress bars on a terminal, plain lines elsewhere.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the screen")]
+#![expect(clippy::print_stderr, reason = "this is the screen")]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,7 +12,8 @@ const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// Prints a line.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    // A closed pipe (`| head`) is the reader's choice, not a failure.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Prints an error.
@@ -82,14 +83,17 @@ impl Observer for Screen {
                 let remaining = progress.total.saturating_sub(progress.done) as f64;
                 format!(", about {:.0} s left", spent / done_here as f64 * remaining)
             };
-            println!("{}: {}/{}{left}; {}", progress.stage, progress.done, progress.total, progress.message);
+            say(&format!(
+                "{}: {}/{}{left}; {}",
+                progress.stage, progress.done, progress.total, progress.message
+            ));
         }
     }
 
     fn note(&mut self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| println!("{line}")),
-            None => println!("{line}"),
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
         }
     }
 }

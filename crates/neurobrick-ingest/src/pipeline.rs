@@ -97,8 +97,15 @@ pub fn ingest<P: AsRef<Path>>(
     let mut run = Run { store, progress, summary: IngestSummary::default() };
     let mut found: Vec<(&dyn Reader, Source)> = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
-        match recognize(path).and_then(|reader| Ok((reader, reader.sessions(path)?))) {
-            Ok((reader, sources)) => found.extend(sources.into_iter().map(|source| (reader, source))),
+        let found_below = readable_below(path).and_then(|parts| {
+            let mut all = Vec::new();
+            for (reader, part) in parts {
+                all.extend(reader.sessions(&part)?.into_iter().map(|source| (reader, source)));
+            }
+            Ok(all)
+        });
+        match found_below {
+            Ok(sources) => found.extend(sources),
             Err(error) => run.refuse(None, path, error),
         }
     }
@@ -130,6 +137,29 @@ pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
     }
     let known = READERS.map(Reader::format).join(", ");
     Err(IngestError::UnknownFormat { path: path.to_path_buf(), known })
+}
+
+/// What to read at a path: the path itself, or, where the folders in it are of other formats, each of them.
+fn readable_below(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
+    let own = recognize(path);
+    let mut inside: Vec<(&'static dyn Reader, PathBuf)> = Vec::new();
+    if let Ok(entries) = std::fs::read_dir(path) {
+        let mut folders: Vec<PathBuf> =
+            entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
+        folders.sort();
+        inside.extend(folders.into_iter().filter_map(|folder| Some((recognize(&folder).ok()?, folder))));
+    }
+    let taken_for = own.as_ref().ok().map(|reader| reader.format());
+    if inside.iter().all(|(reader, _)| Some(reader.format()) == taken_for) {
+        return Ok(vec![(own?, path.to_path_buf())]);
+    }
+    // Folders of one's own format are searched by the reader itself; if there are none, the sessions lie here.
+    if let Ok(reader) = own
+        && !inside.iter().any(|(other, _)| other.format() == reader.format())
+    {
+        inside.push((reader, path.to_path_buf()));
+    }
+    Ok(inside)
 }
 
 struct Run<'a> {

@@ -112,3 +112,12 @@ fn everything_goes_into_a_store_once_and_comes_back() {
         table.lines().skip(1).map(|line| line.split(',').nth(6).unwrap().parse::<u64>().unwrap()).sum();
     assert_eq!(n_spikes, published + 126_437);
 }
+
+#[test]
+fn a_folder_of_several_recordings_is_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    let summary = ingest(&[foreign::fixtures()], &store, &mut |_| {}).unwrap();
+    assert!(summary.is_complete(), "{:?}", summary.refused);
+    assert_eq!(summary.written.len(), 12, "eleven sessions of counts and one of spikes");
+}

@@ -52,7 +52,10 @@ pub struct SessionVerdict {
 
 impl SessionVerdict {
     fn new(result: &TaskResult, opponent: Option<Predictor>) -> Self {
-        let difference = opponent.as_ref().and_then(|other| result.difference(&Predictor::FineTuned, other));
+        // The fine-tuned model, or whichever model comes first where none is called so.
+        let models = || result.predictors.iter().map(|row| &row.predictor).filter(|p| !p.is_baseline());
+        let model = models().find(|p| **p == Predictor::FineTuned).or_else(|| models().next());
+        let difference = opponent.as_ref().zip(model).and_then(|(other, own)| result.difference(own, other));
         Self {
             session: result.session.clone(),
             outcome: Outcome::of(difference.as_ref()),
@@ -94,7 +97,7 @@ impl TaskVerdict {
     pub fn baseline_sentence(&self) -> String {
         sentence(&self.baseline, |outcome| match outcome {
             Outcome::Better => "beats the best baseline",
-            Outcome::Worse => "does not beat the best baseline",
+            Outcome::Worse => "is worse than the best baseline",
             Outcome::Undecided => "cannot be told apart from the best baseline (interval includes zero)",
             Outcome::NotCompared => "has no paired comparison with a baseline",
         })

@@ -150,9 +150,16 @@ impl RunFolder {
     /// Opens or creates the folder and takes its lock.
     ///
     /// # Errors
-    /// If it cannot be created or another process holds it.
+    /// If it cannot be created, holds files that are not a run's, or another process holds it.
     pub fn open(path: &Path) -> Result<Self, PipelineError> {
         fs::create_dir_all(path).map_err(PipelineError::io("create", path))?;
+        if !path.join("lock").exists() && !path.join("run.toml").exists() {
+            let mut entries = fs::read_dir(path).map_err(PipelineError::io("list", path))?;
+            if entries.next().is_some() {
+                let message = "holds other files; choose a new or empty folder for a run".to_owned();
+                return Err(PipelineError::BadFile { path: path.to_owned(), message });
+            }
+        }
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(PipelineError::io("create", &lock_path))?;
         match lock.try_lock() {

@@ -93,7 +93,7 @@ pub enum DecodeTarget {
         /// Label `false` if this column is larger.
         second: String,
     },
-    /// Which of two texts a column holds; other trials are left out.
+    /// Which of two values a column holds, as text (`"1"` and `"-1"` for numbers); other trials are left out.
     Category {
         /// Name in tables.
         name: String,

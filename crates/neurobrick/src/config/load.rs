@@ -15,7 +15,10 @@ use crate::PipelineError;
 /// If the file cannot be read, has another ending, an unknown key, or a value of the wrong type. The message shows
 /// the line and, for an unknown key, the nearest valid one.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
-    let text = fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
+    let text = fs::read_to_string(path).map_err(|e| PipelineError::Config {
+        path: path.to_owned(),
+        message: format!("cannot be read: {e}"),
+    })?;
     let parsed = match path.extension().and_then(|e| e.to_str()) {
         Some("toml") => toml::from_str(&text).map_err(|e| e.to_string()),
         Some("yaml" | "yml") => serde_saphyr::from_str(&text).map_err(|e| e.to_string()),
@@ -57,6 +60,7 @@ fn with_suggestion(message: &str) -> String {
     let Some((received, known)) = quoted.split_first() else { return message.to_owned() };
     let nearest = known
         .iter()
+        .filter(|k| *k != received)
         .map(|k| (strsim::damerau_levenshtein(received, k), k))
         .min()
         .filter(|(distance, k)| *distance <= 1 + k.len() / 3);

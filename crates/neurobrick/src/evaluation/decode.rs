@@ -6,7 +6,7 @@ use neurobrick_schema::ColumnValues;
 use neurobrick_train::TrainSession;
 
 use super::results::DecodingEvaluation;
-use super::score::unknown_column;
+use super::score::{text_at, unknown_column};
 use crate::PipelineError;
 use crate::config::DecodeTarget;
 
@@ -102,17 +102,12 @@ fn labels(session: &TrainSession, target: &DecodeTarget) -> Result<Vec<Option<bo
                 .collect())
         }
         DecodeTarget::Category { column: name, positive, negative, .. } => {
-            let ColumnValues::Text(texts) = column(name)? else {
-                return Err(PipelineError::BadValue {
-                    field: "scoring.decode".to_owned(),
-                    message: format!("column `{name}` holds no text; use `larger` for numbers"),
-                });
-            };
+            let values = column(name)?;
             Ok(rows
                 .iter()
-                .map(|&row| match texts[row].as_deref() {
-                    Some(text) if text == positive => Some(true),
-                    Some(text) if text == negative => Some(false),
+                .map(|&row| match text_at(values, row) {
+                    text if text == *positive => Some(true),
+                    text if text == *negative => Some(false),
                     _ => None,
                 })
                 .collect())

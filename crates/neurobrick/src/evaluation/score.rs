@@ -278,7 +278,7 @@ fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, 
 }
 
 /// The value of a trial column as text; empty where it is missing.
-fn text_at(values: &ColumnValues, row: usize) -> String {
+pub(super) fn text_at(values: &ColumnValues, row: usize) -> String {
     match values {
         ColumnValues::Float(v) => v[row].map_or_else(String::new, |x| x.to_string()),
         ColumnValues::Int(v) => v[row].map_or_else(String::new, |x| x.to_string()),

@@ -74,7 +74,10 @@ pub fn demo(
             config.pretrain_sessions.len(),
             config.finetune_sessions.len()
         ),
-        model: model_facts(Some(&load_model(&out.join(PRETRAIN).join("model"))?)),
+        model: report::ModelFacts {
+            license: "MIT OR Apache-2.0".to_owned(),
+            ..model_facts(Some(&load_model(&out.join(PRETRAIN).join("model"))?))
+        },
         data: data_sources(pretrain_sessions.iter().chain(&evaluated.sessions)),
         sessions: pretrained.chain(finetuned).collect(),
         only_ingested,

@@ -11,7 +11,7 @@ use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{TrainSession, latents, predict};
 
-use super::training::{ModelRecord, load_model};
+use super::training::{ModelRecord, load_model, note_left_out};
 use crate::config::EvaluateConfig;
 use crate::evaluation::{
     EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation,
@@ -49,9 +49,9 @@ pub fn evaluate(
 ) -> Result<report::RunReport, PipelineError> {
     config.validate()?;
     let folder = RunFolder::open(out)?;
-    let config_toml = folder.settle_config(config)?;
     let started = Instant::now();
     let evaluated = evaluate_all(config, n_threads, observer)?;
+    let config_toml = folder.settle_config(config)?;
     let hashes = evaluated.sessions.iter().map(|s| s.hash.clone()).collect();
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     manifest.stages.push(("evaluate".to_owned(), started.elapsed().as_secs_f64()));
@@ -135,7 +135,13 @@ pub(super) fn evaluate_all(
             evaluated.figures.rasters.extend(drawn.rasters);
             evaluated.figures.traces.extend(drawn.traces);
         }
+        note_left_out(&session.train.data, observer);
         let decoding = decode(config, session, &models, n_threads)?;
+        for d in &decoding {
+            if let Some(reason) = &d.undefined {
+                observer.note(&format!("{id}: {} from {} is undefined: {reason}", d.target, d.feature));
+            }
+        }
         for reason in &skipped {
             observer.note(&format!("left out: {reason}"));
         }
@@ -216,7 +222,7 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::Mo
             ModelConfig::NdtStitch(_) => "NDT-1-stitch with multi-task masking (MtM)".to_owned(),
             ModelConfig::LinearStitch(_) => "reduced-rank Poisson regression with stitching".to_owned(),
         },
-        license: "MIT OR Apache-2.0".to_owned(),
+        license: "not stated".to_owned(),
         n_parameters: model.num_params() as u64,
         architecture,
         intended_use: vec![

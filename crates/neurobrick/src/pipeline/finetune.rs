@@ -45,13 +45,16 @@ pub fn finetune(
         }
     };
     let folder = RunFolder::open(out)?;
-    folder.settle_config(config)?;
     let loaded = load_sessions(&config.data, &config.sessions, config.seed)?;
+    for session in &loaded {
+        origin.check_data(&config.data, config.seed, &session.hash)?;
+    }
+    // Only now: a start that fails leaves no configuration behind.
+    folder.settle_config(config)?;
     let hashes = loaded.iter().map(|l| l.hash.clone()).collect();
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for session in loaded {
-        origin.check_data(&config.data, config.seed, &session.hash)?;
         let id = session.hash.session.clone();
         let mut record =
             ModelRecord { seed: config.seed, split: config.data.split.clone(), ..origin.clone() };

@@ -35,8 +35,9 @@ pub fn pretrain(
         });
     }
     let folder = RunFolder::open(out)?;
-    folder.settle_config(config)?;
     let loaded = load_sessions(&config.data, &ids, config.seed)?;
+    // Only now: a start that fails leaves no configuration behind.
+    folder.settle_config(config)?;
     let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let sessions: Vec<_> = loaded.into_iter().map(|l| l.train).collect();

@@ -1,11 +1,12 @@
 //! What pretraining and fine-tuning share: run a trainer in a folder, resume it, save its model.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
-use neurobrick_data::{SplitConfig, WindowConfig};
+use neurobrick_data::{SessionData, SplitConfig, WindowConfig};
 use neurobrick_models::{AnyModel, ModelConfig};
 use neurobrick_train::{
     TrainConfig, TrainError, TrainEvent, TrainSession, Trainer, latest_checkpoint, load_model_dir,
@@ -77,10 +78,36 @@ impl ModelRecord {
 /// # Errors
 /// If a file is missing or damaged, or the model answers its example differently.
 pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError> {
+    // The folder of a run stands for the model in it.
+    let inner = path.join("model");
+    let path = if inner.is_dir() { inner.as_path() } else { path };
+    if !path.join("config.json").exists() {
+        let message = "holds no model; name the folder of a finished training run".to_owned();
+        return Err(PipelineError::BadFile { path: path.to_owned(), message });
+    }
     let build = |record: &ModelRecord, specs: &[_]| -> Result<AnyModel, TrainError> {
         Ok(record.config.build(specs, 0, &Device::flex())?)
     };
     Ok(load_model_dir(path, build)?)
+}
+
+/// Says how many trials of a session are left out, if any are.
+pub(super) fn note_left_out(data: &SessionData, observer: &mut dyn Observer) {
+    if data.excluded().is_empty() {
+        return;
+    }
+    let mut by_reason: BTreeMap<&str, usize> = BTreeMap::new();
+    for excluded in data.excluded() {
+        *by_reason.entry(&excluded.reason).or_default() += 1;
+    }
+    let reasons: Vec<String> = by_reason.iter().map(|(reason, n)| format!("{n}: {reason}")).collect();
+    let n_all = data.n_trials() + data.excluded().len();
+    observer.note(&format!(
+        "{}: {} of {n_all} trials used ({})",
+        data.session(),
+        data.n_trials(),
+        reasons.join("; ")
+    ));
 }
 
 /// One training run to be done in a folder.
@@ -110,6 +137,7 @@ pub(super) fn train_in(
                 message: format!("is {n_bins}, but the window has {} bins", session.data.n_bins()),
             });
         }
+        note_left_out(&session.data, observer);
     }
     let mut trainer =
         Trainer::new(run.model, run.sessions, run.train.clone(), run.record.seed, run.n_threads)?;
@@ -151,7 +179,9 @@ pub(super) fn train_in(
                 }
             }
         }
-        state.message = format!("loss {loss:.4} nats, valid {valid:+.4} bits/spike");
+        let known = |label: &str, value: f64| (!value.is_nan()).then(|| format!("{label} {value:.4}"));
+        let parts = [known("loss [nats]", loss), known("valid [bits/spike]", valid)];
+        state.message = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         observer.progress(&state);
         Ok(())
     });
