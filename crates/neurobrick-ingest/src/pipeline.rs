@@ -130,6 +130,9 @@ pub fn ingest<P: AsRef<Path>>(
 ///
 /// Errors: [`IngestError::UnknownFormat`]; [`IngestError::Io`].
 pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
+    if let Err(source) = path.metadata() {
+        return Err(IngestError::Io { action: "read", path: path.to_path_buf(), source });
+    }
     for reader in READERS {
         if reader.probe(path)? {
             return Ok(reader);

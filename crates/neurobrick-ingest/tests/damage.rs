@@ -83,9 +83,9 @@ fn damaged_counts_are_refused() {
             ("no card", &remove("dataset.toml"), "MissingFile", &["dataset.toml", "write one"]),
             (
                 "typing error in the card",
-                &replace("dataset.toml", "license", "licence"),
+                &replace("dataset.toml", "license", "permit"),
                 "DatasetFile",
-                &["dataset.toml", "licence"],
+                &["dataset.toml", "permit"],
             ),
             (
                 "bad name in the card",

@@ -1,4 +1,4 @@
-//! A session at a glance: sizes, rates, regions, and what the trials are labelled with.
+//! A session at a glance: sizes, rates, regions, and what the trials are labeled with.
 
 use std::collections::BTreeMap;
 use std::fmt;

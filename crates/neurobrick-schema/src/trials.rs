@@ -86,7 +86,7 @@ impl ColumnValues {
     }
 }
 
-/// One labelled property of every trial.
+/// One labeled property of every trial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrialColumn {
     /// Name, unique in the session.
