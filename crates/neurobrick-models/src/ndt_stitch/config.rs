@@ -37,8 +37,8 @@ pub struct NdtStitchConfig {
     #[serde(default = "small")]
     pub read_out_scale: f64,
     /// Standard deviation from which tables of positions, prompts and sessions start. At the published 1 they
-    /// outweigh the spikes about thirty to one, since counts in bins of 10 ms are sparse, and learning is slow. Not
-    /// used when `faithful`.
+    /// outweigh the spikes, since counts in bins of 10 ms are sparse, and learning is slow
+    /// (`docs/decisions/0007-small-tables.md`). Not used when `faithful`.
     #[serde(default = "small")]
     pub embed_std: f64,
     /// Reproduces flaws of the published model for comparisons: sessions with equal numbers of units share a
