@@ -143,6 +143,9 @@ fn only_folders_of_runs_are_deleted() {
     fs::create_dir(&precious).unwrap();
     fs::write(precious.join("data.csv"), "1").unwrap();
     assert!(RunFolder::delete(&precious).is_err() && precious.join("data.csv").exists());
+    // A lock alone does not make it a run: somebody else's program may keep one.
+    fs::write(precious.join("lock"), "").unwrap();
+    assert!(RunFolder::delete(&precious).is_err() && precious.join("data.csv").exists());
     fs::write(precious.join("run.toml"), "").unwrap();
     let held = RunFolder::open(&precious).unwrap();
     assert!(matches!(RunFolder::delete(&precious), Err(PipelineError::Locked { .. })));
