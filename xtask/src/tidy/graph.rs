@@ -8,13 +8,18 @@ use std::path::Path;
 
 /// Every allowed edge between workspace crates; `docs/architecture.md` repeats this table.
 pub(super) const EDGES: &[(&str, &[&str])] = &[
+    ("neurobrick-kernels", &[]),
     ("neurobrick-random", &[]),
     ("neurobrick-schema", &[]),
     ("neurobrick-ingest", &["neurobrick-schema"]),
     ("neurobrick-data", &["neurobrick-random", "neurobrick-schema"]),
     ("neurobrick-core", &["neurobrick-data", "neurobrick-random", "neurobrick-schema"]),
-    ("neurobrick-nn", &["neurobrick-core", "neurobrick-random"]),
-    ("neurobrick-models", &["neurobrick-core", "neurobrick-nn", "neurobrick-random", "neurobrick-schema"]),
+    ("neurobrick-nn", &["neurobrick-core", "neurobrick-kernels", "neurobrick-random"]),
+    ("neurobrick-stream", &["neurobrick-kernels"]),
+    (
+        "neurobrick-models",
+        &["neurobrick-core", "neurobrick-nn", "neurobrick-random", "neurobrick-schema", "neurobrick-stream"],
+    ),
     ("neurobrick-metrics", &["neurobrick-random", "neurobrick-schema"]),
     (
         "neurobrick-train",
@@ -40,6 +45,7 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
             "neurobrick-random",
             "neurobrick-report",
             "neurobrick-schema",
+            "neurobrick-stream",
             "neurobrick-train",
         ],
     ),
@@ -52,7 +58,9 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
 const TEST_EDGES: [&str; 1] = ["neurobrick-testkit"];
 
 /// A crate and what it must not reach, neither directly nor through others; `burn` stands for all crates of Burn.
-const NEVER: [(&str, &str); 6] = [
+const NEVER: [(&str, &str); 8] = [
+    ("neurobrick-kernels", "burn"),
+    ("neurobrick-stream", "burn"),
     ("neurobrick-schema", "burn"),
     ("neurobrick-random", "burn"),
     ("neurobrick-metrics", "burn"),

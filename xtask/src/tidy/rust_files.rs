@@ -13,7 +13,7 @@ const MAX_LINES: usize = 800;
 /// Names under which anything can be put, so that nothing is found again.
 const VAGUE_NAMES: [&str; 7] = ["common", "helper", "helpers", "misc", "types", "util", "utils"];
 /// The only folder where `unsafe` may stand.
-const KERNELS: &str = "crates/neurobrick-nn/src/kernels/";
+const KERNELS: &str = "crates/neurobrick-kernels/src/";
 /// Marks of unfinished work; written in two parts so that this file holds none.
 const UNFINISHED: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 
@@ -232,7 +232,7 @@ mod tests {
             (PLAIN, &format!("//! D\n// {unfinished}(#12): later\n"), vec![]),
             (PLAIN, "//! D\nunsafe { f() }\n", vec![(Rule::UnsafeRoom, "2")]),
             (PLAIN, "//! D unsafe\n#![deny(unsafe_code)]\nlet x = \"unsafe\";\n", vec![]),
-            ("crates/neurobrick-nn/src/kernels/gru.rs", "//! D\nunsafe { f() }\n", vec![]),
+            ("crates/neurobrick-kernels/src/gru.rs", "//! D\nunsafe { f() }\n", vec![]),
         ] {
             check(path, text, &expected);
         }

@@ -1,0 +1,318 @@
+//! Scaled dot-product attention over heads that stay where they are, forward and backward.
+
+use pulp::NullaryFnOnce;
+use rayon::prelude::*;
+
+use crate::DropoutStream;
+use crate::exp_erf::exp;
+use crate::lanes::{LANES, dot, sum};
+use crate::product::{Matrix, product};
+use crate::simd::{run, vectorized};
+
+/// Sizes of an attention over `[B, S, D]`, whose last axis holds `n_heads` heads side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Sequences, `B`.
+    pub n_examples: usize,
+    /// Tokens of a sequence, `S`.
+    pub n_tokens: usize,
+    /// Heads, `H`.
+    pub n_heads: usize,
+    /// Width of a head, `D / H`.
+    pub d_head: usize,
+}
+
+impl AttentionShape {
+    fn width(&self) -> usize {
+        self.n_heads * self.d_head
+    }
+
+    /// Values of one sequence of queries, keys, values or answers.
+    fn sequence(&self) -> usize {
+        self.n_tokens * self.width()
+    }
+
+    /// Values of one head's weights.
+    fn square(&self) -> usize {
+        self.n_tokens * self.n_tokens
+    }
+
+    /// Length of queries, keys, values and answers: `B S D`.
+    pub fn n_values(&self) -> usize {
+        self.n_examples * self.sequence()
+    }
+
+    /// Length of the attention weights of all heads: `B H S S`.
+    pub fn n_weights(&self) -> usize {
+        self.n_examples * self.n_heads * self.square()
+    }
+
+    fn scale(&self) -> f32 {
+        (self.d_head as f32).sqrt().recip()
+    }
+
+    /// One head of a sequence `[S, D]` as a matrix `[S, d_head]`.
+    fn head<'a>(&self, sequence: &'a [f32], head: usize) -> Matrix<'a> {
+        Matrix::strided(&sequence[head * self.d_head..], self.n_tokens, self.d_head, self.width())
+    }
+}
+
+/// Dropout on attention weights: its probability and one stream per sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionDropout<'a> {
+    /// Probability of dropping a weight.
+    pub p: f64,
+    /// Streams by sequence, `B` of them; weight `(head, query, key)` reads number `(head S + query) S + key`.
+    pub streams: &'a [DropoutStream],
+}
+
+/// `softmax(Q Kᵀ / √d_head) V` for every head (Vaswani et al. 2017), with keys hidden where `hide` `[S, S]`
+/// (query, key) is `true`, and inverted dropout on the weights.
+///
+/// `weights` `[B, H, S, S]` is kept for the backward pass: the softmax, with the sign bit set where dropout
+/// fell. A query that may see no key gets NaN, as in PyTorch. On a rayon pool of several threads, sequences (or
+/// the heads of a single sequence) run side by side; the bits do not depend on it.
+///
+/// # Panics
+/// If a length does not fit `shape`.
+pub fn attention(
+    shape: AttentionShape,
+    [query, key, value]: [&[f32]; 3],
+    hide: Option<&[bool]>,
+    dropout: Option<AttentionDropout<'_>>,
+    out: &mut [f32],
+    weights: &mut [f32],
+) {
+    check(shape, &[query, key, value, out], hide, dropout);
+    assert_eq!(weights.len(), shape.n_weights(), "attention weights [B, H, S, S]");
+    if shape.n_values() == 0 {
+        return;
+    }
+    let (sequence, square) = (shape.sequence(), shape.square());
+    let one = |example: usize, out: &mut [f32], weights: &mut [f32]| {
+        let part = example * sequence..(example + 1) * sequence;
+        let [q, k, v] = [&query[part.clone()], &key[part.clone()], &value[part]];
+        let stream = dropout.map(|d| (d.p, d.streams[example]));
+        let heads = weights.chunks_exact_mut(square).enumerate();
+        for (head, weights) in heads {
+            head_weights(shape, head, q, k, hide, stream, weights);
+            mix(shape, head, v, stream.map(|(p, _)| p), weights, out);
+        }
+    };
+    if shape.n_examples > 1 && rayon::current_num_threads() > 1 {
+        out.par_chunks_exact_mut(sequence)
+            .zip(weights.par_chunks_exact_mut(shape.n_heads * square))
+            .enumerate()
+            .for_each(|(example, (out, weights))| one(example, out, weights));
+    } else if rayon::current_num_threads() > 1 {
+        // One sequence: the weights of its heads are apart in memory, its answers are interleaved.
+        let stream = dropout.map(|d| (d.p, d.streams[0]));
+        weights
+            .par_chunks_exact_mut(square)
+            .enumerate()
+            .for_each(|(head, weights)| head_weights(shape, head, query, key, hide, stream, weights));
+        for (head, weights) in weights.chunks_exact(square).enumerate() {
+            mix(shape, head, value, stream.map(|(p, _)| p), weights, out);
+        }
+    } else {
+        let both = out.chunks_exact_mut(sequence).zip(weights.chunks_exact_mut(shape.n_heads * square));
+        for (example, (out, weights)) in both.enumerate() {
+            one(example, out, weights);
+        }
+    }
+}
+
+/// The softmax of one head, signed by dropout.
+fn head_weights(
+    shape: AttentionShape,
+    head: usize,
+    query: &[f32],
+    key: &[f32],
+    hide: Option<&[bool]>,
+    stream: Option<(f64, DropoutStream)>,
+    weights: &mut [f32],
+) {
+    let s = shape.n_tokens;
+    product(weights, s, 0.0, shape.scale(), shape.head(query, head), shape.head(key, head).t(), 1);
+    run(SoftmaxRows { scores: weights, hide, width: s });
+    if let Some((p, stream)) = stream {
+        let mut factors = vec![0.0f32; shape.square()];
+        stream.factors_into(p, head * shape.square(), &mut factors);
+        vectorized(|| {
+            for (weight, &factor) in weights.iter_mut().zip(&factors) {
+                *weight = if factor == 0.0 { -*weight } else { *weight };
+            }
+        });
+    }
+}
+
+/// Adds one head's answer, weights times values, to its columns of `out` `[S, D]`.
+fn mix(shape: AttentionShape, head: usize, value: &[f32], p: Option<f64>, weights: &[f32], out: &mut [f32]) {
+    let (s, width) = (shape.n_tokens, shape.width());
+    let out = &mut out[head * shape.d_head..];
+    match p {
+        None => product(out, width, 0.0, 1.0, Matrix::new(weights, s, s), shape.head(value, head), 1),
+        Some(p) => {
+            let mut kept = vec![0.0f32; weights.len()];
+            vectorized(|| keep_positive(weights, &mut kept));
+            product(out, width, 0.0, keep_factor(p), Matrix::new(&kept, s, s), shape.head(value, head), 1);
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a factor near one")]
+fn keep_factor(p: f64) -> f32 {
+    (1.0 / (1.0 - p)) as f32
+}
+
+/// Weights that dropout left: those without a sign bit.
+#[inline(always)]
+fn keep_positive(weights: &[f32], kept: &mut [f32]) {
+    for (kept, &weight) in kept.iter_mut().zip(weights) {
+        *kept = if weight.is_sign_negative() { 0.0 } else { weight };
+    }
+}
+
+/// Softmax over every row of scores, in place.
+struct SoftmaxRows<'a> {
+    scores: &'a mut [f32],
+    hide: Option<&'a [bool]>,
+    width: usize,
+}
+
+impl NullaryFnOnce for SoftmaxRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { scores, hide, width } = self;
+        if let Some(hide) = hide {
+            for (score, &hidden) in scores.iter_mut().zip(hide) {
+                *score = if hidden { f32::NEG_INFINITY } else { *score };
+            }
+        }
+        for row in scores.chunks_exact_mut(width) {
+            let shift = largest(row);
+            for x in row.iter_mut() {
+                *x = exp(*x - shift);
+            }
+            let factor = sum(row, |x| x).recip();
+            for x in row {
+                *x *= factor;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn largest(row: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = if x > *lane { x } else { *lane };
+    }
+    lanes.iter().fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most })
+}
+
+/// Gradients of [`attention`] by queries, keys and values, given its gradient by the answers and the `weights` it
+/// left.
+///
+/// # Panics
+/// If a length does not fit `shape`.
+pub fn attention_backward(
+    shape: AttentionShape,
+    [query, key, value]: [&[f32]; 3],
+    p: Option<f64>,
+    weights: &[f32],
+    d_out: &[f32],
+    [d_query, d_key, d_value]: [&mut [f32]; 3],
+) {
+    check(shape, &[query, key, value, d_out, d_query, d_key, d_value], None, None);
+    assert_eq!(weights.len(), shape.n_weights(), "attention weights [B, H, S, S]");
+    if shape.n_values() == 0 {
+        return;
+    }
+    let (s, width, d_head) = (shape.n_tokens, shape.width(), shape.d_head);
+    let factor = p.map_or(1.0, keep_factor);
+    let mut kept = vec![0.0f32; if p.is_some() { shape.square() } else { 0 }];
+    let mut d_scores = vec![0.0f32; shape.square()];
+    for example in 0..shape.n_examples {
+        let part = example * shape.sequence()..(example + 1) * shape.sequence();
+        for head in 0..shape.n_heads {
+            let start = (example * shape.n_heads + head) * shape.square();
+            let weights = &weights[start..start + shape.square()];
+            let answers = shape.head(&d_out[part.clone()], head);
+            let offset = part.start + head * d_head;
+            let kept = if p.is_some() {
+                vectorized(|| keep_positive(weights, &mut kept));
+                &kept
+            } else {
+                weights
+            };
+            product(
+                &mut d_value[offset..part.end],
+                width,
+                0.0,
+                factor,
+                Matrix::new(kept, s, s).t(),
+                answers,
+                1,
+            );
+            let values = shape.head(&value[part.clone()], head);
+            product(&mut d_scores, s, 0.0, factor, answers, values.t(), 1);
+            run(SoftmaxBackward { d: &mut d_scores, weights, kept, width: s });
+            let (d_scores, scale) = (Matrix::new(&d_scores, s, s), shape.scale());
+            let keys = shape.head(&key[part.clone()], head);
+            product(&mut d_query[offset..part.end], width, 0.0, scale, d_scores, keys, 1);
+            let queries = shape.head(&query[part.clone()], head);
+            product(&mut d_key[offset..part.end], width, 0.0, scale, d_scores.t(), queries, 1);
+        }
+    }
+}
+
+/// Turns the gradient by the weights after dropout (already times its factor) into that by the scores:
+/// `w (g − Σ g w)`, where `g` is zero for dropped weights and `w` is the softmax before dropout.
+struct SoftmaxBackward<'a> {
+    d: &'a mut [f32],
+    weights: &'a [f32],
+    kept: &'a [f32],
+    width: usize,
+}
+
+impl NullaryFnOnce for SoftmaxBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { d, weights, kept, width } = self;
+        let rows = d.chunks_exact_mut(width).zip(weights.chunks_exact(width)).zip(kept.chunks_exact(width));
+        for ((d, weights), kept) in rows {
+            let mean = dot(d, kept);
+            for ((d, &weight), &kept) in d.iter_mut().zip(weights).zip(kept) {
+                *d = (*d).mul_add(kept, -(weight.abs() * mean));
+            }
+        }
+    }
+}
+
+fn check(
+    shape: AttentionShape,
+    arrays: &[&[f32]],
+    hide: Option<&[bool]>,
+    dropout: Option<AttentionDropout<'_>>,
+) {
+    for array in arrays {
+        assert_eq!(array.len(), shape.n_values(), "an array [B, S, D] of attention");
+    }
+    if let Some(hide) = hide {
+        assert_eq!(hide.len(), shape.square(), "an attention mask [S, S]");
+    }
+    if let Some(dropout) = dropout {
+        assert_eq!(dropout.streams.len(), shape.n_examples, "one dropout stream per sequence");
+    }
+}

@@ -1,0 +1,118 @@
+//! Matrix products on strided slices: a safe face for the `gemm` crate.
+
+use gemm::Parallelism;
+
+use crate::simd::vectorized;
+
+/// A matrix in a slice: element `(i, j)` stands at `i * row_stride + j * col_stride`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// A row-major matrix that fills `data`.
+    ///
+    /// # Panics
+    /// If `data` does not hold `rows * cols` values.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a {rows} x {cols} matrix");
+        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// A row-major matrix whose rows start `row_stride` apart: one head of many, say.
+    ///
+    /// # Panics
+    /// If an element lies outside `data`.
+    pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(reach(rows, cols, row_stride, 1) <= data.len(), "a {rows} x {cols} matrix in {}", data.len());
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The transpose, without moving anything.
+    #[must_use]
+    pub fn t(self) -> Self {
+        let Self { data, rows, cols, row_stride, col_stride } = self;
+        Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
+    }
+}
+
+/// One past the last element of a matrix.
+fn reach(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize {
+    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 }
+}
+
+/// `out = keep * out + scale * a b`, where `out` is row-major with rows `out_stride` apart. With `keep` zero the
+/// old content is not read.
+///
+/// Runs on `n_threads` threads of the current rayon pool. A sum over the inner dimension is never split between
+/// threads.
+///
+/// # Panics
+/// If the inner sizes differ or the result does not fit `out`.
+pub fn product(
+    out: &mut [f32],
+    out_stride: usize,
+    keep: f32,
+    scale: f32,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    n_threads: usize,
+) {
+    let (m, k, n) = (a.rows, a.cols, b.cols);
+    assert_eq!(k, b.rows, "inner sizes of a product");
+    assert!(n <= out_stride || m <= 1, "rows of the result overlap");
+    assert!(reach(m, n, out_stride, 1) <= out.len(), "a {m} x {n} result in {}", out.len());
+    let parallelism = if n_threads > 1 { Parallelism::Rayon(n_threads) } else { Parallelism::None };
+    #[expect(clippy::cast_possible_wrap, reason = "no slice is longer than isize::MAX")]
+    let signed = |stride: usize| stride as isize;
+    // Benefit: the product runs at the processor's peak, which no safe loop reaches.
+    // Soundness: every index of `a` and `b` lies within their slices by construction, of `out` by the assertion
+    // above; rows of `out` do not overlap; `out` is borrowed mutably, so it aliases neither operand.
+    #[expect(unsafe_code, reason = "the `gemm` crate takes pointers and strides")]
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            signed(out_stride),
+            keep != 0.0,
+            a.data.as_ptr(),
+            signed(a.col_stride),
+            signed(a.row_stride),
+            b.data.as_ptr(),
+            signed(b.col_stride),
+            signed(b.row_stride),
+            keep,
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// Adds every row of `rows` `[.., width]` to `total` `[width]`, in order: the gradient of a bias.
+///
+/// # Panics
+/// If `rows` does not hold whole rows.
+pub fn add_rows(rows: &[f32], total: &mut [f32]) {
+    if total.is_empty() {
+        return;
+    }
+    assert_eq!(rows.len() % total.len(), 0, "whole rows of {}", total.len());
+    vectorized(|| {
+        for row in rows.chunks_exact(total.len()) {
+            for (total, &x) in total.iter_mut().zip(row) {
+                *total += x;
+            }
+        }
+    });
+}
