@@ -2,10 +2,10 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::activation::softmax;
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use neurobrick_core::{Context, Mode};
 
+use crate::ops::{AttentionMask, affine, attend};
 use crate::{Dropout, InitStreams, linear};
 
 /// What the prefix tokens (session, prompt) see under a causal context.
@@ -25,7 +25,7 @@ pub fn context_mask(
     n_bins: usize,
     prefix: PrefixVisibility,
     device: &Device,
-) -> Option<Tensor<2, Bool>> {
+) -> Option<AttentionMask> {
     if context == Context::Full {
         return None;
     }
@@ -38,7 +38,7 @@ pub fn context_mask(
             prefix_query || future
         })
         .collect();
-    Some(Tensor::from_data(TensorData::new(hide, [size, size]), device))
+    Some(AttentionMask::new(hide, size, device))
 }
 
 /// Scaled dot-product self-attention with `H` heads (Vaswani et al. 2017), dropout on the weights and again on the
@@ -76,22 +76,10 @@ impl ContextAttention {
         }
     }
 
-    /// Attends within `x` `[B, S, D]` under `mask` `[S, S]` (`true` = hide).
-    pub fn forward(&self, x: Tensor<3>, mask: Option<&Tensor<2, Bool>>, mode: Mode<'_>) -> Tensor<3> {
-        let [b, s, d] = x.dims();
-        let d_head = d / self.n_heads;
-        let heads = |t: Tensor<3>| t.reshape([b, s, self.n_heads, d_head]).swap_dims(1, 2);
-        // Scaling the queries costs S·D multiplications, scaling the scores H·S².
-        let query = heads(self.query.forward(x.clone())) * (d_head as f64).powf(-0.5);
-        let key = heads(self.key.forward(x.clone()));
-        let value = heads(self.value.forward(x));
-        let mut scores = query.matmul(key.swap_dims(2, 3));
-        if let Some(mask) = mask {
-            let mask = mask.clone().unsqueeze::<4>().expand([b, self.n_heads, s, s]);
-            scores = scores.mask_fill(mask, f32::NEG_INFINITY);
-        }
-        let weights = self.weight_dropout.forward(softmax(scores, 3), mode);
-        let mixed = weights.matmul(value).swap_dims(1, 2).reshape([b, s, d]);
-        self.out_proj.forward(self.head_dropout.forward(mixed, mode))
+    /// Attends within `x` `[B, S, D]` under `mask`.
+    pub fn forward(&self, x: Tensor<3>, mask: Option<&AttentionMask>, mode: Mode<'_>) -> Tensor<3> {
+        let inputs = [&self.query, &self.key, &self.value].map(|layer| affine(x.clone(), layer));
+        let mixed = attend(inputs, self.n_heads, mask, &self.weight_dropout, mode);
+        affine(self.head_dropout.forward(mixed, mode), &self.out_proj)
     }
 }

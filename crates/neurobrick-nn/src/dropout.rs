@@ -1,8 +1,10 @@
 //! Dropout whose masks come from counter-based streams.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use neurobrick_core::Mode;
+
+use crate::ops;
 
 /// Inverted dropout at one site of a model.
 ///
@@ -20,16 +22,29 @@ impl Dropout {
         Self { p, site }
     }
 
-    /// Scales `x` `[B, ..]` by dropout factors; the identity in evaluation.
+    /// Probability of dropping.
+    pub fn p(&self) -> f64 {
+        self.p
+    }
+
+    /// The site, which addresses the streams.
+    pub fn site(&self) -> usize {
+        self.site
+    }
+
+    /// Scales `x` `[B, ..]` by factors of inverted dropout (Srivastava et al. 2014); the identity in evaluation.
     pub fn forward<const D: usize>(&self, x: Tensor<D>, mode: Mode<'_>) -> Tensor<D> {
-        let Mode::Train(streams) = mode else { return x };
-        if self.p <= 0.0 {
-            return x;
+        match mode {
+            Mode::Train(streams) if self.p > 0.0 => ops::drop(x, self, streams),
+            _ => x,
         }
-        let shape: [usize; D] = x.dims();
-        let per_example = shape[1..].iter().product();
-        let factors = streams.factors(self.p, self.site as u64, shape[0], per_example);
-        let factors = Tensor::from_data(TensorData::new(factors, shape), (&x.device(), x.dtype()));
-        x * factors
+    }
+
+    /// `residual + forward(x)` in one pass.
+    pub fn add<const D: usize>(&self, residual: Tensor<D>, x: Tensor<D>, mode: Mode<'_>) -> Tensor<D> {
+        match mode {
+            Mode::Train(streams) if self.p > 0.0 => ops::add_dropped(residual, x, self, streams),
+            _ => residual + x,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Initial weights from our own streams, with the distributions of PyTorch's defaults.
 
 use burn::module::Param;
-use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_random::{Domain, Stream, name_index};
 
@@ -76,14 +76,6 @@ pub fn linear(d_input: usize, d_output: usize, init: &mut InitStreams, device: &
 /// A table `[rows, width]` that starts normal with standard deviation `std`; `torch.nn.Embedding`'s default is 1.
 pub fn embedding(rows: usize, width: usize, std: f64, init: &mut InitStreams, device: &Device) -> Embedding {
     Embedding { weight: init.normal([rows, width], std, device) }
-}
-
-/// `torch.nn.LayerNorm`'s start: scale one, shift zero, epsilon 1e-5. The parameters exist at once, not lazily.
-pub fn layer_norm(width: usize, device: &Device) -> LayerNorm {
-    let mut norm = LayerNormConfig::new(width).init(device);
-    norm.gamma = Param::from_tensor(Tensor::ones([width], device));
-    norm.beta = Some(Param::from_tensor(Tensor::zeros([width], device)));
-    norm
 }
 
 #[cfg(test)]

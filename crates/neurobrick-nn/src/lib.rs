@@ -21,14 +21,18 @@
 
 mod attention;
 mod dropout;
+pub mod flat;
+mod fused;
 mod init;
-mod loss;
+mod layer_norm;
+pub mod ops;
 mod stitch;
 mod transformer;
 
 pub use attention::{ContextAttention, PrefixVisibility, context_mask};
 pub use dropout::Dropout;
-pub use init::{InitStreams, embedding, layer_norm, linear};
-pub use loss::poisson_nll_sum;
+pub use init::{InitStreams, embedding, linear};
+pub use layer_norm::LayerNorm;
+pub use ops::{AttentionMask, affine, affine_counts, attend, gelu, normalize, poisson_nll_sum, softsign};
 pub use stitch::{ReadOutStart, SessionStitch};
 pub use transformer::{TransformerConfig, TransformerLayer};

@@ -1,12 +1,12 @@
 //! The pre-norm transformer layer of MtM.
 
 use burn::module::{Module, Param};
-use burn::nn::{LayerNorm, Linear};
-use burn::tensor::activation::gelu;
-use burn::tensor::{Bool, Device, Tensor};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
 use neurobrick_core::Mode;
 
-use crate::{ContextAttention, Dropout, InitStreams, layer_norm, linear};
+use crate::ops::{AttentionMask, affine, gelu, normalize};
+use crate::{ContextAttention, Dropout, InitStreams, LayerNorm, linear};
 
 /// Sizes of a transformer layer.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +32,10 @@ struct Mlp {
 }
 
 impl Mlp {
-    fn forward(&self, x: Tensor<3>, mode: Mode<'_>) -> Tensor<3> {
-        let hidden = gelu(self.up_proj.forward(x));
-        self.dropout.forward(self.down_proj.forward(hidden), mode)
+    /// `residual` plus the answer to `x`.
+    fn add(&self, residual: Tensor<3>, x: Tensor<3>, mode: Mode<'_>) -> Tensor<3> {
+        let hidden = gelu(affine(x, &self.up_proj));
+        self.dropout.add(residual, affine(hidden, &self.down_proj), mode)
     }
 }
 
@@ -68,17 +69,17 @@ impl TransformerLayer {
         let up_proj = scaled(linear(d_model, d_mlp, init, device), scale);
         let down_proj = scaled(linear(d_mlp, d_model, init, device), scale);
         Self {
-            ln1: layer_norm(d_model, device),
+            ln1: LayerNorm::new(d_model, device),
             attn,
-            ln2: layer_norm(d_model, device),
+            ln2: LayerNorm::new(d_model, device),
             mlp: Mlp { up_proj, down_proj, dropout: Dropout::new(dropout, first_site + 2) },
         }
     }
 
-    /// Transforms tokens `x` `[B, S, D]` under `mask` `[S, S]` (`true` = hide).
-    pub fn forward(&self, x: Tensor<3>, mask: Option<&Tensor<2, Bool>>, mode: Mode<'_>) -> Tensor<3> {
-        let x = x.clone() + self.attn.forward(self.ln1.forward(x), mask, mode);
-        x.clone() + self.mlp.forward(self.ln2.forward(x), mode)
+    /// Transforms tokens `x` `[B, S, D]` under `mask`.
+    pub fn forward(&self, x: Tensor<3>, mask: Option<&AttentionMask>, mode: Mode<'_>) -> Tensor<3> {
+        let x = x.clone() + self.attn.forward(normalize(x, &self.ln1), mask, mode);
+        self.mlp.add(x.clone(), normalize(x, &self.ln2), mode)
     }
 }
 

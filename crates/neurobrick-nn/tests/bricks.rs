@@ -6,8 +6,8 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{Context, DropoutStreams, Mode};
 use neurobrick_nn::{
-    ContextAttention, Dropout, InitStreams, PrefixVisibility, ReadOutStart, SessionStitch, context_mask,
-    embedding, layer_norm, poisson_nll_sum,
+    ContextAttention, Dropout, InitStreams, LayerNorm, PrefixVisibility, ReadOutStart, SessionStitch,
+    context_mask, embedding, normalize, poisson_nll_sum,
 };
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
@@ -26,8 +26,9 @@ fn rows(mask: Tensor<2, Bool>) -> Vec<String> {
 #[test]
 fn context_masks_hide_the_future_and_from_prefixes_too() {
     let device = Device::flex();
-    let mask =
-        |context, n_prefix, visibility| context_mask(context, n_prefix, 3, visibility, &device).map(rows);
+    let mask = |context, n_prefix, visibility| {
+        context_mask(context, n_prefix, 3, visibility, &device).map(|m| rows(m.tensor().clone()))
+    };
     assert_eq!(mask(Context::Full, 2, PrefixVisibility::PrefixOnly), None);
     let safe = mask(Context::Causal, 2, PrefixVisibility::PrefixOnly).unwrap();
     assert_eq!(safe, ["..xxx", "..xxx", "...xx", "....x", "....."]);
@@ -126,11 +127,11 @@ fn initial_tables_and_norms_are_those_of_pytorch() {
         mean.abs() < 4.0 / n.sqrt() && (variance - 1.0).abs() < 4.0 * (2.0 / n).sqrt(),
         "{mean}, {variance}"
     );
-    let norm = layer_norm(4, &device);
+    let norm = LayerNorm::new(4, &device);
     let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0, 6.0]], &device);
     // Mean 3, biased variance 3.5, epsilon 1e-5.
     let expected = [-2.0, -1.0, 0.0, 3.0].map(|d: f64| d / (3.5f64 + 1e-5).sqrt());
-    for (f, e) in values(norm.clone().forward(x)).into_iter().zip(expected) {
+    for (f, e) in values(normalize(x, &norm)).into_iter().zip(expected) {
         assert!((f - e).abs() < 1e-6, "{f} is not {e}");
     }
     assert_eq!(norm.num_params(), 8);

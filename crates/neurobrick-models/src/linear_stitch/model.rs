@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
-use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, linear};
+use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, linear};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -83,8 +83,8 @@ impl PopulationModel for LinearStitch {
         let idx = self.session_idx(&input.session)?;
         check_input(&self.table[idx], self.config.n_bins, input)?;
         let stitch = &self.stitches[idx];
-        let latents = self.shared.forward(stitch.read_in.forward(input.counts.clone()));
-        Ok(Output { log_rates: stitch.read_out.forward(latents.clone()), latents })
+        let latents = affine(affine_counts(input.counts.clone(), &stitch.read_in), &self.shared);
+        Ok(Output { log_rates: affine(latents.clone(), &stitch.read_out), latents })
     }
 
     fn with_sessions(

@@ -5,12 +5,12 @@
 //! `colehurwitz/IBL_MtM_model` at e0c39bd (MIT). Deviations are listed in this folder's README.
 
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, LayerNorm, Linear};
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::nn::{Embedding, Linear};
+use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::{Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{
-    Dropout, InitStreams, PrefixVisibility, ReadOutStart, SessionStitch, TransformerLayer, context_mask,
-    embedding, layer_norm, linear,
+    AttentionMask, Dropout, InitStreams, LayerNorm, PrefixVisibility, ReadOutStart, SessionStitch,
+    TransformerLayer, affine, affine_counts, context_mask, embedding, linear, normalize, softsign,
 };
 
 use super::NdtStitchConfig;
@@ -34,7 +34,7 @@ pub struct NdtStitch {
     table: Vec<SessionSpec>,
     /// Position in `stitches` of every session; two sessions share one only when `faithful`.
     #[module(skip)]
-    stitch_of: Vec<usize>,
+    pub(super) stitch_of: Vec<usize>,
 }
 
 impl NdtStitch {
@@ -73,7 +73,7 @@ impl NdtStitch {
             },
             embed_dropout: Dropout::new(config.dropout_embed, 0),
             layers,
-            out_norm: layer_norm(config.d_model, device),
+            out_norm: LayerNorm::new(config.d_model, device),
             config,
             table: Vec::new(),
             stitch_of: Vec::new(),
@@ -98,7 +98,7 @@ impl NdtStitch {
         SessionStitch::new(spec.n_units, d_stitch, d_model, start, &mut init, device)
     }
 
-    fn mask(&self, context: Context, device: &Device) -> Option<Tensor<2, Bool>> {
+    fn mask(&self, context: Context, device: &Device) -> Option<AttentionMask> {
         let prefix =
             if self.config.faithful { PrefixVisibility::Everything } else { PrefixVisibility::PrefixOnly };
         let n_prefix = 1 + usize::from(self.embed_prompt.is_some());
@@ -116,9 +116,8 @@ impl NdtStitch {
         let [b, t, _] = stitched.dims();
         let d = self.config.d_model;
         let device = stitched.device();
-        let hidden = self.embed_spikes.forward(stitched);
-        let softsign = hidden.clone() / (hidden.abs() + 1.0);
-        let bins = self.projection.forward(softsign) + self.embed_pos.weight.val().unsqueeze();
+        let hidden = softsign(affine(stitched, &self.embed_spikes));
+        let bins = affine(hidden, &self.projection) + self.embed_pos.weight.val().unsqueeze();
         let token = |table: &Embedding, row: usize| {
             table.weight.val().narrow(0, row, 1).unsqueeze::<3>().expand([b, 1, d])
         };
@@ -141,7 +140,7 @@ impl NdtStitch {
         for layer in &self.layers {
             x = layer.forward(x, mask.as_ref(), mode);
         }
-        Ok(self.out_norm.forward(x).narrow(1, n_prefix, t))
+        Ok(normalize(x, &self.out_norm).narrow(1, n_prefix, t))
     }
 }
 
@@ -154,8 +153,8 @@ impl PopulationModel for NdtStitch {
         let idx = self.session_idx(&input.session)?;
         check_input(&self.table[idx], self.config.n_bins, input)?;
         let stitch = &self.stitches[self.stitch_of[idx]];
-        let latents = self.core(stitch.read_in.forward(input.counts.clone()), idx, input, mode)?;
-        Ok(Output { log_rates: stitch.read_out.forward(latents.clone()), latents })
+        let latents = self.core(affine_counts(input.counts.clone(), &stitch.read_in), idx, input, mode)?;
+        Ok(Output { log_rates: affine(latents.clone(), &stitch.read_out), latents })
     }
 
     fn with_sessions(

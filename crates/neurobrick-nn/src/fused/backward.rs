@@ -1,0 +1,306 @@
+//! The backward passes, registered with Burn's autodiff.
+
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::Shape;
+use burn_flex::FlexTensor;
+use neurobrick_kernels as kernels;
+use neurobrick_kernels::{Matrix, SparseCounts};
+
+use super::flex::{
+    affine, attention, attention_shape, dropped, mapped, normalized, rows_and_width, shape_of, tensor,
+    threads, whole,
+};
+use super::{AttentionSpec, Drops, FusedOps};
+
+/// A float tensor that may record a graph.
+type Recorded<C> = FloatTensor<Autodiff<Flex, C>>;
+
+/// What the backward pass of `x W + b` needs: `x` as it was read.
+#[derive(Clone, Debug)]
+enum Read {
+    Dense(FlexTensor),
+    /// Counts by their non-zeros, and their shape.
+    Sparse(Arc<SparseCounts>, Shape),
+}
+
+#[derive(Debug)]
+struct Affine;
+
+impl Backward<Flex, 3> for Affine {
+    type State = (Read, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, weight_node, bias_node] = ops.parents;
+        let d_out = whole(grads.consume::<Flex>(&ops.node));
+        let (read, weight) = ops.state;
+        let (width, n) = rows_and_width(&weight);
+        let (rows, _) = rows_and_width(&d_out);
+        let d = d_out.storage::<f32>();
+        if let Some(node) = x_node {
+            let mut d_x = vec![0.0f32; rows * width];
+            let (d, w) = (Matrix::new(d, rows, n), Matrix::new(weight.storage(), width, n));
+            kernels::product(&mut d_x, width, 0.0, 1.0, d, w.t(), threads(rows, width, n));
+            let shape = match &read {
+                Read::Dense(x) => shape_of(x),
+                Read::Sparse(_, shape) => shape.clone(),
+            };
+            grads.register::<Flex>(node.id, tensor(d_x, shape));
+        }
+        if let Some(node) = weight_node {
+            let mut d_weight = vec![0.0f32; width * n];
+            match &read {
+                Read::Sparse(counts, _) => counts.gather_rows_backward(d, &mut d_weight),
+                Read::Dense(x) => {
+                    let (x, d) = (Matrix::new(x.storage(), rows, width), Matrix::new(d, rows, n));
+                    kernels::product(&mut d_weight, n, 0.0, 1.0, x.t(), d, threads(rows, width, n));
+                }
+            }
+            grads.register::<Flex>(node.id, tensor(d_weight, shape_of(&weight)));
+        }
+        if let Some(node) = bias_node {
+            let mut d_bias = vec![0.0f32; n];
+            kernels::add_rows(d, &mut d_bias);
+            grads.register::<Flex>(node.id, tensor(d_bias, [n].into()));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Normalize;
+
+impl Backward<Flex, 3> for Normalize {
+    type State = (FlexTensor, FlexTensor, Vec<f32>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, gamma_node, beta_node] = ops.parents;
+        let d_out = whole(grads.consume::<Flex>(&ops.node));
+        let (x, gamma, stats) = ops.state;
+        let (_, width) = rows_and_width(&x);
+        let (mut d_gamma, mut d_beta) = (vec![0.0f32; width], vec![0.0f32; width]);
+        let d_x = mapped(&x, |x, d_x| {
+            let d_out = d_out.storage();
+            kernels::layer_norm_backward(x, gamma.storage(), &stats, d_out, d_x, &mut d_gamma, &mut d_beta);
+        });
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, d_x);
+        }
+        if let Some(node) = gamma_node {
+            grads.register::<Flex>(node.id, tensor(d_gamma, [width].into()));
+        }
+        if let Some(node) = beta_node {
+            grads.register::<Flex>(node.id, tensor(d_beta, [width].into()));
+        }
+    }
+}
+
+/// An activation function by its derivative times the incoming gradient: `(x, d_out, d_x)`.
+#[derive(Debug)]
+struct Activation(fn(&[f32], &[f32], &mut [f32]));
+
+impl Backward<Flex, 1> for Activation {
+    type State = FlexTensor;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let d_out = whole(grads.consume::<Flex>(&ops.node));
+        if let Some(node) = node {
+            let d_x = mapped(&ops.state, |x, d_x| (self.0)(x, d_out.storage(), d_x));
+            grads.register::<Flex>(node.id, d_x);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Drop;
+
+impl Backward<Flex, 1> for Drop {
+    type State = Drops;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let d_out = whole(grads.consume::<Flex>(&ops.node));
+        if let Some(node) = node {
+            grads.register::<Flex>(node.id, dropped(&d_out, &ops.state));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AddDropped;
+
+impl Backward<Flex, 2> for AddDropped {
+    type State = Drops;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [residual_node, x_node] = ops.parents;
+        let d_out = whole(grads.consume::<Flex>(&ops.node));
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, dropped(&d_out, &ops.state));
+        }
+        if let Some(node) = residual_node {
+            grads.register::<Flex>(node.id, d_out);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Attend;
+
+impl Backward<Flex, 3> for Attend {
+    type State = ([FlexTensor; 3], Vec<f32>, usize, Option<f64>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let d_out = whole(grads.consume::<Flex>(&ops.node));
+        let (inputs, weights, n_heads, p) = ops.state;
+        let shape = attention_shape(&inputs[0], n_heads);
+        let mut d = [(); 3].map(|()| vec![0.0f32; shape.n_values()]);
+        kernels::attention_backward(
+            shape,
+            inputs.each_ref().map(FlexTensor::storage),
+            p,
+            &weights,
+            d_out.storage(),
+            d.each_mut().map(Vec::as_mut_slice),
+        );
+        for (node, d) in ops.parents.into_iter().zip(d) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, tensor(d, shape_of(&inputs[0])));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Poisson;
+
+impl Backward<Flex, 1> for Poisson {
+    type State = [FlexTensor; 3];
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let scale = whole(grads.consume::<Flex>(&ops.node)).storage::<f32>()[0];
+        let [log_rates, counts, counted] = ops.state;
+        if let Some(node) = node {
+            let d = mapped(&log_rates, |o, d| {
+                kernels::poisson_nll_backward(o, counts.storage(), counted.storage(), scale, d);
+            });
+            grads.register::<Flex>(node.id, d);
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
+    fn affine(x: Recorded<C>, weight: Recorded<C>, bias: Recorded<C>, sparse: bool) -> Recorded<C> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        match Affine.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (x, weight) = (whole(x.into_primitive()), whole(weight.into_primitive()));
+                let (out, spikes) = affine(&x, &weight, &whole(bias.into_primitive()), sparse);
+                let read = match spikes {
+                    Some(spikes) => Read::Sparse(Arc::new(spikes), shape_of(&x)),
+                    None => Read::Dense(x),
+                };
+                prep.finish((read, weight), out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::affine(
+                x.into_primitive(),
+                weight.into_primitive(),
+                bias.into_primitive(),
+                sparse,
+            )),
+        }
+    }
+
+    fn normalize(x: Recorded<C>, gamma: Recorded<C>, beta: Recorded<C>, epsilon: f32) -> Recorded<C> {
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        match Normalize.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (x, gamma) = (whole(x.into_primitive()), whole(gamma.into_primitive()));
+                let (out, stats) = normalized(&x, &gamma, &whole(beta.into_primitive()), epsilon);
+                prep.finish((x, gamma, stats), out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::normalize(
+                x.into_primitive(),
+                gamma.into_primitive(),
+                beta.into_primitive(),
+                epsilon,
+            )),
+        }
+    }
+
+    fn gelu_erf(x: Recorded<C>) -> Recorded<C> {
+        activation::<C>(x, Flex::gelu_erf, kernels::gelu_backward)
+    }
+
+    fn softsign(x: Recorded<C>) -> Recorded<C> {
+        activation::<C>(x, Flex::softsign, kernels::softsign_backward)
+    }
+
+    fn drop(x: Recorded<C>, drops: Drops) -> Recorded<C> {
+        match Drop.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let out = Flex::drop(x.into_primitive(), drops.clone());
+                prep.finish(drops, out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::drop(x.into_primitive(), drops)),
+        }
+    }
+
+    fn add_dropped(residual: Recorded<C>, x: Recorded<C>, drops: Drops) -> Recorded<C> {
+        let nodes = [residual.node(), x.node()];
+        match AddDropped.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let out = Flex::add_dropped(residual.into_primitive(), x.into_primitive(), drops.clone());
+                prep.finish(drops, out)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(Flex::add_dropped(residual.into_primitive(), x.into_primitive(), drops))
+            }
+        }
+    }
+
+    fn attend(query: Recorded<C>, key: Recorded<C>, value: Recorded<C>, spec: AttentionSpec) -> Recorded<C> {
+        let nodes = [query.node(), key.node(), value.node()];
+        let inputs = [query, key, value].map(|x| whole(x.into_primitive()));
+        let (out, weights) = attention(inputs.each_ref(), &spec);
+        match Attend.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish((inputs, weights, spec.n_heads, spec.drops.map(|d| d.p)), out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn poisson(log_rates: Recorded<C>, counts: Recorded<C>, counted: Recorded<C>) -> Recorded<C> {
+        let node = log_rates.node();
+        let inputs = [log_rates, counts, counted].map(|x| whole(x.into_primitive()));
+        let [o, y, m] = inputs.clone();
+        let out = Flex::poisson(o, y, m);
+        match Poisson.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(inputs, out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+}
+
+fn activation<C: CheckpointStrategy>(
+    x: Recorded<C>,
+    forward: fn(FlexTensor) -> FlexTensor,
+    backward: fn(&[f32], &[f32], &mut [f32]),
+) -> Recorded<C> {
+    match Activation(backward).prepare::<C>([x.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let x = whole(x.into_primitive());
+            let out = forward(x.clone());
+            prep.finish(x, out)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(forward(x.into_primitive())),
+    }
+}

@@ -1,0 +1,189 @@
+//! Layers, activations, attention and loss as functions: fused kernels where they apply, Burn expressions elsewhere.
+//!
+//! A fused kernel takes over for `f32` tensors on the Flex backend, with or without autodiff. Every other backend
+//! and precision runs the expression in [`composed`], which is also what the kernels are tested against.
+
+pub mod composed;
+
+use std::sync::Arc;
+
+use burn::backend::Dispatch;
+use burn::nn::Linear;
+use burn::tensor::{Bool, DType, Device, Tensor};
+use neurobrick_core::{DropoutStreams, Mode};
+use neurobrick_kernels::DropoutStream;
+
+use crate::fused::{AttentionSpec, Drops, FusedOps};
+use crate::{Dropout, LayerNorm};
+
+/// Whether `x` runs on the fused kernels.
+pub(crate) fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
+    // Devices compare equal with and without autodiff.
+    x.dtype() == DType::F32 && x.device() == Device::flex()
+}
+
+/// `x W + b` over the last axis of `x` `[.., D_in]`.
+pub fn affine<const D: usize>(x: Tensor<D>, layer: &Linear) -> Tensor<D> {
+    affine_as(x, layer, false)
+}
+
+/// [`affine`] of spike counts, most of them zero: the kernel visits only units that spiked.
+pub fn affine_counts<const D: usize>(counts: Tensor<D>, layer: &Linear) -> Tensor<D> {
+    affine_as(counts, layer, true)
+}
+
+fn affine_as<const D: usize>(x: Tensor<D>, layer: &Linear, sparse: bool) -> Tensor<D> {
+    match &layer.bias {
+        Some(bias) if is_fused(&x) => Tensor::from_dispatch(<Dispatch as FusedOps>::affine(
+            x.into_dispatch(),
+            layer.weight.val().into_dispatch(),
+            bias.val().into_dispatch(),
+            sparse,
+        )),
+        _ => layer.forward(x),
+    }
+}
+
+/// Layer norm over the last axis of `x` `[.., D]`.
+pub fn normalize<const D: usize>(x: Tensor<D>, norm: &LayerNorm) -> Tensor<D> {
+    if !is_fused(&x) {
+        return composed::normalize(x, norm);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "single precision is what the kernel computes in")]
+    let epsilon = norm.epsilon() as f32;
+    Tensor::from_dispatch(<Dispatch as FusedOps>::normalize(
+        x.into_dispatch(),
+        norm.gamma.val().into_dispatch(),
+        norm.beta.val().into_dispatch(),
+        epsilon,
+    ))
+}
+
+/// GELU with the error function, `x Φ(x)` (Hendrycks and Gimpel 2016), as `torch.nn.GELU()`.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_fused(&x) {
+        Tensor::from_dispatch(<Dispatch as FusedOps>::gelu_erf(x.into_dispatch()))
+    } else {
+        burn::tensor::activation::gelu(x)
+    }
+}
+
+/// `x / (1 + |x|)`, as `torch.nn.Softsign`.
+pub fn softsign<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_fused(&x) {
+        Tensor::from_dispatch(<Dispatch as FusedOps>::softsign(x.into_dispatch()))
+    } else {
+        composed::softsign(x)
+    }
+}
+
+/// `x` `[B, ..]` after `dropout`.
+pub(crate) fn drop<const D: usize>(x: Tensor<D>, dropout: &Dropout, streams: &DropoutStreams) -> Tensor<D> {
+    if !is_fused(&x) {
+        return composed::drop(x, dropout, streams);
+    }
+    let drops = drops(dropout, streams, x.dims()[0]);
+    Tensor::from_dispatch(<Dispatch as FusedOps>::drop(x.into_dispatch(), drops))
+}
+
+/// `residual` plus `x` `[B, ..]` after `dropout`.
+pub(crate) fn add_dropped<const D: usize>(
+    residual: Tensor<D>,
+    x: Tensor<D>,
+    dropout: &Dropout,
+    streams: &DropoutStreams,
+) -> Tensor<D> {
+    if !is_fused(&x) {
+        return residual + composed::drop(x, dropout, streams);
+    }
+    let drops = drops(dropout, streams, x.dims()[0]);
+    let (residual, x) = (residual.into_dispatch(), x.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedOps>::add_dropped(residual, x, drops))
+}
+
+/// The streams of `n_examples` examples at one site.
+fn drops(dropout: &Dropout, streams: &DropoutStreams, n_examples: usize) -> Drops {
+    Drops { p: dropout.p(), streams: example_streams(dropout, streams, n_examples).collect() }
+}
+
+fn example_streams(
+    dropout: &Dropout,
+    streams: &DropoutStreams,
+    n_examples: usize,
+) -> impl Iterator<Item = DropoutStream> {
+    let site = dropout.site() as u64;
+    let streams = *streams;
+    (0..n_examples as u64).map(move |example| {
+        let [seed, step, example] = streams.address(example);
+        DropoutStream::new(seed, step, example, site)
+    })
+}
+
+/// Which keys a query may not see: the mask `[S, S]` (query, key; `true` = hide) in the forms its users read.
+#[derive(Clone, Debug)]
+pub struct AttentionMask {
+    hide: Arc<[bool]>,
+    tensor: Tensor<2, Bool>,
+}
+
+impl AttentionMask {
+    /// A mask over `n_tokens` tokens from `hide`, row by row.
+    ///
+    /// # Panics
+    /// If `hide` does not hold `n_tokens²` entries.
+    pub fn new(hide: Vec<bool>, n_tokens: usize, device: &Device) -> Self {
+        assert_eq!(hide.len(), n_tokens * n_tokens, "a mask [S, S]");
+        let data = burn::tensor::TensorData::new(hide.clone(), [n_tokens, n_tokens]);
+        Self { hide: hide.into(), tensor: Tensor::from_data(data, device) }
+    }
+
+    /// The mask as a tensor.
+    pub fn tensor(&self) -> &Tensor<2, Bool> {
+        &self.tensor
+    }
+
+    /// The mask row by row.
+    pub fn hide(&self) -> &[bool] {
+        &self.hide
+    }
+}
+
+/// `softmax(Q Kᵀ / √d_head) V` for `n_heads` heads side by side in the last axis of queries, keys and values
+/// `[B, S, D]` (Vaswani et al. 2017), with dropout on the weights under [`Mode::Train`].
+///
+/// # Panics
+/// If the shapes differ or the heads do not divide the width.
+pub fn attend(
+    [query, key, value]: [Tensor<3>; 3],
+    n_heads: usize,
+    mask: Option<&AttentionMask>,
+    dropout: &Dropout,
+    mode: Mode<'_>,
+) -> Tensor<3> {
+    if !is_fused(&query) {
+        return composed::attend([query, key, value], n_heads, mask, dropout, mode);
+    }
+    let drops = match mode {
+        Mode::Train(streams) if dropout.p() > 0.0 => Some(drops(dropout, streams, query.dims()[0])),
+        _ => None,
+    };
+    let spec = AttentionSpec { n_heads, hide: mask.map(|m| m.hide.clone()), drops };
+    let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as FusedOps>::attend(query, key, value, spec))
+}
+
+/// Sum over counted entries of `exp(o) − y·o`, the Poisson negative log-likelihood of counts `y` under log rates
+/// `o` up to a constant, in nats: `torch.nn.PoissonNLLLoss(log_input=True, full=False)` times the loss mask, summed
+/// as in MtM (Zhang et al. 2024; not divided by the number of entries).
+///
+/// All arguments are `[B, T, N]`; `counted` is 1 where an entry counts and 0 elsewhere.
+pub fn poisson_nll_sum(log_rates: Tensor<3>, counts: Tensor<3>, counted: Tensor<3>) -> Tensor<1> {
+    if !is_fused(&log_rates) {
+        return composed::poisson_nll_sum(log_rates, counts, counted);
+    }
+    Tensor::from_dispatch(<Dispatch as FusedOps>::poisson(
+        log_rates.into_dispatch(),
+        counts.into_dispatch(),
+        counted.into_dispatch(),
+    ))
+}
