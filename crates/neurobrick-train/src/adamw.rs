@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 use neurobrick_core::ModulePath;
+use neurobrick_nn::flat::{AdamWRates, Moments, adamw_update};
 
 use crate::{AdamWConfig, Gradients, Rates};
 
@@ -45,35 +46,39 @@ impl AdamW {
 
     /// One update of the parameters of `module` (on a device without autodiff) that have a gradient.
     pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rates: Rates) -> M {
+        let grad_scale = gradients.scale();
         let gradients = gradients.into_entries().into_iter().collect();
-        module.map(&mut Update { path: ModulePath::default(), gradients, rates, optimizer: self })
+        module.map(&mut Update { path: ModulePath::default(), gradients, grad_scale, rates, optimizer: self })
     }
 
-    /// PyTorch's `_single_tensor_adamw`, on one flat parameter.
-    fn update(&mut self, path: String, weight: Tensor<1>, grad: Tensor<1>, rates: Rates) -> Tensor<1> {
+    /// One flat parameter after its update.
+    fn update(
+        &mut self,
+        path: String,
+        weight: Tensor<1>,
+        grad: Tensor<1>,
+        rates: Rates,
+        scale: f64,
+    ) -> Tensor<1> {
         let Rates { lr, beta1 } = rates;
         let AdamWConfig { beta2, eps, weight_decay } = self.config;
-        let state = self.states.remove(&path);
-        let n_updates = state.as_ref().map_or(1, |s| s.n_updates + 1);
-        let squared = grad.clone().square() * (1.0 - beta2);
-        let (first, second) = match state {
-            Some(s) => (s.first * beta1 + grad * (1.0 - beta1), s.second * beta2 + squared),
-            None => (grad * (1.0 - beta1), squared),
-        };
-        let exponent = n_updates as f64;
-        let correction1 = 1.0 - beta1.powf(exponent);
-        let correction2 = 1.0 - beta2.powf(exponent);
-        let denominator = second.clone().sqrt() * correction2.sqrt().recip() + eps;
-        let change = first.clone() / denominator * (lr / correction1);
-        let updated = weight * (1.0 - lr * weight_decay) - change;
+        let AdamWState { first, second, n_updates } = self.states.remove(&path).unwrap_or_else(|| {
+            let zeros = || Tensor::zeros(weight.shape(), (&weight.device(), weight.dtype()));
+            AdamWState { first: zeros(), second: zeros(), n_updates: 0 }
+        });
+        let n_updates = n_updates + 1;
+        let rates = AdamWRates { lr, beta1, beta2, eps, weight_decay };
+        let state = Moments { weight, first, second };
+        let Moments { weight, first, second } = adamw_update(state, grad, &rates, n_updates, scale);
         self.states.insert(path, AdamWState { first, second, n_updates });
-        updated
+        weight
     }
 }
 
 struct Update<'a> {
     path: ModulePath,
     gradients: BTreeMap<String, Tensor<1>>,
+    grad_scale: f64,
     rates: Rates,
     optimizer: &'a mut AdamW,
 }
@@ -93,7 +98,8 @@ impl ModuleMapper for Update<'_> {
         param.map(|weight| {
             let shape = weight.shape();
             let n = shape.num_elements();
-            self.optimizer.update(path, weight.reshape([n]), grad, self.rates).reshape(shape)
+            let updated = self.optimizer.update(path, weight.reshape([n]), grad, self.rates, self.grad_scale);
+            updated.reshape(shape)
         })
     }
 }

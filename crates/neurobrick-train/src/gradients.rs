@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use neurobrick_core::ModulePath;
+use neurobrick_nn::flat::{add_in_place, sum_squares};
 
 /// Gradients of one module, flat, in the order its parameters are declared. Parameters without a gradient (frozen,
 /// or of a session that was not in the batch) are absent, as PyTorch leaves them `None`.
 #[derive(Clone, Debug)]
 pub struct Gradients {
     entries: Vec<(String, Tensor<1>)>,
+    /// Factor that clipping left to be applied by the optimizer.
+    scale: f64,
 }
 
 impl Gradients {
@@ -18,7 +21,7 @@ impl Gradients {
     pub fn collect<M: Module>(module: &M, backward: burn::tensor::Gradients) -> Self {
         let mut visitor = Collect { path: ModulePath::default(), backward, entries: Vec::new() };
         module.visit(&mut visitor);
-        Self { entries: visitor.entries }
+        Self { entries: visitor.entries, scale: 1.0 }
     }
 
     /// Adds the gradients of another shard of the same batch. A parameter that only one of them reached keeps that
@@ -30,41 +33,36 @@ impl Gradients {
             .entries
             .into_iter()
             .map(|(path, grad)| match rest.remove(&path) {
-                Some(more) => (path, grad + more),
+                Some(more) => (path, add_in_place(grad, more)),
                 None => (path, grad),
             })
             .collect();
         entries.extend(rest);
-        Self { entries }
+        Self { entries, scale: self.scale }
     }
 
     /// The global norm: the root of the sum of squares over all gradients.
     pub fn norm(&self) -> f64 {
-        let squares = self.entries.iter().map(|(_, g)| g.clone().square().sum()).collect::<Vec<_>>();
-        if squares.is_empty() {
-            return 0.0;
-        }
-        // One read-back for all parameters.
-        let squares = Tensor::cat(squares, 0).cast(DType::F64).into_data();
-        squares.iter::<f64>().sum::<f64>().sqrt()
+        let squares: f64 = self.entries.iter().map(|(_, g)| sum_squares(g.clone())).sum();
+        self.scale * squares.sqrt()
     }
 
     /// Scales all gradients so that their global norm is at most `max_norm`, as
-    /// `torch.nn.utils.clip_grad_norm_`; returns the norm before.
+    /// `torch.nn.utils.clip_grad_norm_`; returns the norm before. The factor is kept and applied by the optimizer.
     pub fn clip(&mut self, max_norm: f64) -> f64 {
         let norm = self.norm();
-        let factor = max_norm / (norm + 1e-6);
-        if factor < 1.0 {
-            for (_, grad) in &mut self.entries {
-                *grad = grad.clone() * factor;
-            }
-        }
+        self.scale *= (max_norm / (norm + 1e-6)).min(1.0);
         norm
     }
 
-    /// Path and flat gradient of every parameter that has one.
+    /// Path and flat gradient of every parameter that has one, before clipping.
     pub fn entries(&self) -> &[(String, Tensor<1>)] {
         &self.entries
+    }
+
+    /// What clipping multiplies every gradient with.
+    pub fn scale(&self) -> f64 {
+        self.scale
     }
 
     pub(crate) fn into_entries(self) -> Vec<(String, Tensor<1>)> {

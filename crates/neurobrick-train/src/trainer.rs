@@ -12,7 +12,7 @@ use neurobrick_random::{Domain, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, fingerprint, prune_checkpoints};
-use crate::workers::one_thread_pools;
+use crate::workers::{one_thread_pools, pool};
 use crate::{AdamW, TrainConfig, TrainError, Trainable, ValidationReport, loss_and_gradients, validate};
 
 /// Checkpoints kept on disk.
@@ -135,7 +135,10 @@ pub struct Trainer<M> {
     config: TrainConfig,
     seed: u64,
     plan: BatchPlan,
+    /// One thread each, for shards.
     pools: Vec<rayon::ThreadPool>,
+    /// All threads, for what is done once per step.
+    pool: rayon::ThreadPool,
 }
 
 impl<M: PopulationModel> Trainer<M> {
@@ -151,6 +154,7 @@ impl<M: PopulationModel> Trainer<M> {
         n_threads: usize,
     ) -> Result<Self, TrainError> {
         config.validate()?;
+        let n_threads = n_threads.clamp(1, config.n_shards);
         if sessions.is_empty() {
             return Err(TrainError::NoSessions);
         }
@@ -167,7 +171,8 @@ impl<M: PopulationModel> Trainer<M> {
             optimizer: AdamW::new(config.optimizer.clone()),
             step: 0,
             fingerprint: fingerprint(&model, &sessions, &config, seed)?,
-            pools: one_thread_pools(n_threads.clamp(1, config.n_shards))?,
+            pools: one_thread_pools(n_threads)?,
+            pool: pool(n_threads)?,
             model,
             sessions,
             config,
@@ -208,15 +213,12 @@ impl<M: PopulationModel> Trainer<M> {
         let trials: Vec<usize> = planned.trials.iter().map(|&i| session.split.train[i]).collect();
         let counts = data.counts().select(Axis(0), &trials);
         let masking = scheme.draw(trials.len(), data.n_bins(), data.regions(), self.seed, [self.step, 0]);
-        let (loss, mut gradients) = loss_and_gradients(
-            &self.model,
-            data.session(),
-            counts.view(),
-            &masking,
-            Some((self.seed, self.step)),
-            self.config.n_shards,
-            &self.pools,
-        )?;
+        let n_counted = masking.counted().iter().filter(|&&c| c).count() as u64;
+        let dropout = Some((self.seed, self.step));
+        let (model, pools, n_shards) = (self.model.clone(), &self.pools, self.config.n_shards);
+        let (loss, mut gradients) = self.pool.install(move || {
+            loss_and_gradients(&model, data.session(), counts.view(), &masking, dropout, n_shards, pools)
+        })?;
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
                 step: self.step + 1,
@@ -225,9 +227,8 @@ impl<M: PopulationModel> Trainer<M> {
                 loss,
             });
         }
-        let grad_norm = self.config.clip_norm.map(|max| gradients.clip(max));
+        let grad_norm = self.config.clip_norm.map(|max| self.pool.install(|| gradients.clip(max)));
         let rates = self.config.schedule.at(self.step, self.config.n_steps);
-        let n_counted = masking.counted().iter().filter(|&&c| c).count() as u64;
         let report = StepReport {
             step: self.step + 1,
             session: data.session().to_string(),
@@ -238,8 +239,9 @@ impl<M: PopulationModel> Trainer<M> {
             beta1: rates.beta1,
             grad_norm,
         };
-        let model = self.model.clone();
-        self.model = self.optimizer.step(model, gradients, rates);
+        // The step owns the weights, so that it can write over them; the best model's clone holds the place.
+        let model = std::mem::replace(&mut self.model, self.best_model.clone());
+        self.model = self.pool.install(|| self.optimizer.step(model, gradients, rates));
         self.step += 1;
         Ok(report)
     }

@@ -72,14 +72,15 @@ pub(crate) fn device_of<M: Module>(model: &M) -> Result<Device, TrainError> {
 
 /// Rayon pools of one thread each.
 pub(crate) fn one_thread_pools(n: usize) -> Result<Vec<rayon::ThreadPool>, TrainError> {
-    (0..n)
-        .map(|_| {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(1)
-                .build()
-                .map_err(|e| TrainError::Worker { reason: e.to_string() })
-        })
-        .collect()
+    (0..n).map(|_| pool(1)).collect()
+}
+
+/// A rayon pool.
+pub(crate) fn pool(n_threads: usize) -> Result<rayon::ThreadPool, TrainError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .build()
+        .map_err(|e| TrainError::Worker { reason: e.to_string() })
 }
 
 #[cfg(test)]
