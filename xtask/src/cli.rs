@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use neurobrick::stream::Precision;
 
 /// Foundation models of neural data: recordings in, models, scores and reports out.
 #[derive(Debug, Parser)]
@@ -74,6 +75,30 @@ pub(crate) enum Verb {
         /// The run folder.
         run: PathBuf,
     },
+    /// Answers bins of spike counts as they come: one line on stdin, one answer on stdout.
+    ///
+    /// Counts are separated by blanks or commas, or a JSON array; an empty line begins a new window. Answers are
+    /// expected spikes per bin, then decoded behavior.
+    ///
+    /// Example: cargo xtask stream runs/demo/fine_tuned/session01_Cori_2016-12-14 --session session01_Cori_2016-12-14
+    Stream(StreamArgs),
+    /// Fits a decoder of a binary label on causal latents of single bins, for `stream --decoder`.
+    ///
+    /// Example: cargo xtask decoder fixtures/configs/evaluate.toml --model runs/tuned/s1 --session s1 --target choice
+    /// --out choice.json
+    Decoder(DecoderArgs),
+    /// Measures speed and memory: against PyTorch, or part by part.
+    ///
+    /// Example: cargo xtask bench --peers --threads 2
+    Bench(BenchArgs),
+    /// Counts the instructions of hot kernels by callgrind, and compares them with those kept.
+    ///
+    /// Example: cargo xtask counts
+    Counts {
+        /// Keep what is counted now, in crates/neurobrick-kernels/instructions.json.
+        #[arg(long)]
+        bless: bool,
+    },
     /// Writes JSON Schemas of all configuration files and of session.json.
     ///
     /// Example: cargo xtask schema --out docs/schema
@@ -88,6 +113,136 @@ pub(crate) enum Verb {
     Ci,
     /// House rules that no compiler checks.
     Tidy,
+}
+
+/// What to measure, and how long.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(group = ArgGroup::new("measurement").required(true).args(["peers", "profile", "serve"]))]
+pub(crate) struct BenchArgs {
+    /// Our train step, forward pass and single-trial latency against PyTorch, eager and compiled, taking turns.
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// The parts of our train step, on one thread and on two.
+    #[arg(long)]
+    pub(crate) profile: bool,
+    /// Answer requests on stdin as one side of a measurement; `--peers` starts our side so.
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// Only this case: mtm-16, small-16 or small-64.
+    #[arg(long)]
+    pub(crate) case: Option<String>,
+    /// Threads of every side; all cores by default.
+    #[arg(long, value_parser = at_least_one)]
+    pub(crate) threads: Option<usize>,
+    /// Turns of every side, or profiled steps.
+    #[arg(long, value_parser = at_least_one)]
+    pub(crate) repeats: Option<usize>,
+    /// Fewer and shorter turns: for a look, not for a number to quote.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// A Python interpreter that has what benches/peers/requirements.txt lists; by default an environment is made
+    /// in target/bench, once.
+    #[arg(long)]
+    pub(crate) python: Option<PathBuf>,
+    /// Where `--peers` writes JSON; the tables go beside it as .md.
+    #[arg(long, default_value = "runs/bench/peers.json")]
+    pub(crate) out: PathBuf,
+}
+
+impl BenchArgs {
+    /// Threads asked for, or one per core.
+    pub(crate) fn n_threads(&self) -> usize {
+        threads_or_all(self.threads)
+    }
+
+    /// Turns of every side.
+    pub(crate) fn n_repeats(&self) -> usize {
+        self.repeats.unwrap_or(if self.quick { 3 } else { 9 })
+    }
+
+    /// Seconds of a turn.
+    pub(crate) fn turn_s(&self) -> f64 {
+        if self.quick { 0.3 } else { 1.5 }
+    }
+}
+
+/// What to answer, and how.
+#[derive(Debug, Args)]
+pub(crate) struct StreamArgs {
+    /// Folder of a trained model, or of the run that made it.
+    #[arg(required_unless_present = "size", conflicts_with = "size")]
+    pub(crate) model: Option<PathBuf>,
+    /// The session whose units the counts are.
+    #[arg(long, required_unless_present = "size", conflicts_with = "size")]
+    pub(crate) session: Option<String>,
+    /// How weights are stored: f32, bf16 or int8. Narrow ones are faster and round answers.
+    #[arg(long, default_value_t = Precision::F32)]
+    pub(crate) precision: Precision,
+    /// JSON file of a decoder; may be given several times.
+    #[arg(long, conflicts_with = "size")]
+    pub(crate) decoder: Vec<PathBuf>,
+    /// Answers, refusals and measurements as JSON, one object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time this many synthetic bins instead of reading stdin: percentiles of the latency after a warm-up.
+    #[arg(long, value_name = "BINS")]
+    pub(crate) bench: Option<usize>,
+    /// Milliseconds between timed bins, as in a closed loop; 0 times one right after the other.
+    #[arg(long, default_value_t = 0, requires = "bench")]
+    pub(crate) pause_ms: u64,
+    /// Time random weights of a known size instead of a model.
+    #[arg(long, value_enum, requires = "bench")]
+    pub(crate) size: Option<StreamSize>,
+}
+
+/// Sizes to time without a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamSize {
+    /// The published sizes of MtM: 668 units, 5 layers of 512.
+    Mtm,
+    /// A size for CPUs: 1000 units, 4 layers of 128.
+    Small,
+}
+
+/// What to decode.
+#[derive(Debug, Args)]
+pub(crate) struct DecoderArgs {
+    /// Configuration of `evaluate`, of which data, seed and `scoring.decode` are used.
+    pub(crate) config: PathBuf,
+    /// Folder of a trained model, or of the run that made it.
+    #[arg(long)]
+    pub(crate) model: PathBuf,
+    /// The session.
+    #[arg(long)]
+    pub(crate) session: String,
+    /// Name of the label in `scoring.decode`.
+    #[arg(long)]
+    pub(crate) target: String,
+    /// Bins of every trial that enter the fit, evenly spaced and ending with the last.
+    #[arg(long, default_value_t = 4, value_parser = at_least_one)]
+    pub(crate) bins_per_trial: usize,
+    /// The JSON file to write.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Worker threads; the result does not depend on it.
+    #[arg(long, value_parser = at_least_one)]
+    pub(crate) threads: Option<usize>,
+}
+
+impl DecoderArgs {
+    /// Threads asked for, or one per core.
+    pub(crate) fn n_threads(&self) -> usize {
+        threads_or_all(self.threads)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a whole number from 1 is needed".to_owned())
+}
+
+fn threads_or_all(threads: Option<usize>) -> usize {
+    threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
 }
 
 /// A configuration and a run folder.
@@ -113,7 +268,6 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// Threads asked for, or one per core.
     pub(crate) fn n_threads(&self) -> usize {
-        self.threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
+        threads_or_all(self.threads)
     }
 }

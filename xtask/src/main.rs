@@ -1,8 +1,11 @@
 //! The one command line of neurobrick: `cargo xtask <verb>`.
 
+mod bench;
 mod checks;
 mod cli;
+mod counts;
 mod screen;
+mod stream;
 mod tidy;
 mod verbs;
 

@@ -8,9 +8,11 @@ use neurobrick::schema::atomic::write_file;
 use neurobrick::schema::{SchemaError, SessionId};
 use neurobrick::{PipelineError, RunFolder};
 
+use crate::bench::{self, BenchFailure};
 use crate::checks::{self, CheckError};
 use crate::cli::{Cli, RunArgs, Verb};
 use crate::screen::{Screen, say};
+use crate::stream;
 use crate::tidy::{self, TidyError};
 
 /// Why a verb failed.
@@ -19,18 +21,23 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     #[error(transparent)]
+    Bench(#[from] BenchFailure),
+    #[error(transparent)]
     Check(#[from] CheckError),
     #[error(transparent)]
     Tidy(#[from] TidyError),
     #[error("tidy found {0} violations; they are listed above")]
     Untidy(usize),
+    #[error("{0} lines were refused; their answers say why")]
+    RefusedLines(usize),
 }
 
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Pipeline(error) => error.exit_code(),
-            Self::Check(_) | Self::Tidy(_) | Self::Untidy(_) => 1,
+            Self::RefusedLines(_) => 65,
+            Self::Bench(_) | Self::Check(_) | Self::Tidy(_) | Self::Untidy(_) => 1,
         }
     }
 }
@@ -74,6 +81,10 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Report { run } => render_again(run),
+        Verb::Bench(args) => Ok(bench::run(args, &root(), &command())?),
+        Verb::Stream(args) => stream::run(args),
+        Verb::Decoder(args) => stream::decoder(args),
+        Verb::Counts { bless } => Ok(checks::counts(&root(), *bless)?),
         Verb::Schema { out } => schemas(out),
         Verb::Test => Ok(checks::test(&root())?),
         Verb::Ci => Ok(checks::ci(&root())?),

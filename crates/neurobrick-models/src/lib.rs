@@ -27,9 +27,11 @@ mod any;
 mod config;
 mod linear_stitch;
 mod ndt_stitch;
+mod precision;
 mod sessions;
 
 pub use any::AnyModel;
 pub use config::ModelConfig;
 pub use linear_stitch::{LinearStitch, LinearStitchConfig};
-pub use ndt_stitch::{NdtStitch, NdtStitchConfig};
+pub use ndt_stitch::{NdtStitch, NdtStitchConfig, NdtStreamError};
+pub use precision::rounded;

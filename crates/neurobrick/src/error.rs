@@ -6,8 +6,10 @@ use neurobrick_core::ModelError;
 use neurobrick_data::DataError;
 use neurobrick_ingest::IngestError;
 use neurobrick_metrics::MetricError;
+use neurobrick_models::NdtStreamError;
 use neurobrick_report::ReportError;
 use neurobrick_schema::{SchemaError, SessionId};
+use neurobrick_stream::StreamError;
 use neurobrick_train::TrainError;
 
 /// An error of a pipeline.
@@ -96,9 +98,23 @@ pub enum PipelineError {
     /// Scores.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// A stream of bins.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// The page.
     #[error(transparent)]
     Report(#[from] ReportError),
+}
+
+impl From<NdtStreamError> for PipelineError {
+    fn from(error: NdtStreamError) -> Self {
+        match error {
+            NdtStreamError::Model(error) => Self::Model(error),
+            NdtStreamError::Stream(error) => Self::Stream(error),
+            // Errors of later versions must not be lost.
+            other => Self::BadValue { field: "model".to_owned(), message: other.to_string() },
+        }
+    }
 }
 
 impl PipelineError {

@@ -11,9 +11,11 @@
 //! | scores and baselines | `neurobrick-metrics` | [`metrics`] |
 //! | training | `neurobrick-train` | [`train`] |
 //! | pages | `neurobrick-report` | [`report`] |
+//! | bin by bin, for closed loops | `neurobrick-stream` | [`stream`] |
 //! | random streams | `neurobrick-random` | [`random`] |
 //!
 //! [`pipeline`] holds the end-to-end runs that `cargo xtask` offers as verbs; [`config`] their configuration files.
+//! [`bench`] measures speed and memory against other implementations.
 //!
 //! ```
 //! use neurobrick::prelude::*;
@@ -29,6 +31,7 @@
 //!
 //! The crate has no features.
 
+pub mod bench;
 pub mod config;
 mod error;
 pub mod evaluation;
@@ -52,4 +55,5 @@ pub use neurobrick_nn as nn;
 pub use neurobrick_random as random;
 pub use neurobrick_report as report;
 pub use neurobrick_schema as schema;
+pub use neurobrick_stream as stream;
 pub use neurobrick_train as train;

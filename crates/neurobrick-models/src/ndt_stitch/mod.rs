@@ -2,6 +2,8 @@
 
 mod config;
 mod model;
+mod stream;
 
 pub use config::NdtStitchConfig;
 pub use model::NdtStitch;
+pub use stream::NdtStreamError;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use neurobrick_data::{SplitConfig, WindowConfig};
 use neurobrick_models::ModelConfig;
 use neurobrick_schema::SessionId;
+use neurobrick_stream::Precision;
 use neurobrick_train::{EvalTask, TrainConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,10 @@ pub struct ModelSource {
     pub name: String,
     /// Folder with one run folder per session, as written by `finetune`.
     pub path: PathBuf,
+    /// How its matrices are stored (`f32`, `bf16` or `int8`): scores what a smaller model for a closed loop costs.
+    #[serde(default)]
+    #[schemars(with = "String", extend("enum" = ["f32", "bf16", "int8"]))]
+    pub precision: Precision,
 }
 
 /// A binary label decoded from behavior columns of the trial table.

@@ -82,7 +82,10 @@ fn decode(
 }
 
 /// Label of every usable trial; `None` where it is undefined.
-fn labels(session: &TrainSession, target: &DecodeTarget) -> Result<Vec<Option<bool>>, PipelineError> {
+pub(crate) fn labels(
+    session: &TrainSession,
+    target: &DecodeTarget,
+) -> Result<Vec<Option<bool>>, PipelineError> {
     let data = &session.data;
     let rows = data.trial_idx();
     let column = |name: &str| {

@@ -8,6 +8,7 @@ mod score;
 mod to_report;
 
 pub use decode::decode_session;
+pub(crate) use decode::labels;
 pub use figures::{Figures, mask_pictures, session_figures};
 pub use results::{
     DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use neurobrick_report as report;
 use neurobrick_schema::SessionSummary;
+use neurobrick_stream::Precision;
 
 use super::evaluate::{data_sources, evaluate_all, model_facts, write_results};
 use super::{finetune, ingest, inspect, load_model, pretrain};
@@ -146,7 +147,7 @@ fn train_all(
         let path = out.join(name);
         let record = finetune(&finetuning, &path, &command, n_threads, observer)?;
         manifest.stages.extend(record.stages);
-        models.push(ModelSource { name: name.to_owned(), path });
+        models.push(ModelSource { name: name.to_owned(), path, precision: Precision::F32 });
     }
     Ok(models)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use neurobrick_core::{PopulationModel, Prompt};
-use neurobrick_models::{AnyModel, ModelConfig};
+use neurobrick_models::{AnyModel, ModelConfig, rounded};
 use neurobrick_report as report;
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
@@ -118,7 +118,7 @@ pub(super) fn evaluate_all(
                 evaluated.curves.push((id.to_string(), source.name.clone(), records));
             }
             evaluated.model.get_or_insert_with(|| (model.clone(), record));
-            models.push((source.name.clone(), model));
+            models.push((source.name.clone(), rounded(model, source.precision)?));
         }
         let ScoredSession { tasks, drawn, skipped } = {
             let mut askers: Vec<ModelPredictions<'_>> =

@@ -6,6 +6,8 @@ mod finetune;
 mod ingest;
 mod pretrain;
 mod progress;
+mod stream;
+mod stream_latency;
 mod training;
 
 pub use demo::demo;
@@ -14,4 +16,6 @@ pub use finetune::finetune;
 pub use ingest::{ingest, inspect};
 pub use pretrain::pretrain;
 pub use progress::{Observer, Progress, Silent};
+pub use stream::{DecoderQuestion, FittedDecoder, fit_decoder, load_decoder, open_stream};
+pub use stream_latency::{StreamLatency, random_stream};
 pub use training::{ModelRecord, load_model};

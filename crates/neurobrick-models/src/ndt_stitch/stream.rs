@@ -1,0 +1,59 @@
+//! The same weights, bin by bin: from a model to a stream of one session.
+
+use neurobrick_core::weights::state_dict;
+use neurobrick_core::{ModelError, PopulationModel, Prompt};
+use neurobrick_schema::SessionId;
+use neurobrick_stream::{SessionPlace, StreamError, StreamSizes, StreamWeights};
+
+use super::NdtStitch;
+
+/// Why a model cannot be streamed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NdtStreamError {
+    /// The model does not know the session or cannot be read bin by bin.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The weights are not what a stream needs.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
+
+impl NdtStitch {
+    /// Weights for answering `session` bin by bin, under causal attention and the prompt of forward prediction.
+    ///
+    /// # Errors
+    /// If the session is unknown, a weight is not finite, or the model is `faithful`: its prefix tokens see the
+    /// whole window, so no bin can be answered before the last.
+    pub fn stream_weights(&self, session: &SessionId) -> Result<StreamWeights, NdtStreamError> {
+        let idx = self.session_idx(session)?;
+        let config = self.config();
+        if config.faithful {
+            return Err(NdtStreamError::Model(ModelError::Unsupported {
+                what: "answer bin by bin, since its prefix tokens see the future".to_owned(),
+                hint: "train it with `faithful = false`".to_owned(),
+            }));
+        }
+        let sizes = StreamSizes {
+            n_units: self.sessions()[idx].n_units,
+            n_bins: config.n_bins,
+            d_stitch: config.d_stitch,
+            d_embed: config.d_embed,
+            d_model: config.d_model,
+            n_layers: config.n_layers,
+            n_heads: config.n_heads,
+            d_mlp: config.d_mlp,
+        };
+        let place = SessionPlace {
+            stitch: self.stitch_of[idx],
+            session_row: idx,
+            prompt_row: config.prompt.then(|| Prompt::Causal.row()),
+        };
+        let state = state_dict(self);
+        let lookup = |name: &str| {
+            let data = state.get(name)?;
+            Some((data.shape().to_vec(), data.iter::<f32>().collect()))
+        };
+        Ok(StreamWeights::from_lookup(&sizes, place, &lookup)?)
+    }
+}
