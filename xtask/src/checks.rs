@@ -1,5 +1,7 @@
 //! The verbs `test` and `ci`: the steps that every change must pass, cheapest first.
 
+use crate::counts::{self, CountsError};
+use crate::screen::say;
 use crate::tidy::{self, TidyError};
 use std::env;
 use std::io::{self, Write};
@@ -8,7 +10,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Tools that are built once into `target/tools`, at these versions: package and version. The machine needs
-/// nothing but Rust. Unoptimized builds: each runs for a second or two, so compiling is what costs.
+/// Rust and valgrind. Unoptimized builds: each runs for a second or two, so compiling is what costs.
 const TOOLS: [(&str, &str); 3] =
     [("cargo-deny", "0.20.2"), ("cargo-machete", "0.9.2"), ("typos-cli", "1.52.0")];
 
@@ -43,6 +45,9 @@ pub(crate) enum CheckError {
     /// House rules could not be checked.
     #[error("step `tidy` could not run")]
     Tidy(#[from] TidyError),
+    /// Instruction counts changed or could not be taken.
+    #[error(transparent)]
+    Counts(#[from] CountsError),
     /// The progress could not be written.
     #[error("cannot write progress to standard output")]
     Output(#[from] io::Error),
@@ -51,6 +56,11 @@ pub(crate) enum CheckError {
 /// Runs all tests of the workspace.
 pub(crate) fn test(root: &Path) -> Result<(), CheckError> {
     command("test", Command::new(cargo()).args(TEST).current_dir(root))
+}
+
+/// Compares the instruction counts of hot kernels with those kept, or keeps new ones.
+pub(crate) fn counts(root: &Path, bless: bool) -> Result<(), CheckError> {
+    Ok(counts::run(root, cargo().as_os_str(), bless)?)
 }
 
 /// Runs every check, cheapest first, and stops at the first that fails.
@@ -77,6 +87,11 @@ pub(crate) fn ci(root: &Path) -> Result<(), CheckError> {
         command("clippy", &mut cargo_at_root(&args))
     })?;
     times.step("test", || command("test", &mut cargo_at_root(&TEST)))?;
+    if counts::FITS_HERE {
+        times.step("counts", || counts(root, false))?;
+    } else {
+        say("counts are left out: they are kept for x86-64 Linux");
+    }
     times.step("doc", || {
         let args = ["doc", "--locked", "--release", "--no-deps", "--workspace"];
         command("doc", cargo_at_root(&args).env("RUSTDOCFLAGS", "-D warnings"))

@@ -1,4 +1,5 @@
 //! Attention and products against plain sums in double precision.
+#![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
 use neurobrick_kernels::{
     AttentionDropout, AttentionShape, DropoutStream, Matrix, add_rows, attention, attention_backward, product,
