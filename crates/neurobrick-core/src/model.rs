@@ -57,13 +57,12 @@ impl ModelInput {
     /// If the shapes of counts and masks differ.
     pub fn new(session: &SessionId, counts: ArrayView3<u16>, masking: &Masking, device: &Device) -> Self {
         let (b, t, n) = counts.dim();
-        let visible = masking.visible(counts);
+        // Counts and masks are both in standard order, and so is what is made of them.
+        let (visible, _) =
+            masking.visible(counts).as_standard_layout().into_owned().into_raw_vec_and_offset();
         Self {
             session: session.clone(),
-            counts: Tensor::from_data(
-                TensorData::new(visible.into_iter().collect::<Vec<f32>>(), [b, t, n]),
-                device,
-            ),
+            counts: Tensor::from_data(TensorData::new(visible, [b, t, n]), device),
             context: masking.context(),
             prompt: masking.prompt(),
         }

@@ -70,8 +70,8 @@ pub struct AttentionDropout<'a> {
 /// (query, key) is `true`, and inverted dropout on the weights.
 ///
 /// `weights` `[B, H, S, S]` is kept for the backward pass: the softmax, with the sign bit set where dropout
-/// fell. A query that may see no key gets NaN, as in PyTorch. On a rayon pool of several threads, sequences (or
-/// the heads of a single sequence) run side by side; the bits do not depend on it.
+/// fell. A query that may see no key gets NaN, as in PyTorch. On a rayon pool of several threads, sequences (or,
+/// without dropout, the heads of a single sequence) run side by side; the bits do not depend on it.
 ///
 /// # Panics
 /// If a length does not fit `shape`.
@@ -92,11 +92,11 @@ pub fn attention(
     let one = |example: usize, out: &mut [f32], weights: &mut [f32]| {
         let part = example * sequence..(example + 1) * sequence;
         let [q, k, v] = [&query[part.clone()], &key[part.clone()], &value[part]];
-        let stream = dropout.map(|d| (d.p, d.streams[example]));
-        let heads = weights.chunks_exact_mut(square).enumerate();
-        for (head, weights) in heads {
-            head_weights(shape, head, q, k, hide, stream, weights);
-            mix(shape, head, v, stream.map(|(p, _)| p), weights, out);
+        let dropout = dropout.map(|d| (d.p, d.streams[example]));
+        let mut kept = vec![0.0f32; if dropout.is_some() { square } else { 0 }];
+        for (head, weights) in weights.chunks_exact_mut(square).enumerate() {
+            head_weights(shape, head, [q, k], hide, dropout, weights, &mut kept);
+            mix(shape, head, v, dropout.map(|(p, _)| p), weights, &kept, out);
         }
     };
     if shape.n_examples > 1 && rayon::current_num_threads() > 1 {
@@ -104,15 +104,13 @@ pub fn attention(
             .zip(weights.par_chunks_exact_mut(shape.n_heads * square))
             .enumerate()
             .for_each(|(example, (out, weights))| one(example, out, weights));
-    } else if rayon::current_num_threads() > 1 {
+    } else if rayon::current_num_threads() > 1 && dropout.is_none() {
         // One sequence: the weights of its heads are apart in memory, its answers are interleaved.
-        let stream = dropout.map(|d| (d.p, d.streams[0]));
-        weights
-            .par_chunks_exact_mut(square)
-            .enumerate()
-            .for_each(|(head, weights)| head_weights(shape, head, query, key, hide, stream, weights));
+        weights.par_chunks_exact_mut(square).enumerate().for_each(|(head, weights)| {
+            head_weights(shape, head, [query, key], hide, None, weights, &mut []);
+        });
         for (head, weights) in weights.chunks_exact(square).enumerate() {
-            mix(shape, head, value, stream.map(|(p, _)| p), weights, out);
+            mix(shape, head, value, None, weights, &[], out);
         }
     } else {
         let both = out.chunks_exact_mut(sequence).zip(weights.chunks_exact_mut(shape.n_heads * square));
@@ -122,42 +120,46 @@ pub fn attention(
     }
 }
 
-/// The softmax of one head, signed by dropout.
+/// The softmax of one head, signed by dropout; `kept` becomes what dropout left of it, and is not touched without dropout.
 fn head_weights(
     shape: AttentionShape,
     head: usize,
-    query: &[f32],
-    key: &[f32],
+    [query, key]: [&[f32]; 2],
     hide: Option<&[bool]>,
-    stream: Option<(f64, DropoutStream)>,
+    dropout: Option<(f64, DropoutStream)>,
     weights: &mut [f32],
+    kept: &mut [f32],
 ) {
     let s = shape.n_tokens;
     product(weights, s, 0.0, shape.scale(), shape.head(query, head), shape.head(key, head).t(), 1);
     run(SoftmaxRows { scores: weights, hide, width: s });
-    if let Some((p, stream)) = stream {
-        let mut factors = vec![0.0f32; shape.square()];
-        stream.factors_into(p, head * shape.square(), &mut factors);
+    if let Some((p, stream)) = dropout {
+        stream.factors_into(p, head * shape.square(), kept);
         vectorized(|| {
-            for (weight, &factor) in weights.iter_mut().zip(&factors) {
-                *weight = if factor == 0.0 { -*weight } else { *weight };
+            for (weight, kept) in weights.iter_mut().zip(kept) {
+                let is_dropped = *kept == 0.0;
+                *kept = if is_dropped { 0.0 } else { *weight };
+                *weight = if is_dropped { -*weight } else { *weight };
             }
         });
     }
 }
 
-/// Adds one head's answer, weights times values, to its columns of `out` `[S, D]`.
-fn mix(shape: AttentionShape, head: usize, value: &[f32], p: Option<f64>, weights: &[f32], out: &mut [f32]) {
-    let (s, width) = (shape.n_tokens, shape.width());
+/// Writes one head's answer, weights times values, to its columns of `out` `[S, D]`. With dropout `p`, the weights
+/// are `kept`.
+fn mix(
+    shape: AttentionShape,
+    head: usize,
+    value: &[f32],
+    p: Option<f64>,
+    weights: &[f32],
+    kept: &[f32],
+    out: &mut [f32],
+) {
+    let s = shape.n_tokens;
+    let (factor, weights) = p.map_or((1.0, weights), |p| (keep_factor(p), kept));
     let out = &mut out[head * shape.d_head..];
-    match p {
-        None => product(out, width, 0.0, 1.0, Matrix::new(weights, s, s), shape.head(value, head), 1),
-        Some(p) => {
-            let mut kept = vec![0.0f32; weights.len()];
-            vectorized(|| keep_positive(weights, &mut kept));
-            product(out, width, 0.0, keep_factor(p), Matrix::new(&kept, s, s), shape.head(value, head), 1);
-        }
-    }
+    product(out, shape.width(), 0.0, factor, Matrix::new(weights, s, s), shape.head(value, head), 1);
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a factor near one")]

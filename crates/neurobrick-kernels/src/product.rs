@@ -20,7 +20,7 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If `data` does not hold `rows * cols` values.
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows} x {cols} matrix");
+        assert_eq!(Some(data.len()), rows.checked_mul(cols), "a {rows} x {cols} matrix");
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
@@ -29,7 +29,8 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If an element lies outside `data`.
     pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
-        assert!(reach(rows, cols, row_stride, 1) <= data.len(), "a {rows} x {cols} matrix in {}", data.len());
+        let fits = reach(rows, cols, row_stride).is_some_and(|n| n <= data.len());
+        assert!(fits, "a {rows} x {cols} matrix in {}", data.len());
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
@@ -41,9 +42,9 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// One past the last element of a matrix.
-fn reach(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize {
-    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 }
+/// One past the last element of a row-major matrix; `None` if that exceeds all indices.
+fn reach(rows: usize, cols: usize, row_stride: usize) -> Option<usize> {
+    if rows == 0 || cols == 0 { Some(0) } else { (rows - 1).checked_mul(row_stride)?.checked_add(cols) }
 }
 
 /// `out = keep * out + scale * a b`, where `out` is row-major with rows `out_stride` apart. With `keep` zero the
@@ -66,13 +67,14 @@ pub fn product(
     let (m, k, n) = (a.rows, a.cols, b.cols);
     assert_eq!(k, b.rows, "inner sizes of a product");
     assert!(n <= out_stride || m <= 1, "rows of the result overlap");
-    assert!(reach(m, n, out_stride, 1) <= out.len(), "a {m} x {n} result in {}", out.len());
+    let fits = reach(m, n, out_stride).is_some_and(|n| n <= out.len());
+    assert!(fits, "a {m} x {n} result in {}", out.len());
     let parallelism = if n_threads > 1 { Parallelism::Rayon(n_threads) } else { Parallelism::None };
     #[expect(clippy::cast_possible_wrap, reason = "no slice is longer than isize::MAX")]
     let signed = |stride: usize| stride as isize;
     // Benefit: the product runs at the processor's peak, which no safe loop reaches.
     // Soundness: every index of `a` and `b` lies within their slices by construction, of `out` by the assertion
-    // above; rows of `out` do not overlap; `out` is borrowed mutably, so it aliases neither operand.
+    // above, and neither computes an index that wraps; rows of `out` do not overlap; `out` is borrowed mutably, so it aliases neither operand.
     #[expect(unsafe_code, reason = "the `gemm` crate takes pointers and strides")]
     unsafe {
         gemm::gemm(

@@ -33,7 +33,11 @@ fn tensor(x: FlexTensor) -> Tensor<1> {
 }
 
 /// `a + b`, written over `a` where nobody else holds it.
+///
+/// # Panics
+/// If the lengths differ.
 pub fn add_in_place(a: Tensor<1>, b: Tensor<1>) -> Tensor<1> {
+    assert_eq!(a.dims(), b.dims(), "lengths of two gradients of one parameter");
     match (primitive(a), primitive(b)) {
         (Ok(mut a), Ok(b)) => {
             let blocks = a.storage_mut::<f32>().par_chunks_mut(BLOCK);
@@ -75,6 +79,9 @@ pub struct Moments {
 /// where nobody else holds the tensors.
 ///
 /// `n_updates` counts this one; `grad_scale` multiplies the gradient first, for clipping.
+///
+/// # Panics
+/// If the lengths differ.
 pub fn adamw_update(
     state: Moments,
     grad: Tensor<1>,
@@ -83,6 +90,9 @@ pub fn adamw_update(
     grad_scale: f64,
 ) -> Moments {
     let Moments { weight, first, second } = state;
+    for part in [&first, &second, &grad] {
+        assert_eq!(part.dims(), weight.dims(), "lengths of a parameter, its moments and its gradient");
+    }
     match [primitive(weight), primitive(first), primitive(second), primitive(grad)] {
         [Ok(mut weight), Ok(mut first), Ok(mut second), Ok(grad)] => {
             let step = kernels::AdamWStep::new(rates, n_updates, grad_scale);

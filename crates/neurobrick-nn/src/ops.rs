@@ -93,6 +93,7 @@ pub(crate) fn add_dropped<const D: usize>(
     dropout: &Dropout,
     streams: &DropoutStreams,
 ) -> Tensor<D> {
+    assert_eq!(residual.dims(), x.dims(), "shapes of a residual and what is added to it");
     if !is_fused(&x) {
         return residual + composed::drop(x, dropout, streams);
     }
@@ -160,6 +161,9 @@ pub fn attend(
     dropout: &Dropout,
     mode: Mode<'_>,
 ) -> Tensor<3> {
+    assert_eq!(query.dims(), key.dims(), "shapes of queries and keys");
+    assert_eq!(query.dims(), value.dims(), "shapes of queries and values");
+    assert_eq!(query.dims()[2] % n_heads, 0, "{n_heads} heads divide the width");
     if !is_fused(&query) {
         return composed::attend([query, key, value], n_heads, mask, dropout, mode);
     }
@@ -176,9 +180,14 @@ pub fn attend(
 /// `o` up to a constant, in nats: `torch.nn.PoissonNLLLoss(log_input=True, full=False)` times the loss mask, summed
 /// as in MtM (Zhang et al. 2024; not divided by the number of entries).
 ///
-/// All arguments are `[B, T, N]`; `counted` is 1 where an entry counts and 0 elsewhere.
+/// All arguments are `[B, T, N]`; `counted` is 1 where an entry counts and 0 elsewhere. Only `log_rates` gets a gradient.
+///
+/// # Panics
+/// If the shapes differ.
 pub fn poisson_nll_sum(log_rates: Tensor<3>, counts: Tensor<3>, counted: Tensor<3>) -> Tensor<1> {
-    if !is_fused(&log_rates) {
+    assert_eq!(log_rates.dims(), counts.dims(), "shapes of log rates and counts");
+    assert_eq!(log_rates.dims(), counted.dims(), "shapes of log rates and counted entries");
+    if !is_fused(&log_rates) || !is_fused(&counts) || !is_fused(&counted) {
         return composed::poisson_nll_sum(log_rates, counts, counted);
     }
     Tensor::from_dispatch(<Dispatch as FusedOps>::poisson(

@@ -1,7 +1,7 @@
 //! Seeded, counter-based random streams that resume by replay.
 //!
-//! Every random choice in neurobrick (splits, order, masks, dropout, initial weights, bootstrap) is read from a
-//! [`Stream`]: the ChaCha8 key stream of a key made of `(seed, domain, indices)`. There is no generator state to
+//! Every random choice in neurobrick (splits, order, masks, initial weights, bootstrap) but dropout, whose masks are
+//! drawn by `neurobrick-kernels` from Philox streams with addresses of the same kind, is read from a [`Stream`]: the ChaCha8 key stream of a key made of `(seed, domain, indices)`. There is no generator state to
 //! save. Whoever knows the seed and the step draws the same numbers again, so a resumed run equals an
 //! uninterrupted one, whatever the number of threads.
 //!

@@ -15,8 +15,6 @@ pub enum Domain {
     Scheme,
     /// Entries hidden by a mask.
     Mask,
-    /// Dropout.
-    Dropout,
     /// Initial weights.
     Init,
     /// Resampling for intervals.
@@ -39,7 +37,7 @@ impl Domain {
             Self::Order => 2,
             Self::Scheme => 3,
             Self::Mask => 4,
-            Self::Dropout => 5,
+            // 5 was dropout's.
             Self::Init => 6,
             Self::Bootstrap => 7,
             Self::Units => 8,

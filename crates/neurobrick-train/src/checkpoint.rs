@@ -200,8 +200,11 @@ fn step_folders(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(found)
 }
 
-/// One hash for everything that must be equal for a checkpoint to fit: configuration, seed, sessions with their splits
-/// and counts, and the weights the run starts from.
+/// Where dropout masks come from. A run that was begun under another generator cannot be ended as it would have been.
+const DROPOUT_GENERATOR: &str = "philox4x32-10";
+
+/// One hash for everything that must be equal for a checkpoint to fit: configuration, seed, generator of dropout,
+/// sessions with their splits and counts, and the weights the run starts from.
 pub(crate) fn fingerprint<M: PopulationModel>(
     model: &M,
     sessions: &[TrainSession],
@@ -210,6 +213,7 @@ pub(crate) fn fingerprint<M: PopulationModel>(
 ) -> Result<String, TrainError> {
     let specs: Vec<_> = sessions.iter().map(|s| (s.spec(), &s.split)).collect();
     let mut hasher = blake3::Hasher::new();
+    hasher.update(DROPOUT_GENERATOR.as_bytes());
     hasher.update(&to_json(&(config, seed, specs), Path::new("fingerprint"))?);
     for session in sessions {
         for trial in session.data.counts().outer_iter() {

@@ -26,8 +26,12 @@ impl Gradients {
 
     /// Adds the gradients of another shard of the same batch. A parameter that only one of them reached keeps that
     /// shard's gradient.
+    ///
+    /// # Panics
+    /// If one of them is clipped already: the factor is that of the whole batch.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
+        assert!(self.scale >= 1.0 && other.scale >= 1.0, "shards are added before clipping");
         let mut rest: BTreeMap<String, Tensor<1>> = other.entries.into_iter().collect();
         let mut entries: Vec<_> = self
             .entries

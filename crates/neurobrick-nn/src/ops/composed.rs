@@ -60,5 +60,9 @@ pub fn attend(
 
 /// [`poisson_nll_sum`](super::poisson_nll_sum).
 pub fn poisson_nll_sum(log_rates: Tensor<3>, counts: Tensor<3>, counted: Tensor<3>) -> Tensor<1> {
-    ((log_rates.clone().exp() - counts * log_rates) * counted).sum()
+    // Filled before the exponential, so that an entry that does not count has neither a value nor a gradient, however
+    // large its rate.
+    let ignored = counted.equal_elem(0.0);
+    let log_rates = log_rates.mask_fill(ignored.clone(), 0.0);
+    (log_rates.clone().exp() - counts * log_rates).mask_fill(ignored, 0.0).sum()
 }

@@ -25,6 +25,8 @@ const SEED: u64 = 7;
 /// Model, batch, optimizer and threads.
 pub struct Engine {
     pub(super) model: NdtStitch,
+    /// The model as it began, which holds the place of one that a step owns.
+    pub(super) start: NdtStitch,
     pub(super) session: SessionId,
     pub(super) counts: Array3<u16>,
     pub(super) masking: Masking,
@@ -66,6 +68,7 @@ impl Engine {
             trial: input(0, 1),
             pools: (0..n_threads).map(|_| pool(1)).collect::<Result<_, _>>()?,
             wide: Arc::new(pool(n_threads)?),
+            start: model.clone(),
             model,
             session,
             counts,
@@ -153,7 +156,9 @@ impl Engine {
             return Err(TrainError::Worker { reason }.into());
         }
         gradients.clip(self.max_grad_norm);
-        self.model = self.optimizer.step(self.model.clone(), gradients, self.rates);
+        // As in the trainer, the step owns the weights and writes over them.
+        let model = std::mem::replace(&mut self.model, self.start.clone());
+        self.model = self.optimizer.step(model, gradients, self.rates);
         self.step += 1;
         Ok(())
     }

@@ -167,7 +167,7 @@ fn step_in_parts(engine: &mut Engine) -> Result<StepTimes, BenchError> {
     let empty = || TrainError::Worker { reason: "an empty batch has no gradient".to_owned() };
     let mut total = total.ok_or_else(empty)?;
     seconds(&mut times.clip_s, || total.clip(engine.max_grad_norm));
-    let model = engine.model.clone();
+    let model = std::mem::replace(&mut engine.model, engine.start.clone());
     engine.model = seconds(&mut times.optimizer_s, || engine.optimizer.step(model, total, engine.rates));
     engine.step += 1;
     Ok(times)
