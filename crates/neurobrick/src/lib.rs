@@ -15,7 +15,7 @@
 //! | random streams | `neurobrick-random` | [`random`] |
 //!
 //! [`pipeline`] holds the end-to-end runs that `cargo xtask` offers as verbs; [`config`] their configuration files.
-//! [`bench`] measures speed and memory against other implementations.
+//! [`mod@bench`] measures speed and memory against other implementations.
 //!
 //! ```
 //! use neurobrick::prelude::*;
