@@ -54,17 +54,21 @@ pub(super) fn affine(
     let last = shape.num_dims() - 1;
     shape[last] = n;
     let (x, weight) = (x.storage::<f32>(), weight.storage::<f32>());
-    let mut out = vec![0.0f32; rows * n];
     let spikes = if sparse { sparse_counts(x, width) } else { None };
-    if let Some(spikes) = &spikes {
+    let out = if let Some(spikes) = &spikes {
+        let mut out = vec![0.0f32; rows * n];
         spikes.gather_rows(weight, bias, &mut out);
+        out
     } else {
-        for row in out.chunks_exact_mut(n.max(1)) {
-            row.copy_from_slice(bias);
+        // The bias is what the product adds to; nothing is cleared first.
+        let mut out = Vec::with_capacity(rows * n);
+        for _ in 0..rows {
+            out.extend_from_slice(bias);
         }
         let (x, weight) = (Matrix::new(x, rows, width), Matrix::new(weight, width, n));
         kernels::product(&mut out, n, 1.0, 1.0, x, weight, threads(rows, width, n));
-    }
+        out
+    };
     (tensor(out, shape), spikes)
 }
 
