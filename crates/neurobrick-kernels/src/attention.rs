@@ -4,10 +4,10 @@ use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 use crate::DropoutStream;
-use crate::exp_erf::exp;
-use crate::lanes::{LANES, dot, sum};
+use crate::lanes::dot;
 use crate::product::{Matrix, product};
 use crate::simd::{run, vectorized};
+use crate::softmax::softmax;
 
 /// Sizes of an attention over `[B, S, D]`, whose last axis holds `n_heads` heads side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,31 +194,9 @@ impl NullaryFnOnce for SoftmaxRows<'_> {
             }
         }
         for row in scores.chunks_exact_mut(width) {
-            let shift = largest(row);
-            for x in row.iter_mut() {
-                *x = exp(*x - shift);
-            }
-            let factor = sum(row, |x| x).recip();
-            for x in row {
-                *x *= factor;
-            }
+            softmax(row);
         }
     }
-}
-
-#[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = if x > *lane { x } else { *lane };
-    }
-    lanes.iter().fold(f32::NEG_INFINITY, |most, &x| if x > most { x } else { most })
 }
 
 /// Gradients of [`attention`] by queries, keys and values, given its gradient by the answers and the `weights` it

@@ -16,7 +16,8 @@ const LN2_LOW: f32 = 1.428_606_8e-6;
 const EXP_MAX: f32 = 89.0;
 const EXP_MIN: f32 = -104.0;
 
-/// e^x, off by at most 1.02 units in the last place, of subnormal results too (measured over all `f32`).
+/// e^x, off by at most 1.02 units in the last place, of subnormal results too. Measured over every
+/// `f32` with 4.7e-10 ≤ |x| ≤ 104; the test strides through the rest.
 ///
 /// Cody and Waite's reduction (1980): x = n ln 2 + r, |r| ≤ ln 2 / 2, a polynomial of degree 6 for e^r (relative
 /// error 3.2e-9 before rounding), then two exact powers of two, so that results underflow gradually. `inf` above
@@ -56,7 +57,8 @@ const ERF_SPLIT: f32 = 0.921_875;
 /// erf is 1 to the last bit of an `f32` from here on.
 const ERF_ONE: f32 = 4.0;
 
-/// The error function, off by at most 1.2 units in the last place (measured over all `f32`).
+/// The error function, off by at most 1.2 units in the last place. Measured over every positive `f32` from 4.7e-10 to
+/// 104; the test strides through the rest.
 ///
 /// x + x P(x²) up to 0.92, 1 − exp(−x − x L(x)) with L(x) = −ln(erfc x)/x − 1 above; polynomials of degree 5 and 6
 /// (relative errors 1.6e-8 and 8e-10 before rounding). Odd, ±1 at ±∞; NaN stays NaN.

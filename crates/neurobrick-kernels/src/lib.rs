@@ -36,6 +36,7 @@ mod optimizer;
 mod poisson;
 mod product;
 mod simd;
+mod softmax;
 
 pub use activations::{gelu, gelu_backward, softsign, softsign_backward};
 pub use attention::{AttentionDropout, AttentionShape, attention, attention_backward};
@@ -46,3 +47,4 @@ pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use optimizer::{AdamWRates, AdamWStep, adamw, add_assign, sum_squares};
 pub use poisson::{poisson_nll, poisson_nll_backward};
 pub use product::{Matrix, add_rows, product};
+pub use softmax::softmax;

@@ -1,9 +1,9 @@
 //! Keys and values of the tokens seen so far, and attention of one token to them.
 
+use neurobrick_kernels::softmax;
 use pulp::NullaryFnOnce;
 
 use crate::panels::{LANES, Row, panel_product};
-use crate::softmax::softmax;
 
 /// Values of a head that lie in one cache line.
 const BLOCK: usize = 16;

@@ -1,9 +1,9 @@
 //! Behavior read linearly from the latents of a bin.
 
+use neurobrick_kernels::softmax;
 use serde::{Deserialize, Serialize};
 
 use crate::panels::Linear;
-use crate::softmax::softmax;
 use crate::{Precision, StreamError};
 
 /// What the outputs of a decoder are.

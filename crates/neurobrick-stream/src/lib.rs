@@ -40,7 +40,6 @@ mod layer;
 mod panels;
 mod precision;
 mod sizes;
-mod softmax;
 mod stream;
 mod weights;
 
