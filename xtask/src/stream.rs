@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use neurobrick::PipelineError;
 use neurobrick::config::{DecodeTarget, EvaluateConfig};
+use neurobrick::models::NdtStitchConfig;
 use neurobrick::pipeline::{self, DecoderQuestion, StreamLatency};
 use neurobrick::schema::SessionId;
 use neurobrick::schema::atomic::write_file;
@@ -49,26 +50,8 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
 
 fn sizes_of(size: StreamSize) -> StreamSizes {
     match size {
-        StreamSize::Mtm => StreamSizes {
-            n_units: 668,
-            n_bins: 100,
-            d_stitch: 668,
-            d_embed: 1336,
-            d_model: 512,
-            n_layers: 5,
-            n_heads: 8,
-            d_mlp: 1024,
-        },
-        StreamSize::Small => StreamSizes {
-            n_units: 1000,
-            n_bins: 100,
-            d_stitch: 128,
-            d_embed: 256,
-            d_model: 128,
-            n_layers: 4,
-            n_heads: 4,
-            d_mlp: 256,
-        },
+        StreamSize::Mtm => NdtStitchConfig::published().stream_sizes(668),
+        StreamSize::Small => NdtStitchConfig::small(100).stream_sizes(1000),
     }
 }
 

@@ -5,7 +5,7 @@ use neurobrick_core::{ModelError, PopulationModel, Prompt};
 use neurobrick_schema::SessionId;
 use neurobrick_stream::{SessionPlace, StreamError, StreamSizes, StreamWeights};
 
-use super::NdtStitch;
+use super::{NdtStitch, NdtStitchConfig};
 
 /// Why a model cannot be streamed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,22 @@ pub enum NdtStreamError {
     /// The weights are not what a stream needs.
     #[error(transparent)]
     Stream(#[from] StreamError),
+}
+
+impl NdtStitchConfig {
+    /// Sizes of a stream for a session of `n_units` units.
+    pub fn stream_sizes(&self, n_units: usize) -> StreamSizes {
+        StreamSizes {
+            n_units,
+            n_bins: self.n_bins,
+            d_stitch: self.d_stitch,
+            d_embed: self.d_embed,
+            d_model: self.d_model,
+            n_layers: self.n_layers,
+            n_heads: self.n_heads,
+            d_mlp: self.d_mlp,
+        }
+    }
 }
 
 impl NdtStitch {
@@ -34,16 +50,7 @@ impl NdtStitch {
                 hint: "train it with `faithful = false`".to_owned(),
             }));
         }
-        let sizes = StreamSizes {
-            n_units: self.sessions()[idx].n_units,
-            n_bins: config.n_bins,
-            d_stitch: config.d_stitch,
-            d_embed: config.d_embed,
-            d_model: config.d_model,
-            n_layers: config.n_layers,
-            n_heads: config.n_heads,
-            d_mlp: config.d_mlp,
-        };
+        let sizes = config.stream_sizes(self.sessions()[idx].n_units);
         let place = SessionPlace {
             stitch: self.stitch_of[idx],
             session_row: idx,
