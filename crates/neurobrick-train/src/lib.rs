@@ -36,7 +36,7 @@ pub use error::TrainError;
 pub use gradients::Gradients;
 pub use predict::{Predictions, latents, predict};
 pub use schedule::{OneCycle, Rates};
-pub use shards::loss_and_gradients;
+pub use shards::{loss_and_gradients, loss_targets};
 pub use task::{EvalTask, Region, TaskPlan, TaskQuery};
 pub use trainer::{StepReport, TrainEvent, TrainOutcome, TrainSession, Trainer};
 pub use validation::{SchemeScore, ValidationReport, validate};

@@ -101,12 +101,17 @@ fn shard<M: PopulationModel>(
     let streams = dropout.map(|(seed, step)| DropoutStreams::new(seed, step, first_example));
     let mode = streams.as_ref().map_or(Mode::Eval, Mode::Train);
     let output = model.forward(&input, mode)?;
-    let targets = to_tensor(counts, f32::from, &device);
-    let counted = to_tensor(masking.counted().view(), |c| f32::from(u8::from(c)), &device);
+    let [targets, counted] = loss_targets(counts, masking, &device);
     let loss = poisson_nll_sum(output.log_rates, targets, counted);
     let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
     let backward = loss.backward();
     Ok((value, Gradients::collect(&model, backward)))
+}
+
+/// What [`poisson_nll_sum`] compares log rates with, `[B, T, N]` each: counts, and 1 where an entry counts.
+pub fn loss_targets(counts: ArrayView3<u16>, masking: &Masking, device: &Device) -> [Tensor<3>; 2] {
+    let counted = to_tensor(masking.counted().view(), |c| f32::from(u8::from(c)), device);
+    [to_tensor(counts, f32::from, device), counted]
 }
 
 fn to_tensor<T: Copy>(values: ArrayView3<T>, to_float: impl Fn(T) -> f32, device: &Device) -> Tensor<3> {

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
-use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use ndarray::{Array3, Axis, Slice};
 use neurobrick_core::{Masking, Mode, ModelInput, PopulationModel};
 use neurobrick_models::NdtStitch;
 use neurobrick_nn::poisson_nll_sum;
 use neurobrick_schema::SessionId;
-use neurobrick_train::{AdamW, AdamWConfig, Rates, TrainError, loss_and_gradients, run_jobs};
+use neurobrick_train::{AdamW, AdamWConfig, Rates, TrainError, loss_and_gradients, loss_targets, run_jobs};
 
 use crate::bench::{
     BenchCase, BenchError, LEARNING_RATE, MAX_GRAD_NORM, Material, PRODUCT_SHAPE, Work, product_flops,
@@ -102,10 +102,7 @@ impl Engine {
         let device = Device::flex();
         let input = ModelInput::new(&self.session, self.counts.view(), &self.masking, &device);
         let log_rates = self.wide_install(|own| Ok(own.model.forward(&input, Mode::Eval)?.log_rates))?;
-        let (b, t, n) = self.counts.dim();
-        let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [b, t, n]), &device);
-        let counts = tensor(self.counts.iter().map(|&c| f32::from(c)).collect());
-        let counted = tensor(self.masking.counted().iter().map(|&c| f32::from(u8::from(c))).collect());
+        let [counts, counted] = loss_targets(self.counts.view(), &self.masking, &device);
         Ok(poisson_nll_sum(log_rates, counts, counted).cast(DType::F64).into_scalar::<f64>())
     }
 

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use ndarray::{ArrayView3, Axis, Slice};
 use neurobrick_core::{DropoutStreams, MaskScheme, Masking, Mode, ModelInput, PopulationModel};
 use neurobrick_data::RegionTable;
 use neurobrick_models::NdtStitch;
 use neurobrick_nn::poisson_nll_sum;
-use neurobrick_train::{Gradients, TrainError};
+use neurobrick_train::{Gradients, TrainError, loss_targets};
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{BenchCase, BenchError, Engine, Work, median};
@@ -183,11 +183,8 @@ fn shard(
 ) -> Result<Gradients, BenchError> {
     let device = Device::flex().autodiff();
     let (model, input, targets, counted) = seconds(&mut times.input_s, || {
-        let (b, t, n) = counts.dim();
         let (input, masking) = input(&device);
-        let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, [b, t, n]), &device);
-        let targets = tensor(counts.iter().map(|&c| f32::from(c)).collect());
-        let counted = tensor(masking.counted().iter().map(|&c| f32::from(u8::from(c))).collect());
+        let [targets, counted] = loss_targets(counts, &masking, &device);
         (model.valid().train(), input, targets, counted)
     });
     let loss = seconds(&mut times.forward_s, || {
