@@ -24,7 +24,6 @@ pub fn context_mask(
     n_prefix: usize,
     n_bins: usize,
     prefix: PrefixVisibility,
-    device: &Device,
 ) -> Option<AttentionMask> {
     if context == Context::Full {
         return None;
@@ -38,7 +37,7 @@ pub fn context_mask(
             prefix_query || future
         })
         .collect();
-    Some(AttentionMask::new(hide, size, device))
+    Some(AttentionMask::new(hide, size))
 }
 
 /// Scaled dot-product self-attention with `H` heads (Vaswani et al. 2017), dropout on the weights and again on the

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::nn::Linear;
-use burn::tensor::{Bool, DType, Device, Tensor};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use neurobrick_core::{DropoutStreams, Mode};
 use neurobrick_kernels::DropoutStream;
 
@@ -120,11 +120,11 @@ fn example_streams(
     })
 }
 
-/// Which keys a query may not see: the mask `[S, S]` (query, key; `true` = hide) in the forms its users read.
+/// Which keys a query may not see: a mask `[S, S]` (query, key; `true` = hide).
 #[derive(Clone, Debug)]
 pub struct AttentionMask {
     hide: Arc<[bool]>,
-    tensor: Tensor<2, Bool>,
+    n_tokens: usize,
 }
 
 impl AttentionMask {
@@ -132,15 +132,14 @@ impl AttentionMask {
     ///
     /// # Panics
     /// If `hide` does not hold `n_tokens²` entries.
-    pub fn new(hide: Vec<bool>, n_tokens: usize, device: &Device) -> Self {
+    pub fn new(hide: Vec<bool>, n_tokens: usize) -> Self {
         assert_eq!(hide.len(), n_tokens * n_tokens, "a mask [S, S]");
-        let data = burn::tensor::TensorData::new(hide.clone(), [n_tokens, n_tokens]);
-        Self { hide: hide.into(), tensor: Tensor::from_data(data, device) }
+        Self { hide: hide.into(), n_tokens }
     }
 
     /// The mask as a tensor.
-    pub fn tensor(&self) -> &Tensor<2, Bool> {
-        &self.tensor
+    pub fn tensor(&self, device: &Device) -> Tensor<2, Bool> {
+        Tensor::from_data(TensorData::new(self.hide.to_vec(), [self.n_tokens; 2]), device)
     }
 
     /// The mask row by row.

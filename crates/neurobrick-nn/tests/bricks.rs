@@ -27,7 +27,7 @@ fn rows(mask: Tensor<2, Bool>) -> Vec<String> {
 fn context_masks_hide_the_future_and_from_prefixes_too() {
     let device = Device::flex();
     let mask = |context, n_prefix, visibility| {
-        context_mask(context, n_prefix, 3, visibility, &device).map(|m| rows(m.tensor().clone()))
+        context_mask(context, n_prefix, 3, visibility).map(|m| rows(m.tensor(&device)))
     };
     assert_eq!(mask(Context::Full, 2, PrefixVisibility::PrefixOnly), None);
     let safe = mask(Context::Causal, 2, PrefixVisibility::PrefixOnly).unwrap();
@@ -53,7 +53,7 @@ fn attention_without_queries_averages_what_is_visible() {
     let attention = load_state_dict(attention, state).unwrap();
     let x =
         Tensor::<3>::from_data([[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 1.0, 2.0, 3.0]]], &device);
-    let mask = context_mask(Context::Causal, 0, 3, PrefixVisibility::PrefixOnly, &device);
+    let mask = context_mask(Context::Causal, 0, 3, PrefixVisibility::PrefixOnly);
     let found = values(attention.forward(x, mask.as_ref(), Mode::Eval));
     let expected = [1.0, 2.0, 3.0, 4.0, 3.0, 4.0, 5.0, 6.0, 5.0, 3.0, 4.0, 5.0];
     for (f, e) in found.iter().zip(expected) {

@@ -98,11 +98,11 @@ impl NdtStitch {
         SessionStitch::new(spec.n_units, d_stitch, d_model, start, &mut init, device)
     }
 
-    fn mask(&self, context: Context, device: &Device) -> Option<AttentionMask> {
+    fn mask(&self, context: Context) -> Option<AttentionMask> {
         let prefix =
             if self.config.faithful { PrefixVisibility::Everything } else { PrefixVisibility::PrefixOnly };
         let n_prefix = 1 + usize::from(self.embed_prompt.is_some());
-        context_mask(context, n_prefix, self.config.n_bins, prefix, device)
+        context_mask(context, n_prefix, self.config.n_bins, prefix)
     }
 
     /// Latents `[B, T, D]` of stitched counts `[B, T, d_stitch]`.
@@ -115,7 +115,6 @@ impl NdtStitch {
     ) -> Result<Tensor<3>, ModelError> {
         let [b, t, _] = stitched.dims();
         let d = self.config.d_model;
-        let device = stitched.device();
         let hidden = softsign(affine(stitched, &self.embed_spikes));
         let bins = affine(hidden, &self.projection) + self.embed_pos.weight.val().unsqueeze();
         let token = |table: &Embedding, row: usize| {
@@ -136,7 +135,7 @@ impl NdtStitch {
         let n_prefix = tokens.len();
         tokens.push(bins);
         let mut x = self.embed_dropout.forward(Tensor::cat(tokens, 1), mode);
-        let mask = self.mask(input.context, &device);
+        let mask = self.mask(input.context);
         for layer in &self.layers {
             x = layer.forward(x, mask.as_ref(), mode);
         }
@@ -217,7 +216,7 @@ impl PopulationModel for NdtStitch {
         let device = input.counts.device();
         let chosen = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(indices, [n_chosen]), &device);
 
-        let stitched = stitch.read_in.forward(input.counts.clone()).reshape([1, b * t, width]);
+        let stitched = affine_counts(input.counts.clone(), &stitch.read_in).reshape([1, b * t, width]);
         let counts = input.counts.clone().reshape([b * t, self.table[idx].n_units]);
         let counts = counts.select(1, chosen.clone()).swap_dims(0, 1).reshape([n_chosen, b * t, 1]);
         let weights = stitch.read_in.weight.val().select(0, chosen.clone()).reshape([n_chosen, 1, width]);
