@@ -28,19 +28,19 @@ pub fn gelu(x: &[f32], out: &mut [f32]) {
     });
 }
 
-/// Gradient of [`gelu`]: writes `d_out` · (Φ(x) + x φ(x)) to `d_x`, φ the normal density.
+/// Gradient of [`gelu`]: `d`, the gradient by its output, becomes that by `x`, `d` · (Φ(x) + x φ(x)) with φ the
+/// normal density.
 ///
 /// The factor is off by at most 3e-7. NaN at ±∞ (∞ times 0), as in PyTorch.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn gelu_backward(x: &[f32], d_out: &[f32], d_x: &mut [f32]) {
-    assert_eq!(x.len(), d_x.len(), "gelu_backward: lengths of x and d_x");
-    assert_eq!(d_out.len(), d_x.len(), "gelu_backward: lengths of d_out and d_x");
+pub fn gelu_backward(x: &[f32], d: &mut [f32]) {
+    assert_eq!(x.len(), d.len(), "gelu_backward: lengths of x and d");
     vectorized(|| {
-        for ((d, &x), &d_out) in d_x.iter_mut().zip(x).zip(d_out) {
+        for (d, &x) in d.iter_mut().zip(x) {
             let (cdf, bell) = normal_cdf(x);
-            *d = d_out * (x * DENSITY).mul_add(bell, cdf);
+            *d *= (x * DENSITY).mul_add(bell, cdf);
         }
     });
 }
@@ -64,17 +64,16 @@ pub fn softsign(x: &[f32], out: &mut [f32]) {
     });
 }
 
-/// Gradient of [`softsign`]: writes `d_out` / (1 + |x|)² to `d_x`.
+/// Gradient of [`softsign`]: `d`, the gradient by its output, becomes that by `x`, `d` / (1 + |x|)².
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn softsign_backward(x: &[f32], d_out: &[f32], d_x: &mut [f32]) {
-    assert_eq!(x.len(), d_x.len(), "softsign_backward: lengths of x and d_x");
-    assert_eq!(d_out.len(), d_x.len(), "softsign_backward: lengths of d_out and d_x");
+pub fn softsign_backward(x: &[f32], d: &mut [f32]) {
+    assert_eq!(x.len(), d.len(), "softsign_backward: lengths of x and d");
     vectorized(|| {
-        for ((d, &x), &d_out) in d_x.iter_mut().zip(x).zip(d_out) {
+        for (d, &x) in d.iter_mut().zip(x) {
             let root = 1.0 / (1.0 + x.abs());
-            *d = d_out * (root * root);
+            *d *= root * root;
         }
     });
 }

@@ -106,11 +106,21 @@ pub fn attention(
             .for_each(|(example, (out, weights))| one(example, out, weights));
     } else if rayon::current_num_threads() > 1 && dropout.is_none() {
         // One sequence: the weights of its heads are apart in memory, its answers are interleaved.
-        weights.par_chunks_exact_mut(square).enumerate().for_each(|(head, weights)| {
-            head_weights(shape, head, [query, key], hide, None, weights, &mut []);
-        });
-        for (head, weights) in weights.chunks_exact(square).enumerate() {
-            mix(shape, head, value, None, weights, &[], out);
+        let mut apart = vec![0.0f32; sequence];
+        let answers = apart.par_chunks_exact_mut(sequence / shape.n_heads);
+        weights.par_chunks_exact_mut(square).zip(answers).enumerate().for_each(
+            |(head, (weights, answer))| {
+                head_weights(shape, head, [query, key], hide, None, weights, &mut []);
+                let (weights, values) =
+                    (Matrix::new(weights, shape.n_tokens, shape.n_tokens), shape.head(value, head));
+                product(answer, shape.d_head, 0.0, 1.0, weights, values, 1);
+            },
+        );
+        for (head, answer) in apart.chunks_exact(sequence / shape.n_heads).enumerate() {
+            let rows = out.chunks_exact_mut(shape.width()).zip(answer.chunks_exact(shape.d_head));
+            for (row, answer) in rows {
+                row[head * shape.d_head..(head + 1) * shape.d_head].copy_from_slice(answer);
+            }
         }
     } else {
         let both = out.chunks_exact_mut(sequence).zip(weights.chunks_exact_mut(shape.n_heads * square));

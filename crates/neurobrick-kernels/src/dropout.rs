@@ -78,11 +78,11 @@ const fn mix(word: u64) -> u64 {
 /// use neurobrick_kernels::DropoutStream;
 ///
 /// let stream = DropoutStream::new(1, 500, 3, 12); // seed, step, example, site
-/// let (x, mut out, mut part) = ([1.0; 100], [0.0; 100], [0.0; 30]);
-/// stream.apply(0.5, 0, &x, &mut out);
+/// let (mut x, mut part) = ([1.0; 100], [0.0; 30]);
+/// stream.apply(0.5, 0, &mut x);
 /// stream.factors_into(0.5, 70, &mut part);
-/// assert_eq!(out[70..], part);
-/// assert!(out.iter().all(|&f| f == 0.0 || f == 2.0));
+/// assert_eq!(x[70..], part);
+/// assert!(x.iter().all(|&f| f == 0.0 || f == 2.0));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropoutStream {
@@ -107,25 +107,24 @@ impl DropoutStream {
         run(Factors { draws, out });
     }
 
-    /// Writes `x` · factor for the values from index `start` on. An infinity or NaN in `x` stays NaN where dropped.
+    /// Multiplies `x`, the values from index `start` on, by their factors. An infinity or NaN becomes NaN where
+    /// dropped.
     ///
     /// # Panics
-    /// If the lengths differ, `p` is not in [0, 1) or the range reaches past index 2³⁴.
-    pub fn apply(&self, p: f64, start: usize, x: &[f32], out: &mut [f32]) {
-        assert_eq!(x.len(), out.len(), "dropout: lengths of x and out");
-        let draws = Draws::new(self, p, start, out.len());
-        run(Products { draws, x, out });
+    /// If `p` is not in [0, 1) or the range reaches past index 2³⁴.
+    pub fn apply(&self, p: f64, start: usize, x: &mut [f32]) {
+        let draws = Draws::new(self, p, start, x.len());
+        run(Products { draws, x });
     }
 
-    /// Writes `residual` + `x` · factor, rounded once, for the values from index `start` on.
+    /// Turns `x`, the values from index `start` on, into `residual` + `x` · factor, rounded once.
     ///
     /// # Panics
     /// If the lengths differ, `p` is not in [0, 1) or the range reaches past index 2³⁴.
-    pub fn apply_add(&self, p: f64, start: usize, residual: &[f32], x: &[f32], out: &mut [f32]) {
-        assert_eq!(x.len(), out.len(), "dropout: lengths of x and out");
-        assert_eq!(residual.len(), out.len(), "dropout: lengths of residual and out");
-        let draws = Draws::new(self, p, start, out.len());
-        run(Sums { draws, residual, x, out });
+    pub fn apply_add(&self, p: f64, start: usize, residual: &[f32], x: &mut [f32]) {
+        assert_eq!(residual.len(), x.len(), "dropout: lengths of residual and x");
+        let draws = Draws::new(self, p, start, x.len());
+        run(Sums { draws, residual, x });
     }
 }
 
@@ -151,8 +150,7 @@ impl NullaryFnOnce for Factors<'_> {
 /// Kernel of [`DropoutStream::apply`].
 struct Products<'a> {
     draws: Draws,
-    x: &'a [f32],
-    out: &'a mut [f32],
+    x: &'a mut [f32],
 }
 
 impl NullaryFnOnce for Products<'_> {
@@ -160,11 +158,11 @@ impl NullaryFnOnce for Products<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { draws, x, out } = self;
+        let Self { draws, x } = self;
         let mut windows = Windows::new(draws);
         while let Some((range, factors)) = windows.advance() {
-            for ((o, &x), &f) in out[range.clone()].iter_mut().zip(&x[range]).zip(factors) {
-                *o = x * f;
+            for (x, &f) in x[range].iter_mut().zip(factors) {
+                *x *= f;
             }
         }
     }
@@ -174,8 +172,7 @@ impl NullaryFnOnce for Products<'_> {
 struct Sums<'a> {
     draws: Draws,
     residual: &'a [f32],
-    x: &'a [f32],
-    out: &'a mut [f32],
+    x: &'a mut [f32],
 }
 
 impl NullaryFnOnce for Sums<'_> {
@@ -183,12 +180,11 @@ impl NullaryFnOnce for Sums<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { draws, residual, x, out } = self;
+        let Self { draws, residual, x } = self;
         let mut windows = Windows::new(draws);
         while let Some((range, factors)) = windows.advance() {
-            let sources = residual[range.clone()].iter().zip(&x[range.clone()]);
-            for ((o, (&r, &x)), &f) in out[range].iter_mut().zip(sources).zip(factors) {
-                *o = x.mul_add(f, r);
+            for ((x, &r), &f) in x[range.clone()].iter_mut().zip(&residual[range]).zip(factors) {
+                *x = x.mul_add(f, r);
             }
         }
     }

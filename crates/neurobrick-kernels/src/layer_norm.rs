@@ -60,10 +60,10 @@ impl NullaryFnOnce for Forward<'_> {
     }
 }
 
-/// Gradients of [`layer_norm`] given `d_out`, the gradient of its output, and the `stats` it left.
+/// Gradients of [`layer_norm`] given `d`, the gradient by its output, and the `stats` it left.
 ///
-/// With x̂ = (x − μ) s and h = γ · `d_out`: `d_x` = s (h − mean h − x̂ mean(h x̂)) is written; Σ rows `d_out` · x̂ is
-/// added to `d_gamma` and Σ rows `d_out` to `d_beta`, rows in order.
+/// With x̂ = (x − μ) s and h = γ · `d`: Σ rows `d` · x̂ is added to `d_gamma` and Σ rows `d` to `d_beta`, rows in
+/// order; then `d` becomes the gradient by `x`, s (h − mean h − x̂ mean(h x̂)).
 ///
 /// # Panics
 /// If `gamma` is empty or a length does not fit.
@@ -71,8 +71,7 @@ pub fn layer_norm_backward(
     x: &[f32],
     gamma: &[f32],
     stats: &[f32],
-    d_out: &[f32],
-    d_x: &mut [f32],
+    d: &mut [f32],
     d_gamma: &mut [f32],
     d_beta: &mut [f32],
 ) {
@@ -80,11 +79,10 @@ pub fn layer_norm_backward(
     assert!(width > 0, "layer_norm_backward: width must be positive");
     assert_eq!(x.len() % width, 0, "layer_norm_backward: x in rows of gamma's length");
     assert_eq!(stats.len(), x.len() / width * 2, "layer_norm_backward: two statistics per row");
-    assert_eq!(d_out.len(), x.len(), "layer_norm_backward: lengths of d_out and x");
-    assert_eq!(d_x.len(), x.len(), "layer_norm_backward: lengths of d_x and x");
+    assert_eq!(d.len(), x.len(), "layer_norm_backward: lengths of d and x");
     assert_eq!(d_gamma.len(), width, "layer_norm_backward: lengths of d_gamma and gamma");
     assert_eq!(d_beta.len(), width, "layer_norm_backward: lengths of d_beta and gamma");
-    run(Backward { x, gamma, stats, d_out, d_x, d_gamma, d_beta });
+    run(Backward { x, gamma, stats, d, d_gamma, d_beta });
 }
 
 /// Kernel of [`layer_norm_backward`].
@@ -92,8 +90,7 @@ struct Backward<'a> {
     x: &'a [f32],
     gamma: &'a [f32],
     stats: &'a [f32],
-    d_out: &'a [f32],
-    d_x: &'a mut [f32],
+    d: &'a mut [f32],
     d_gamma: &'a mut [f32],
     d_beta: &'a mut [f32],
 }
@@ -103,20 +100,18 @@ impl NullaryFnOnce for Backward<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { x, gamma, stats, d_out, d_x, d_gamma, d_beta } = self;
+        let Self { x, gamma, stats, d, d_gamma, d_beta } = self;
         let width = gamma.len();
-        let rows = x.chunks_exact(width).zip(d_out.chunks_exact(width)).zip(d_x.chunks_exact_mut(width));
-        for (((x, d_out), d_x), &[mean, scale]) in rows.zip(stats.as_chunks::<2>().0) {
-            let (h, hx) = row_sums(x, gamma, d_out, mean, scale);
+        let rows = x.chunks_exact(width).zip(d.chunks_exact_mut(width));
+        for ((x, d), &[mean, scale]) in rows.zip(stats.as_chunks::<2>().0) {
+            let (h, hx) = row_sums(x, gamma, d, mean, scale);
             let (h, hx) = (h / width as f32, hx / width as f32);
-            for (((d, &x), &g), &dy) in d_x.iter_mut().zip(x).zip(gamma).zip(d_out) {
-                let normed = (x - mean) * scale;
-                *d = scale * (g.mul_add(dy, -h) - normed * hx);
-            }
             let sums = d_gamma.iter_mut().zip(d_beta.iter_mut());
-            for (((d_gamma, d_beta), &x), &dy) in sums.zip(x).zip(d_out) {
-                *d_gamma = ((x - mean) * scale).mul_add(dy, *d_gamma);
-                *d_beta += dy;
+            for (((d, &x), &g), (d_gamma, d_beta)) in d.iter_mut().zip(x).zip(gamma).zip(sums) {
+                let normed = (x - mean) * scale;
+                *d_gamma = normed.mul_add(*d, *d_gamma);
+                *d_beta += *d;
+                *d = scale * (g.mul_add(*d, -h) - normed * hx);
             }
         }
     }

@@ -13,9 +13,8 @@
 //! let mut hidden = [0.0; 4];
 //! gelu(&normed, &mut hidden);
 //!
-//! let mut out = [0.0; 4];
-//! DropoutStream::new(42, 0, 0, 0).apply_add(0.1, 0, &x, &hidden, &mut out);
-//! assert!(out.iter().all(|v| v.is_finite()));
+//! DropoutStream::new(42, 0, 0, 0).apply_add(0.1, 0, &x, &mut hidden);
+//! assert!(hidden.iter().all(|v| v.is_finite()));
 //! ```
 //!
 //! The crate has no features.
@@ -45,6 +44,6 @@ pub use dropout::{DropoutStream, philox4x32};
 pub use exp_erf::{erf, erf_slice, exp, exp_slice};
 pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use optimizer::{AdamWRates, AdamWStep, adamw, add_assign, sum_squares};
-pub use poisson::{poisson_nll, poisson_nll_backward};
-pub use product::{Matrix, add_rows, product};
+pub use poisson::{poisson_nll, poisson_nll_and_slopes};
+pub use product::{Matrix, add_rows, product, product_of};
 pub use softmax::softmax;

@@ -41,9 +41,9 @@ proptest! {
         let stream = DropoutStream::new(1, 2, 3, 4);
         let x: Vec<f32> = (0_u16..700).map(|i| f32::from(i) - 350.5).take(len).collect();
         let residual: Vec<f32> = x.iter().map(|v| v * 0.37).collect();
-        let (mut products, mut sums) = (vec![7.0; len], vec![7.0; len]);
-        stream.apply(0.4, start, &x, &mut products);
-        stream.apply_add(0.4, start, &residual, &x, &mut sums);
+        let (mut products, mut sums) = (x.clone(), x.clone());
+        stream.apply(0.4, start, &mut products);
+        stream.apply_add(0.4, start, &residual, &mut sums);
         for (i, f) in factors(stream, 0.4, start, len).into_iter().enumerate() {
             prop_assert_eq!(products[i].to_bits(), (x[i] * f).to_bits());
             prop_assert_eq!(sums[i].to_bits(), x[i].mul_add(f, residual[i]).to_bits());

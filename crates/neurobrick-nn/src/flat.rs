@@ -1,7 +1,7 @@
-//! Sums and optimizer updates over flat parameters, in place and on all threads of the current rayon pool.
+//! Sums and optimizer updates over all parameters at once, in place and on all threads of the current rayon pool.
 //!
 //! Slices are cut into blocks of fixed length whose results are added in order, so the bits do not depend on the
-//! number of threads. Tensors that are not `f32` on Flex take the plain expression.
+//! number of threads; the threads are called once, not once per parameter. Tensors that are not `f32` on Flex take the plain expression.
 
 use burn::backend::Flex;
 use burn::tensor::{DType, Tensor};
@@ -32,34 +32,49 @@ fn tensor(x: FlexTensor) -> Tensor<1> {
     Tensor::from_primitive::<Flex>(x)
 }
 
-/// `a + b`, written over `a` where nobody else holds it.
+/// `a + b` of every pair, written over `a` where nobody else holds it.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn add_in_place(a: Tensor<1>, b: Tensor<1>) -> Tensor<1> {
-    assert_eq!(a.dims(), b.dims(), "lengths of two gradients of one parameter");
-    match (primitive(a), primitive(b)) {
-        (Ok(mut a), Ok(b)) => {
-            let blocks = a.storage_mut::<f32>().par_chunks_mut(BLOCK);
-            blocks.zip(b.storage::<f32>().par_chunks(BLOCK)).for_each(|(a, b)| kernels::add_assign(a, b));
-            tensor(a)
-        }
-        (a, b) => a.map_or_else(|a| *a, tensor) + b.map_or_else(|b| *b, tensor),
-    }
+/// If the lengths of a pair differ.
+pub fn add_in_place(pairs: Vec<(Tensor<1>, Tensor<1>)>) -> Vec<Tensor<1>> {
+    let mut sums: Vec<Result<(FlexTensor, FlexTensor), Box<Tensor<1>>>> = pairs
+        .into_iter()
+        .map(|(a, b)| {
+            assert_eq!(a.dims(), b.dims(), "lengths of two gradients of one parameter");
+            match (primitive(a), primitive(b)) {
+                (Ok(a), Ok(b)) => Ok((a, b)),
+                (a, b) => Err(Box::new(a.map_or_else(|a| *a, tensor) + b.map_or_else(|b| *b, tensor))),
+            }
+        })
+        .collect();
+    let blocks: Vec<(&mut [f32], &[f32])> = sums
+        .iter_mut()
+        .flatten()
+        .flat_map(|(a, b)| a.storage_mut::<f32>().chunks_mut(BLOCK).zip(b.storage::<f32>().chunks(BLOCK)))
+        .collect();
+    blocks.into_par_iter().for_each(|(a, b)| kernels::add_assign(a, b));
+    sums.into_iter().map(|sum| sum.map_or_else(|sum| *sum, |(a, _)| tensor(a))).collect()
 }
 
-/// Sum of squares, accumulated in `f64`.
-pub fn sum_squares(x: Tensor<1>) -> f64 {
-    match primitive(x) {
-        Ok(x) => {
-            let sums: Vec<f64> = x.storage::<f32>().par_chunks(BLOCK).map(kernels::sum_squares).collect();
-            sums.iter().sum()
-        }
-        Err(x) => {
-            let sum = x.square().sum().cast(DType::F64).into_data();
-            sum.iter::<f64>().sum()
-        }
-    }
+/// Sum of the squares of all values of all tensors, accumulated in `f64`.
+pub fn sum_squares(xs: Vec<Tensor<1>>) -> f64 {
+    let parts: Vec<Result<FlexTensor, f64>> = xs
+        .into_iter()
+        .map(|x| {
+            primitive(x).map_err(|x| {
+                let sum = x.square().sum().cast(DType::F64).into_data();
+                sum.iter::<f64>().sum()
+            })
+        })
+        .collect();
+    let blocks: Vec<&[f32]> = parts.iter().flatten().flat_map(|x| x.storage::<f32>().chunks(BLOCK)).collect();
+    let squares: Vec<f64> = blocks.into_par_iter().map(kernels::sum_squares).collect();
+    let mut squares = squares.into_iter();
+    let sum_of = |part: &Result<FlexTensor, f64>| match part {
+        Ok(x) => squares.by_ref().take(x.storage::<f32>().len().div_ceil(BLOCK)).sum(),
+        Err(sum) => *sum,
+    };
+    parts.iter().map(sum_of).sum()
 }
 
 pub use kernels::AdamWRates;
@@ -75,39 +90,83 @@ pub struct Moments {
     pub second: Tensor<1>,
 }
 
-/// One AdamW update (Loshchilov and Hutter 2019) with the arithmetic of PyTorch's `_single_tensor_adamw`, in place
-/// where nobody else holds the tensors.
+/// What one parameter brings to an update.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The parameter and its moments before the update.
+    pub state: Moments,
+    /// Its gradient.
+    pub grad: Tensor<1>,
+    /// Updates it will have had, this one counted.
+    pub n_updates: u64,
+}
+
+/// An update ready for the kernel.
+struct Flat {
+    weight: FlexTensor,
+    first: FlexTensor,
+    second: FlexTensor,
+    grad: FlexTensor,
+    step: kernels::AdamWStep,
+}
+
+/// What a thread updates at a time.
+struct Block<'a> {
+    weight: &'a mut [f32],
+    grad: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    step: &'a kernels::AdamWStep,
+}
+
+impl Flat {
+    fn blocks(&mut self) -> impl Iterator<Item = Block<'_>> {
+        let Self { weight, first, second, grad, step } = self;
+        let moments = first.storage_mut::<f32>().chunks_mut(BLOCK);
+        let moments = moments.zip(second.storage_mut::<f32>().chunks_mut(BLOCK));
+        let weights = weight.storage_mut::<f32>().chunks_mut(BLOCK).zip(grad.storage::<f32>().chunks(BLOCK));
+        weights.zip(moments).map(|((weight, grad), (first, second))| Block {
+            weight,
+            grad,
+            first,
+            second,
+            step,
+        })
+    }
+}
+
+/// An AdamW update (Loshchilov and Hutter 2019) of all parameters with the arithmetic of PyTorch's
+/// `_single_tensor_adamw`, in place where nobody else holds the tensors; results in the order of `updates`.
 ///
-/// `n_updates` counts this one; `grad_scale` multiplies the gradient first, for clipping.
+/// `grad_scale` multiplies the gradients first, for clipping.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn adamw_update(
-    state: Moments,
-    grad: Tensor<1>,
-    rates: &AdamWRates,
-    n_updates: u64,
-    grad_scale: f64,
-) -> Moments {
-    let Moments { weight, first, second } = state;
+/// If the lengths of a parameter, its moments and its gradient differ.
+pub fn adamw_update(updates: Vec<Update>, rates: &AdamWRates, grad_scale: f64) -> Vec<Moments> {
+    let mut parts: Vec<Result<Flat, Box<Moments>>> =
+        updates.into_iter().map(|update| flat(update, rates, grad_scale)).collect();
+    let blocks: Vec<Block<'_>> = parts.iter_mut().flatten().flat_map(Flat::blocks).collect();
+    blocks.into_par_iter().for_each(|b| kernels::adamw(b.weight, b.grad, b.first, b.second, b.step));
+    let moments =
+        |f: Flat| Moments { weight: tensor(f.weight), first: tensor(f.first), second: tensor(f.second) };
+    parts.into_iter().map(|part| part.map_or_else(|done| *done, moments)).collect()
+}
+
+/// An update ready for the kernel, or what the plain expression made of it.
+fn flat(update: Update, rates: &AdamWRates, grad_scale: f64) -> Result<Flat, Box<Moments>> {
+    let Update { state: Moments { weight, first, second }, grad, n_updates } = update;
     for part in [&first, &second, &grad] {
         assert_eq!(part.dims(), weight.dims(), "lengths of a parameter, its moments and its gradient");
     }
-    match [primitive(weight), primitive(first), primitive(second), primitive(grad)] {
-        [Ok(mut weight), Ok(mut first), Ok(mut second), Ok(grad)] => {
+    match [weight, first, second, grad].map(primitive) {
+        [Ok(weight), Ok(first), Ok(second), Ok(grad)] => {
             let step = kernels::AdamWStep::new(rates, n_updates, grad_scale);
-            let moments = first.storage_mut::<f32>().par_chunks_mut(BLOCK);
-            let moments = moments.zip(second.storage_mut::<f32>().par_chunks_mut(BLOCK));
-            let weights = weight.storage_mut::<f32>().par_chunks_mut(BLOCK);
-            let grads = grad.storage::<f32>().par_chunks(BLOCK);
-            weights.zip(grads).zip(moments).for_each(|((weight, grad), (first, second))| {
-                kernels::adamw(weight, grad, first, second, &step);
-            });
-            Moments { weight: tensor(weight), first: tensor(first), second: tensor(second) }
+            Ok(Flat { weight, first, second, grad, step })
         }
         parts => {
             let [weight, first, second, grad] = parts.map(|part| part.map_or_else(|x| *x, tensor));
-            composed_update(Moments { weight, first, second }, grad, rates, n_updates, grad_scale)
+            let state = Moments { weight, first, second };
+            Err(Box::new(composed_update(state, grad, rates, n_updates, grad_scale)))
         }
     }
 }

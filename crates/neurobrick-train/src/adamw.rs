@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Shape, Tensor};
 use neurobrick_core::ModulePath;
-use neurobrick_nn::flat::{AdamWRates, Moments, adamw_update};
+use neurobrick_nn::flat::{AdamWRates, Moments, Update, adamw_update};
 
 use crate::{AdamWConfig, Gradients, Rates};
 
@@ -46,44 +46,58 @@ impl AdamW {
 
     /// One update of the parameters of `module` (on a device without autodiff) that have a gradient.
     pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, rates: Rates) -> M {
-        let grad_scale = gradients.scale();
+        let scale = gradients.scale();
         let gradients = gradients.into_entries().into_iter().collect();
-        module.map(&mut Update { path: ModulePath::default(), gradients, grad_scale, rates, optimizer: self })
-    }
-
-    /// One flat parameter after its update.
-    fn update(
-        &mut self,
-        path: String,
-        weight: Tensor<1>,
-        grad: Tensor<1>,
-        rates: Rates,
-        scale: f64,
-    ) -> Tensor<1> {
+        let mut out = TakeWeights { path: ModulePath::default(), gradients, taken: Vec::new() };
+        let module = module.map(&mut out);
+        let mut places = Vec::with_capacity(out.taken.len());
+        let mut updates = Vec::with_capacity(out.taken.len());
+        for Taken { path, shape, weight, grad } in out.taken {
+            let update = self.update(&path, weight, grad);
+            places.push((path, shape, update.n_updates));
+            updates.push(update);
+        }
         let Rates { lr, beta1 } = rates;
         let AdamWConfig { beta2, eps, weight_decay } = self.config;
-        let AdamWState { first, second, n_updates } = self.states.remove(&path).unwrap_or_else(|| {
+        let rates = AdamWRates { lr, beta1, beta2, eps, weight_decay };
+        let mut back = GiveWeights { path: ModulePath::default(), weights: BTreeMap::new() };
+        for ((path, shape, n_updates), moments) in
+            places.into_iter().zip(adamw_update(updates, &rates, scale))
+        {
+            let Moments { weight, first, second } = moments;
+            self.states.insert(path.clone(), AdamWState { first, second, n_updates });
+            back.weights.insert(path, (weight, shape));
+        }
+        module.map(&mut back)
+    }
+
+    /// What the update of one flat parameter starts from.
+    fn update(&mut self, path: &str, weight: Tensor<1>, grad: Tensor<1>) -> Update {
+        let AdamWState { first, second, n_updates } = self.states.remove(path).unwrap_or_else(|| {
             let zeros = || Tensor::zeros(weight.shape(), (&weight.device(), weight.dtype()));
             AdamWState { first: zeros(), second: zeros(), n_updates: 0 }
         });
-        let n_updates = n_updates + 1;
-        let rates = AdamWRates { lr, beta1, beta2, eps, weight_decay };
-        let state = Moments { weight, first, second };
-        let Moments { weight, first, second } = adamw_update(state, grad, &rates, n_updates, scale);
-        self.states.insert(path, AdamWState { first, second, n_updates });
-        weight
+        Update { state: Moments { weight, first, second }, grad, n_updates: n_updates + 1 }
     }
 }
 
-struct Update<'a> {
+/// Takes the parameters that have a gradient out of a module, so that nothing else holds them while they are
+/// written over; empty tensors keep their places.
+struct TakeWeights {
     path: ModulePath,
     gradients: BTreeMap<String, Tensor<1>>,
-    grad_scale: f64,
-    rates: Rates,
-    optimizer: &'a mut AdamW,
+    taken: Vec<Taken>,
 }
 
-impl ModuleMapper for Update<'_> {
+/// A parameter on its way to the update, and its shape for the way back.
+struct Taken {
+    path: String,
+    shape: Shape,
+    weight: Tensor<1>,
+    grad: Tensor<1>,
+}
+
+impl ModuleMapper for TakeWeights {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }
@@ -96,10 +110,33 @@ impl ModuleMapper for Update<'_> {
         let path = self.path.dotted();
         let Some(grad) = self.gradients.remove(&path) else { return param };
         param.map(|weight| {
-            let shape = weight.shape();
-            let n = shape.num_elements();
-            let updated = self.optimizer.update(path, weight.reshape([n]), grad, self.rates, self.grad_scale);
-            updated.reshape(shape)
+            let (shape, device, dtype) = (weight.shape(), weight.device(), weight.dtype());
+            let weight = weight.reshape([shape.num_elements()]);
+            self.taken.push(Taken { path, shape, weight, grad });
+            Tensor::empty([0; D], (&device, dtype))
         })
+    }
+}
+
+/// Puts updated parameters back.
+struct GiveWeights {
+    path: ModulePath,
+    weights: BTreeMap<String, (Tensor<1>, Shape)>,
+}
+
+impl ModuleMapper for GiveWeights {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.weights.remove(&self.path.dotted()) {
+            Some((weight, shape)) => param.map(|_| weight.reshape(shape)),
+            None => param,
+        }
     }
 }

@@ -33,13 +33,22 @@ impl Gradients {
     pub fn plus(self, other: Self) -> Self {
         assert!(self.scale >= 1.0 && other.scale >= 1.0, "shards are added before clipping");
         let mut rest: BTreeMap<String, Tensor<1>> = other.entries.into_iter().collect();
-        let mut entries: Vec<_> = self
+        let mut pairs = Vec::with_capacity(self.entries.len());
+        let alone: Vec<(String, Option<Tensor<1>>)> = self
             .entries
             .into_iter()
             .map(|(path, grad)| match rest.remove(&path) {
-                Some(more) => (path, add_in_place(grad, more)),
-                None => (path, grad),
+                Some(more) => {
+                    pairs.push((grad, more));
+                    (path, None)
+                }
+                None => (path, Some(grad)),
             })
+            .collect();
+        let mut sums = add_in_place(pairs).into_iter();
+        let mut entries: Vec<(String, Tensor<1>)> = alone
+            .into_iter()
+            .filter_map(|(path, grad)| Some((path, grad.or_else(|| sums.next())?)))
             .collect();
         entries.extend(rest);
         Self { entries, scale: self.scale }
@@ -47,8 +56,8 @@ impl Gradients {
 
     /// The global norm: the root of the sum of squares over all gradients.
     pub fn norm(&self) -> f64 {
-        let squares: f64 = self.entries.iter().map(|(_, g)| sum_squares(g.clone())).sum();
-        self.scale * squares.sqrt()
+        let gradients = self.entries.iter().map(|(_, gradient)| gradient.clone()).collect();
+        self.scale * sum_squares(gradients).sqrt()
     }
 
     /// Scales all gradients so that their global norm is at most `max_norm`, as

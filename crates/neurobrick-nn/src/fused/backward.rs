@@ -14,8 +14,8 @@ use neurobrick_kernels as kernels;
 use neurobrick_kernels::{Matrix, SparseCounts};
 
 use super::flex::{
-    affine, attention, attention_shape, dropped, mapped, normalized, rows_and_width, shape_of, tensor,
-    threads, whole,
+    affine, attention, attention_shape, dropped, normalized, overwritten, rows_and_width, shape_of, single,
+    tensor, threads, whole,
 };
 use super::{AttentionSpec, Drops, FusedOps};
 
@@ -44,9 +44,8 @@ impl Backward<Flex, 3> for Affine {
         let (rows, _) = rows_and_width(&d_out);
         let d = d_out.storage::<f32>();
         if let Some(node) = x_node {
-            let mut d_x = vec![0.0f32; rows * width];
             let (d, w) = (Matrix::new(d, rows, n), Matrix::new(weight.storage(), width, n));
-            kernels::product(&mut d_x, width, 0.0, 1.0, d, w.t(), threads(rows, width, n));
+            let d_x = kernels::product_of(d, w.t(), threads(rows, width, n));
             let shape = match &read {
                 Read::Dense(x) => shape_of(x),
                 Read::Sparse(_, shape) => shape.clone(),
@@ -54,14 +53,17 @@ impl Backward<Flex, 3> for Affine {
             grads.register::<Flex>(node.id, tensor(d_x, shape));
         }
         if let Some(node) = weight_node {
-            let mut d_weight = vec![0.0f32; width * n];
-            match &read {
-                Read::Sparse(counts, _) => counts.gather_rows_backward(d, &mut d_weight),
+            let d_weight = match &read {
+                Read::Sparse(counts, _) => {
+                    let mut d_weight = vec![0.0f32; width * n];
+                    counts.gather_rows_backward(d, &mut d_weight);
+                    d_weight
+                }
                 Read::Dense(x) => {
                     let (x, d) = (Matrix::new(x.storage(), rows, width), Matrix::new(d, rows, n));
-                    kernels::product(&mut d_weight, n, 0.0, 1.0, x.t(), d, threads(rows, width, n));
+                    kernels::product_of(x.t(), d, threads(rows, width, n))
                 }
-            }
+            };
             grads.register::<Flex>(node.id, tensor(d_weight, shape_of(&weight)));
         }
         if let Some(node) = bias_node {
@@ -84,9 +86,9 @@ impl Backward<Flex, 3> for Normalize {
         let (x, gamma, stats) = ops.state;
         let (_, width) = rows_and_width(&x);
         let (mut d_gamma, mut d_beta) = (vec![0.0f32; width], vec![0.0f32; width]);
-        let d_x = mapped(&x, |x, d_x| {
-            let d_out = d_out.storage();
-            kernels::layer_norm_backward(x, gamma.storage(), &stats, d_out, d_x, &mut d_gamma, &mut d_beta);
+        let d_x = overwritten(d_out, |d| {
+            let (x, gamma) = (x.storage(), gamma.storage());
+            kernels::layer_norm_backward(x, gamma, &stats, d, &mut d_gamma, &mut d_beta);
         });
         if let Some(node) = x_node {
             grads.register::<Flex>(node.id, d_x);
@@ -100,9 +102,9 @@ impl Backward<Flex, 3> for Normalize {
     }
 }
 
-/// An activation function by its derivative times the incoming gradient: `(x, d_out, d_x)`.
+/// An activation function by what multiplies a gradient with its derivative: `(x, gradient)`.
 #[derive(Debug)]
-struct Activation(fn(&[f32], &[f32], &mut [f32]));
+struct Activation(fn(&[f32], &mut [f32]));
 
 impl Backward<Flex, 1> for Activation {
     type State = FlexTensor;
@@ -111,8 +113,7 @@ impl Backward<Flex, 1> for Activation {
         let [node] = ops.parents;
         let d_out = whole(grads.consume::<Flex>(&ops.node));
         if let Some(node) = node {
-            let d_x = mapped(&ops.state, |x, d_x| (self.0)(x, d_out.storage(), d_x));
-            grads.register::<Flex>(node.id, d_x);
+            grads.register::<Flex>(node.id, overwritten(d_out, |d| (self.0)(ops.state.storage(), d)));
         }
     }
 }
@@ -127,7 +128,7 @@ impl Backward<Flex, 1> for Drop {
         let [node] = ops.parents;
         let d_out = whole(grads.consume::<Flex>(&ops.node));
         if let Some(node) = node {
-            grads.register::<Flex>(node.id, dropped(&d_out, &ops.state));
+            grads.register::<Flex>(node.id, dropped(d_out, &ops.state));
         }
     }
 }
@@ -142,7 +143,7 @@ impl Backward<Flex, 2> for AddDropped {
         let [residual_node, x_node] = ops.parents;
         let d_out = whole(grads.consume::<Flex>(&ops.node));
         if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, dropped(&d_out, &ops.state));
+            grads.register::<Flex>(node.id, dropped(d_out.clone(), &ops.state));
         }
         if let Some(node) = residual_node {
             grads.register::<Flex>(node.id, d_out);
@@ -181,18 +182,20 @@ impl Backward<Flex, 3> for Attend {
 struct Poisson;
 
 impl Backward<Flex, 1> for Poisson {
-    type State = [FlexTensor; 3];
+    /// The gradient by the log rates, which the forward pass left.
+    type State = FlexTensor;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [node] = ops.parents;
         let scale = whole(grads.consume::<Flex>(&ops.node)).storage::<f32>()[0];
-        let [log_rates, counts, counted] = ops.state;
-        if let Some(node) = node {
-            let d = mapped(&log_rates, |o, d| {
-                kernels::poisson_nll_backward(o, counts.storage(), counted.storage(), scale, d);
-            });
-            grads.register::<Flex>(node.id, d);
-        }
+        let Some(node) = node else { return };
+        #[expect(clippy::float_cmp, reason = "a factor of exactly one changes nothing")]
+        let slopes = if scale == 1.0 {
+            ops.state
+        } else {
+            overwritten(ops.state, |slopes| slopes.iter_mut().for_each(|slope| *slope *= scale))
+        };
+        grads.register::<Flex>(node.id, slopes);
     }
 }
 
@@ -280,12 +283,16 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
 
     fn poisson(log_rates: Recorded<C>, counts: Recorded<C>, counted: Recorded<C>) -> Recorded<C> {
         let node = log_rates.node();
-        let inputs = [log_rates, counts, counted].map(|x| whole(x.into_primitive()));
-        let [o, y, m] = inputs.clone();
-        let out = Flex::poisson(o, y, m);
+        let [log_rates, counts, counted] = [log_rates, counts, counted].map(|x| whole(x.into_primitive()));
         match Poisson.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(inputs, out),
-            OpsKind::UnTracked(prep) => prep.finish(out),
+            OpsKind::Tracked(prep) => {
+                let mut sum = 0.0;
+                let slopes = overwritten(log_rates, |log_rates| {
+                    sum = kernels::poisson_nll_and_slopes(log_rates, counts.storage(), counted.storage());
+                });
+                prep.finish(slopes, single(sum))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::poisson(log_rates, counts, counted)),
         }
     }
 }
@@ -293,7 +300,7 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
 fn activation<C: CheckpointStrategy>(
     x: Recorded<C>,
     forward: fn(FlexTensor) -> FlexTensor,
-    backward: fn(&[f32], &[f32], &mut [f32]),
+    backward: fn(&[f32], &mut [f32]),
 ) -> Recorded<C> {
     match Activation(backward).prepare::<C>([x.node()]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {

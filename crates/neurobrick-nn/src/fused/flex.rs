@@ -5,12 +5,19 @@ use burn::tensor::{Shape, TensorData};
 use burn_flex::FlexTensor;
 use neurobrick_kernels as kernels;
 use neurobrick_kernels::{AttentionDropout, AttentionShape, DropoutStream, Matrix, SparseCounts};
+use rayon::prelude::*;
 
 use super::{AttentionSpec, Drops, FusedOps};
 
 /// A new tensor of these values.
 pub(super) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// One value as a tensor `[1]`.
+pub(super) fn single(value: f64) -> FlexTensor {
+    #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
+    tensor(vec![value as f32], Shape::new([1]))
 }
 
 /// Contiguous, so that `storage` is exactly its values.
@@ -120,17 +127,31 @@ pub(super) fn normalized(
     (tensor(out, shape_of(x)), stats)
 }
 
-/// `f` of every value, written by a slice kernel.
-pub(super) fn mapped(x: &FlexTensor, f: impl FnOnce(&[f32], &mut [f32])) -> FlexTensor {
-    let x_values = x.storage::<f32>();
-    let mut out = vec![0.0f32; x_values.len()];
-    f(x_values, &mut out);
+/// Values one thread should have at least for a pass over them to be shared.
+const MIN_SHARE: usize = 1 << 14;
+
+/// `f` of every value in a new tensor, on all threads of the current pool if there is work enough for them.
+fn mapped(x: &FlexTensor, f: fn(&[f32], &mut [f32])) -> FlexTensor {
+    let values = x.storage::<f32>();
+    let mut out = vec![0.0f32; values.len()];
+    let share = values.len().div_ceil(rayon::current_num_threads()).max(MIN_SHARE);
+    if share < values.len() {
+        values.par_chunks(share).zip(out.par_chunks_mut(share)).for_each(|(x, out)| f(x, out));
+    } else {
+        f(values, &mut out);
+    }
     tensor(out, shape_of(x))
 }
 
+/// What `f` makes of the values of `x`, in place unless somebody else holds them.
+pub(super) fn overwritten(mut x: FlexTensor, f: impl FnOnce(&mut [f32])) -> FlexTensor {
+    f(x.storage_mut());
+    x
+}
+
 /// Gradient of [`FusedOps::drop`], which is the same product.
-pub(super) fn dropped(x: &FlexTensor, drops: &Drops) -> FlexTensor {
-    mapped(x, |x, out| by_example(drops, out, |stream, part, out| stream.apply(drops.p, 0, &x[part], out)))
+pub(super) fn dropped(x: FlexTensor, drops: &Drops) -> FlexTensor {
+    overwritten(x, |x| by_example(drops, x, |stream, _, x| stream.apply(drops.p, 0, x)))
 }
 
 impl FusedOps for Flex {
@@ -151,16 +172,14 @@ impl FusedOps for Flex {
     }
 
     fn drop(x: FlexTensor, drops: Drops) -> FlexTensor {
-        dropped(&whole(x), &drops)
+        dropped(whole(x), &drops)
     }
 
     fn add_dropped(residual: FlexTensor, x: FlexTensor, drops: Drops) -> FlexTensor {
         let residual = whole(residual);
         let residual = residual.storage::<f32>();
-        mapped(&whole(x), |x, out| {
-            by_example(&drops, out, |stream, part, out| {
-                stream.apply_add(drops.p, 0, &residual[part.clone()], &x[part], out);
-            });
+        overwritten(whole(x), |x| {
+            by_example(&drops, x, |stream, part, x| stream.apply_add(drops.p, 0, &residual[part], x));
         })
     }
 
@@ -170,8 +189,6 @@ impl FusedOps for Flex {
 
     fn poisson(log_rates: FlexTensor, counts: FlexTensor, counted: FlexTensor) -> FlexTensor {
         let (log_rates, counts, counted) = (whole(log_rates), whole(counts), whole(counted));
-        let sum = kernels::poisson_nll(log_rates.storage(), counts.storage(), counted.storage());
-        #[expect(clippy::cast_possible_truncation, reason = "tensors are single precision")]
-        tensor(vec![sum as f32], Shape::new([1]))
+        single(kernels::poisson_nll(log_rates.storage(), counts.storage(), counted.storage()))
     }
 }
