@@ -12,11 +12,15 @@
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 
-use ndarray::{Array2, ArrayView3, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView3, Axis};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::likelihood::{check_count, check_shapes, checked_rate, entry_gain, evaluated_mean};
 use crate::{Bootstrap, ConfidenceInterval, Counted, IntervalMethod, MetricError, RATE_FLOOR};
+
+/// Resamples that one matrix product sums.
+const RESAMPLE_BLOCK: usize = 64;
 
 /// The predictor that scores zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -245,12 +249,24 @@ impl BitsTable {
     fn resampled(&self, convention: Convention, bootstrap: &Bootstrap) -> Vec<f64> {
         let counted = UnitSums::of(self).counted(convention);
         let table = self.reduced(convention);
-        bootstrap.values(|resample| {
-            let weights = bootstrap.weights(resample, 0, table.spikes.len_of(Axis(0)));
-            let mut sums = UnitSums::zeros(table.spikes.len_of(Axis(1)));
-            sums.add(&table, &weights);
-            sums.value(convention, &counted)
-        })
+        let n_trials = table.spikes.len_of(Axis(0));
+        let blocks: Vec<Vec<f64>> = (0..bootstrap.n_resamples)
+            .into_par_iter()
+            .step_by(RESAMPLE_BLOCK)
+            .map(|first| {
+                let last = (first + RESAMPLE_BLOCK).min(bootstrap.n_resamples);
+                let mut weights = Array2::zeros((last - first, n_trials));
+                for (resample, mut row) in (first..last).zip(weights.outer_iter_mut()) {
+                    row.assign(&ArrayView1::from(&bootstrap.weights(resample, 0, n_trials)));
+                }
+                let (gain, spikes) = (weights.dot(&table.gain), weights.dot(&table.spikes));
+                let sums = gain.outer_iter().zip(spikes.outer_iter());
+                sums.map(|(gain, spikes)| UnitSums { gain: gain.to_vec(), spikes: spikes.to_vec() })
+                    .map(|sums| sums.value(convention, &counted))
+                    .collect()
+            })
+            .collect();
+        blocks.concat()
     }
 
     /// The pooled convention needs only the sum over units, a table with a single column.

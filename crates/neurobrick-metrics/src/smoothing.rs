@@ -1,6 +1,6 @@
 //! Gaussian smoothing of `[B, T, N]` arrays over time, each trial on its own.
 
-use ndarray::{Array2, Array3, ArrayView3, Axis};
+use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,9 @@ use crate::MetricError;
 
 /// The kernel ends this many standard deviations from its center, as in `scipy.ndimage.gaussian_filter1d`.
 const TRUNCATE: f64 = 4.0;
+
+/// A row counts as dense if more than one in this many values is not zero.
+const DENSE_FROM: usize = 4;
 
 /// What stands beyond the first and last bin of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,26 +40,44 @@ pub fn smooth_over_time(
     if sigma_bins == 0.0 {
         return Ok(values.to_owned());
     }
-    let (n_trials, n_bins, n_units) = values.dim();
-    let stencils = stencils(n_bins, sigma_bins, edge);
-    let trials: Vec<Vec<f64>> = (0..n_trials)
-        .into_par_iter()
-        .map(|trial| {
-            let trial = values.index_axis(Axis(0), trial);
-            let mut out = Array2::zeros((n_bins, n_units));
-            for (mut row, stencil) in out.outer_iter_mut().zip(&stencils) {
-                for &(source, weight) in stencil {
-                    row.scaled_add(weight, &trial.row(source));
+    let n_bins = values.len_of(Axis(1));
+    let reached = reached_bins(&stencils(n_bins, sigma_bins, edge));
+    let mut smoothed = Array3::zeros(values.dim());
+    let trials: Vec<_> = smoothed.outer_iter_mut().zip(values.outer_iter()).collect();
+    trials.into_par_iter().for_each(|(out, trial)| smooth_trial(trial, &reached, out));
+    Ok(smoothed)
+}
+
+/// Adds every bin to those it reaches. Zeros are passed over, which makes counts, most of them zero, cheap; a sum
+/// has the same terms in the same order either way.
+fn smooth_trial(trial: ArrayView2<f64>, reached: &[Vec<(usize, f64)>], mut out: ArrayViewMut2<f64>) {
+    let mut active = Vec::with_capacity(trial.ncols());
+    for (row, targets) in trial.outer_iter().zip(reached) {
+        active.clear();
+        active.extend(row.iter().copied().enumerate().filter(|&(_, value)| value != 0.0));
+        let is_dense = active.len() * DENSE_FROM > row.len();
+        for &(target, weight) in targets {
+            let mut out = out.row_mut(target);
+            if is_dense {
+                out.scaled_add(weight, &row);
+            } else {
+                for &(unit, value) in &active {
+                    out[unit] += weight * value;
                 }
             }
-            out.into_raw_vec_and_offset().0
-        })
-        .collect();
-    let mut smoothed = Array3::zeros(values.dim());
-    for (mut out, trial) in smoothed.outer_iter_mut().zip(&trials) {
-        out.iter_mut().zip(trial).for_each(|(value, smooth)| *value = *smooth);
+        }
     }
-    Ok(smoothed)
+}
+
+/// The stencils seen from their sources: for each bin, the bins it adds to and its weights there.
+fn reached_bins(stencils: &[Vec<(usize, f64)>]) -> Vec<Vec<(usize, f64)>> {
+    let mut reached = vec![Vec::new(); stencils.len()];
+    for (target, stencil) in stencils.iter().enumerate() {
+        for &(source, weight) in stencil {
+            reached[source].push((target, weight));
+        }
+    }
+    reached
 }
 
 /// For each bin, the bins it is made of and their weights.
