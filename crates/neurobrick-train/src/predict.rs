@@ -95,10 +95,10 @@ fn run_job<M: PopulationModel>(
     let targets = &job.query.targets[job.targets.clone()];
     if job.query.leave_one_out {
         // [target, trial, bin] -> [trial, bin, target]
-        let log_rates = to_array(model.forward_leave_one_out(&input, targets)?);
+        let log_rates = to_array(model.forward_leave_one_out(&input, targets)?)?;
         return Ok(log_rates.permuted_axes([1, 2, 0]).slice(s![.., plan.first_bin.., ..]).mapv(f64::exp));
     }
-    let log_rates = to_array(model.forward(&input, Mode::Eval)?.log_rates);
+    let log_rates = to_array(model.forward(&input, Mode::Eval)?.log_rates)?;
     Ok(log_rates.select(Axis(2), targets).slice(s![.., plan.first_bin.., ..]).mapv(f64::exp))
 }
 
@@ -125,7 +125,7 @@ pub fn latents<M: PopulationModel>(
             context: if prompt == Prompt::Causal { Context::Causal } else { Context::Full },
             prompt: Some(prompt),
         };
-        Ok(to_array(own.forward(&input, Mode::Eval)?.latents))
+        to_array(own.forward(&input, Mode::Eval)?.latents)
     };
     let parts = run_jobs(chunks.len(), n_threads, &model.valid(), run, |_| {})?;
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
