@@ -3,7 +3,9 @@
 //! - Likelihood: [`poisson_nll`], [`bits_per_spike`] by the rules of the Neural Latents Benchmark, and
 //!   [`BitsTable`], which holds the sufficient statistics of every convention, interval and paired difference.
 //! - [`Score`]: a value that cannot exist without its size, interval, null, baseline and split.
-//! - [`baselines`]: unit mean, PSTH, ridge, PCA with a Poisson regression, forward ridge, last mean.
+//! - [`baselines`]: unit mean, PSTH, temporal factors, Wiener filter, ridge, PCA with a Poisson regression, forward
+//!   ridge, last mean.
+//! - [`TemporalFactors`], [`StaticFactors`]: factor models that infer latents from any subset of units.
 //! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties.
 //! - [`smooth_over_time`], [`r2`].
 //!
@@ -31,6 +33,7 @@ pub mod baselines;
 mod bits;
 mod bootstrap;
 mod error;
+mod factor_analysis;
 mod folds;
 mod likelihood;
 mod linalg;
@@ -46,6 +49,7 @@ pub use accuracy::Accuracy;
 pub use bits::{BitsTable, Convention, Difference, NullModel};
 pub use bootstrap::Bootstrap;
 pub use error::MetricError;
+pub use factor_analysis::{StaticFactors, TemporalFactors, TemporalFactorsConfig};
 pub use folds::{contiguous_folds, stratified_folds};
 pub use likelihood::{RATE_FLOOR, bits_per_spike, bits_per_spike_per_unit, evaluated_mean, poisson_nll};
 pub use poisson_regression::PoissonRegression;

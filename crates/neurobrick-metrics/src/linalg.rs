@@ -120,3 +120,39 @@ pub(crate) fn leading_eigenvectors(symmetric: MatRef<f64>, k: usize) -> Result<M
     }
     Ok(leading)
 }
+
+/// Orthonormal directions `[columns, k]` that carry most of `x`, with the squared norm of `x` along each, largest
+/// first: subspace iteration from `probe` (`[columns, k]`; Halko, Martinsson and Tropp 2011).
+pub(crate) fn leading_subspace(
+    x: MatRef<f64>,
+    probe: Mat<f64>,
+    n_steps: usize,
+) -> Result<(Mat<f64>, Vec<f64>), MetricError> {
+    let mut directions = probe;
+    for _ in 0..n_steps {
+        let raw = product(x.transpose(), product(x, directions.as_ref()).as_ref());
+        directions = orthonormal(raw)?;
+    }
+    let along = product(x, directions.as_ref());
+    let moments = gram(along.as_ref(), Par::rayon(0));
+    let rotation = leading_eigenvectors(moments.as_ref(), moments.ncols())?;
+    let rotated = product(along.as_ref(), rotation.as_ref());
+    let squares = (0..rotated.ncols()).map(|j| rotated.col(j).iter().map(|v| v * v).sum()).collect();
+    Ok((product(directions.as_ref(), rotation.as_ref()), squares))
+}
+
+/// The same column space with orthonormal columns; directions without any length stay zero.
+fn orthonormal(x: Mat<f64>) -> Result<Mat<f64>, MetricError> {
+    let moments = gram(x.as_ref(), Par::rayon(0));
+    let rotation = leading_eigenvectors(moments.as_ref(), moments.ncols())?;
+    let mut rotated = product(x.as_ref(), rotation.as_ref());
+    let norms: Vec<f64> =
+        (0..rotated.ncols()).map(|j| rotated.col(j).iter().map(|v| v * v).sum::<f64>().sqrt()).collect();
+    let longest = norms.iter().copied().fold(0.0, f64::max);
+    for (j, norm) in norms.into_iter().enumerate() {
+        // Squaring loses half the digits: shorter directions are rounding.
+        let scale = if norm > 1e-7 * longest { 1.0 / norm } else { 0.0 };
+        rotated.col_mut(j).iter_mut().for_each(|v| *v *= scale);
+    }
+    Ok(rotated)
+}

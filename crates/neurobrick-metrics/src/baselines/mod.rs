@@ -8,23 +8,31 @@
 //! | Task | Baselines |
 //! |---|---|
 //! | any | [`UnitMean`], [`Psth`] (knows the condition) |
-//! | hidden units: leave-one-out, hidden groups, intra-region | [`VisibleRidge`], [`PcaPoisson`], by [`Query`] |
+//! | hidden units: leave-one-out, hidden groups, intra-region | [`Blend`], [`FactorAnalysis`], [`VisibleWiener`], [`VisibleRidge`], [`PcaPoisson`], by [`Query`] |
 //! | forward prediction | [`ForwardRidge`], [`LastMean`] |
 
-mod counts;
+mod blend;
+pub(crate) mod counts;
+mod factors;
 mod forward_ridge;
 mod last_mean;
+mod link;
 mod pca_poisson;
 mod psth;
 mod query;
 mod ridge;
 mod selection;
 mod unit_mean;
+mod wiener;
 
+pub use blend::{Blend, BlendChoice};
+pub use factors::{FactorAnalysis, FactorChoice, FactorDesign, FactorGrid};
 pub use forward_ridge::{ForwardRidge, ForwardRidgeChoice, ForwardRidgeGrid};
 pub use last_mean::{LastMean, LastMeanChoice, LastMeanGrid};
+pub use link::RateLink;
 pub use pca_poisson::{PcaPoisson, PcaPoissonChoice, PcaPoissonGrid};
 pub use psth::{Psth, PsthChoice, PsthGrid};
 pub use query::Query;
 pub use ridge::{RidgeChoice, RidgeDesign, RidgeGrid, VisibleRidge};
 pub use unit_mean::UnitMean;
+pub use wiener::{VisibleWiener, WienerChoice, WienerDesign, WienerGrid};
