@@ -92,6 +92,20 @@ pub enum MetricError {
         /// The index.
         index: usize,
     },
+    /// A list that does not vary has no correlation and no deviance to explain.
+    #[error("{what} does not vary")]
+    NoVariation {
+        /// Which list.
+        what: &'static str,
+    },
+    /// Values that must ascend do not; sort them.
+    #[error("{what} is not in ascending order at position {index}")]
+    NotInOrder {
+        /// Which list.
+        what: &'static str,
+        /// Position of the first value below its predecessor.
+        index: usize,
+    },
     /// A setting outside its meaning.
     #[error("{what} is {value}, but must be {must}")]
     InvalidSetting {

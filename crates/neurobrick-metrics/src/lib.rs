@@ -7,7 +7,8 @@
 //!   ridge, last mean.
 //! - [`TemporalFactors`], [`StaticFactors`]: factor models that infer latents from any subset of units.
 //! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties.
-//! - [`smooth_over_time`], [`r2`].
+//! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
+//! - [`smooth_over_time`], [`r2`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
 //!
 //! Axes are `[B, T, N]` (trials, bins, units); rates and counts are in spikes/bin.
 //!
@@ -32,11 +33,14 @@ mod accuracy;
 pub mod baselines;
 mod bits;
 mod bootstrap;
+mod correlation;
+mod deviance;
 mod error;
 mod factor_analysis;
 mod folds;
 mod likelihood;
 mod linalg;
+pub mod nlb;
 mod poisson_regression;
 mod probe;
 pub mod r2;
@@ -44,10 +48,13 @@ mod ridge_regression;
 mod score;
 mod sessions;
 mod smoothing;
+mod spike_distance;
 
 pub use accuracy::Accuracy;
 pub use bits::{BitsTable, Convention, Difference, NullModel};
 pub use bootstrap::Bootstrap;
+pub use correlation::pearson;
+pub use deviance::{poisson_d2, pseudo_r2_mcfadden};
 pub use error::MetricError;
 pub use factor_analysis::{StaticFactors, TemporalFactors, TemporalFactorsConfig};
 pub use folds::{contiguous_folds, stratified_folds};
@@ -58,3 +65,4 @@ pub use ridge_regression::{RidgeRegression, RidgeSearch};
 pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
 pub use sessions::{Combine, Resampling, SessionBits};
 pub use smoothing::{Edge, smooth_over_time};
+pub use spike_distance::{van_rossum, victor_purpura};

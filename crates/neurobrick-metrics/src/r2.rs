@@ -25,6 +25,52 @@ pub fn variance_weighted(truth: &ArrayView2<f64>, predicted: &ArrayView2<f64>) -
     Ok(ratio(sse, sst))
 }
 
+/// As [`per_output`] with the mean error taken out (scikit-learn's `explained_variance_score`): a constant bias costs
+/// nothing.
+pub fn explained_variance(
+    truth: &ArrayView2<f64>,
+    predicted: &ArrayView2<f64>,
+) -> Result<Vec<f64>, MetricError> {
+    let columns = sums(truth, predicted)?;
+    let rows = truth.nrows() as f64;
+    let biases = truth.axis_iter(Axis(1)).zip(predicted.axis_iter(Axis(1)));
+    Ok(columns
+        .into_iter()
+        .zip(biases.map(|(truth, predicted)| (truth.sum() - predicted.sum()) / rows))
+        .map(|((sse, sst), bias)| ratio((sse - rows * bias * bias).max(0.0), sst))
+        .collect())
+}
+
+/// Mean of [`per_output`] over columns with rows weighted; the mean in SST is the weighted one.
+///
+/// Fails as [`per_output`] and on weights that are negative, not finite or all zero.
+pub fn weighted(
+    truth: &ArrayView2<f64>,
+    predicted: &ArrayView2<f64>,
+    weights: &[f64],
+) -> Result<f64, MetricError> {
+    sums(truth, predicted)?;
+    if weights.len() != truth.nrows() {
+        let (expected, got) = (vec![truth.nrows()], vec![weights.len()]);
+        return Err(MetricError::ShapeMismatch { what: "weights", expected, got });
+    }
+    let total: f64 = weights.iter().sum();
+    if weights.iter().any(|w| !(w.is_finite() && *w >= 0.0)) || total == 0.0 {
+        let must = "finite weights of at least zero with a positive sum";
+        return Err(MetricError::InvalidSetting { what: "sum of weights", value: total, must });
+    }
+    let scores: Vec<f64> = truth
+        .axis_iter(Axis(1))
+        .zip(predicted.axis_iter(Axis(1)))
+        .map(|(truth, predicted)| {
+            let mean = truth.iter().zip(weights).map(|(y, w)| w * y).sum::<f64>() / total;
+            let sse = truth.iter().zip(predicted).zip(weights).map(|((y, p), w)| w * (y - p).powi(2)).sum();
+            ratio(sse, truth.iter().zip(weights).map(|(y, w)| w * (y - mean).powi(2)).sum())
+        })
+        .collect();
+    Ok(crate::bits::mean(&scores))
+}
+
 fn ratio(sse: f64, sst: f64) -> f64 {
     match (sse == 0.0, sst == 0.0) {
         (true, true) => 1.0,

@@ -227,6 +227,15 @@ fn surplus_factors_are_pruned_and_hidden_units_predicted() {
     let blend = Blend::fit(&factors, &wiener, &query, &Blend::WEIGHTS).unwrap();
     let parts = [blend.factors().choice().valid_bits_per_spike, blend.wiener().choice().valid_bits_per_spike];
     assert!(parts.iter().all(|&part| blend.choice().valid_bits_per_spike >= part), "{parts:?}");
+    // What was chosen must be what is predicted.
+    let valid_null = NullModel::EvaluatedMean.rates(&valid.view(), &train.view()).unwrap();
+    let on_valid = |rates: Array3<f64>| {
+        BitsTable::new(&rates.view(), &valid.view(), &valid_null).unwrap().value(Convention::Pooled)
+    };
+    let got = on_valid(blend.predict(&valid.view()).unwrap());
+    assert_close(got, blend.choice().valid_bits_per_spike, 1e-10, "blend");
+    assert_close(on_valid(blend.factors().predict(&valid.view()).unwrap()), parts[0], 1e-10, "factors");
+    assert_close(on_valid(blend.wiener().predict(&valid.view()).unwrap()), parts[1], 1e-10, "filter");
     let null = NullModel::TrainMean.rates(&test.view(), &train.view()).unwrap();
     let bits = |rates: Array3<f64>| {
         BitsTable::new(&rates.view(), &test.view(), &null).unwrap().value(Convention::Pooled)
