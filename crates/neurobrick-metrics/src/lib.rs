@@ -6,9 +6,10 @@
 //! - [`baselines`]: unit mean, PSTH, temporal factors, Wiener filter, ridge, PCA with a Poisson regression, forward
 //!   ridge, last mean.
 //! - [`TemporalFactors`], [`StaticFactors`]: factor models that infer latents from any subset of units.
-//! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties.
+//! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties; [`decoders`]: Kalman, Wiener
+//!   cascade, reduced rank, partial least squares, discriminant analysis.
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
-//! - [`smooth_over_time`], [`r2`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
+//! - [`smooth_over_time`], [`r2`], [`roc_auc`], [`macro_f1`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
 //!
 //! Axes are `[B, T, N]` (trials, bins, units); rates and counts are in spikes/bin.
 //!
@@ -34,6 +35,7 @@ pub mod baselines;
 mod bits;
 mod bootstrap;
 mod correlation;
+pub mod decoders;
 mod deviance;
 mod error;
 mod factor_analysis;
@@ -44,6 +46,7 @@ pub mod nlb;
 mod poisson_regression;
 mod probe;
 pub mod r2;
+mod ranking;
 mod ridge_regression;
 mod score;
 mod sessions;
@@ -61,6 +64,7 @@ pub use folds::{contiguous_folds, stratified_folds};
 pub use likelihood::{RATE_FLOOR, bits_per_spike, bits_per_spike_per_unit, evaluated_mean, poisson_nll};
 pub use poisson_regression::PoissonRegression;
 pub use probe::{LogisticProbe, ProbeGrid};
+pub use ranking::{macro_f1, roc_auc};
 pub use ridge_regression::{RidgeRegression, RidgeSearch};
 pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
 pub use sessions::{Combine, Resampling, SessionBits};
