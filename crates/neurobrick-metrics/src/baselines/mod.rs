@@ -10,6 +10,8 @@
 //! | any | [`UnitMean`], [`Psth`] (knows the condition) |
 //! | hidden units: leave-one-out, hidden groups, intra-region | [`Blend`], [`FactorAnalysis`], [`VisibleWiener`], [`VisibleRidge`], [`PcaPoisson`], by [`Query`] |
 //! | forward prediction | [`ForwardRidge`], [`LastMean`] |
+//!
+//! [`RatePool`] makes one predictor of two.
 
 mod blend;
 pub(crate) mod counts;
@@ -18,6 +20,7 @@ mod forward_ridge;
 mod last_mean;
 mod link;
 mod pca_poisson;
+mod pool;
 mod psth;
 mod query;
 mod ridge;
@@ -31,6 +34,7 @@ pub use forward_ridge::{ForwardRidge, ForwardRidgeChoice, ForwardRidgeGrid};
 pub use last_mean::{LastMean, LastMeanChoice, LastMeanGrid};
 pub use link::RateLink;
 pub use pca_poisson::{PcaPoisson, PcaPoissonChoice, PcaPoissonGrid};
+pub use pool::{Pooling, RatePool};
 pub use psth::{Psth, PsthChoice, PsthGrid};
 pub use query::Query;
 pub use ridge::{RidgeChoice, RidgeDesign, RidgeGrid, VisibleRidge};

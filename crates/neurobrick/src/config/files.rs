@@ -130,6 +130,9 @@ pub struct ScoringConfig {
     pub max_units: Option<usize>,
     /// Whether to fit the baselines.
     pub baselines: bool,
+    /// Whether every model is also scored in a pool with the best linear predictor of a task (temporal factors and
+    /// Wiener filter; ridge autoregression for the future), weighted on the validation trials. Needs the baselines.
+    pub with_linear: bool,
     /// Trial columns whose values together make a condition of the PSTH baseline.
     pub condition_columns: Vec<String>,
     /// Labels to decode.
@@ -146,6 +149,7 @@ impl Default for ScoringConfig {
             tasks: EvalTask::ALL.to_vec(),
             max_units: None,
             baselines: true,
+            with_linear: true,
             condition_columns: Vec::new(),
             decode: Vec::new(),
             n_resamples: 1000,
@@ -177,7 +181,16 @@ impl ScoringConfig {
 }
 
 /// Names that tables give to baselines.
-const BASELINES: [&str; 6] = ["unit_mean", "psth", "ridge", "pca_poisson", "last_mean", "forward_ridge"];
+const BASELINES: [&str; 8] = [
+    "unit_mean",
+    "psth",
+    "ridge",
+    "pca_poisson",
+    "factor_analysis",
+    "factors_wiener",
+    "last_mean",
+    "forward_ridge",
+];
 
 impl EvaluateConfig {
     /// Checks scoring and the names of models.

@@ -3,8 +3,8 @@
 use ndarray::{Array3, ArrayView3, Axis, s};
 use neurobrick_metrics::MetricError;
 use neurobrick_metrics::baselines::{
-    ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson, PcaPoissonGrid, Psth, PsthGrid,
-    Query, RidgeDesign, UnitMean,
+    Blend, FactorDesign, FactorGrid, ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson,
+    PcaPoissonGrid, Psth, PsthGrid, Query, RidgeDesign, RidgeGrid, UnitMean, WienerDesign, WienerGrid,
 };
 use neurobrick_train::{EvalTask, TaskPlan};
 use serde_json::{Value, json};
@@ -24,15 +24,36 @@ pub(super) struct Parts {
 /// Rates `[trial, scored bin, scored unit]` of one baseline and what it chose.
 pub(super) struct BaselineRates {
     pub(super) name: &'static str,
+    /// On the test trials.
     pub(super) rates: Array3<f64>,
+    /// On the validation trials, of the one baseline of the task that models are pooled with.
+    pub(super) valid: Option<Array3<f64>>,
     pub(super) choice: Option<Value>,
 }
 
-/// All baselines of a task. `ridge` is shared among tasks, since its cross-products are.
+/// What the linear predictors of all hidden-unit tasks of a session share.
+pub(super) struct Designs {
+    ridge: RidgeDesign,
+    wiener: WienerDesign,
+    factors: FactorDesign,
+}
+
+impl Designs {
+    pub(super) fn new(parts: &Parts) -> Result<Self, PipelineError> {
+        let (train, valid) = (parts.train.view(), parts.valid.view());
+        Ok(Self {
+            ridge: RidgeDesign::new(&train, &valid, &RidgeGrid::default())?,
+            wiener: WienerDesign::new(&train, &valid, &WienerGrid::default())?,
+            factors: FactorDesign::new(&train, &valid, &FactorGrid::default())?,
+        })
+    }
+}
+
+/// All baselines of a task.
 pub(super) fn baseline_rates(
     plan: &TaskPlan,
     parts: &Parts,
-    ridge: &RidgeDesign,
+    designs: &Designs,
 ) -> Result<Vec<BaselineRates>, PipelineError> {
     let scored = |rates: ArrayView3<f64>| {
         rates.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units).to_owned()
@@ -40,7 +61,8 @@ pub(super) fn baseline_rates(
     let unit_mean = UnitMean::fit(&parts.train.view())?;
     let constant = unit_mean.predict(parts.test.len_of(Axis(0)), plan.n_bins);
     let scored_constant = scored(constant.view());
-    let mut all = vec![BaselineRates { name: "unit_mean", rates: scored_constant.clone(), choice: None }];
+    let mut all =
+        vec![BaselineRates { name: "unit_mean", rates: scored_constant.clone(), valid: None, choice: None }];
     let psth = Psth::fit(
         &parts.train.view(),
         &parts.train_conditions,
@@ -56,19 +78,35 @@ pub(super) fn baseline_rates(
         let last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default())
             .and_then(|last| Ok((last.predict(&test)?, json!(last.choice()))));
         all.push(or_constant("last_mean", last, &scored_constant)?);
-        let forward = ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default())
-            .and_then(|forward| Ok((forward.predict(&test)?, json!(forward.choice()))));
-        all.push(or_constant("forward_ridge", forward, &scored_constant)?);
+        let mut on_valid = None;
+        let forward =
+            ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default()).and_then(|forward| {
+                on_valid = Some(forward.predict(&valid)?);
+                Ok((forward.predict(&test)?, json!(forward.choice())))
+            });
+        all.push(BaselineRates {
+            valid: on_valid,
+            ..or_constant("forward_ridge", forward, &scored_constant)?
+        });
         return Ok(all);
     }
-    all.push(by_query("ridge", plan, &constant, |query| {
-        let fitted = ridge.fit(query)?;
-        Ok((fitted.predict(&parts.test.view())?, json!(fitted.choice())))
+    all.push(by_query("ridge", plan, &unit_mean, parts, |query| {
+        let fitted = designs.ridge.fit(query)?;
+        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
     })?);
-    all.push(by_query("pca_poisson", plan, &constant, |query| {
+    all.push(by_query("pca_poisson", plan, &unit_mean, parts, |query| {
         let fitted =
             PcaPoisson::fit(&parts.train.view(), &parts.valid.view(), query, &PcaPoissonGrid::default())?;
-        Ok((fitted.predict(&parts.test.view())?, json!(fitted.choice())))
+        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
+    })?);
+    all.push(by_query("factor_analysis", plan, &unit_mean, parts, |query| {
+        let fitted = designs.factors.fit(query)?;
+        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
+    })?);
+    all.push(by_query("factors_wiener", plan, &unit_mean, parts, |query| {
+        let fitted = Blend::fit(&designs.factors, &designs.wiener, query, &Blend::WEIGHTS)?;
+        let on_valid = fitted.predict(&parts.valid.view())?;
+        Ok((fitted.predict(&parts.test.view())?, Some(on_valid), json!(fitted.choice())))
     })?);
     Ok(all)
 }
@@ -80,24 +118,42 @@ fn or_constant(
     constant: &Array3<f64>,
 ) -> Result<BaselineRates, PipelineError> {
     match fitted {
-        Ok((rates, choice)) => Ok(BaselineRates { name, rates, choice: Some(choice) }),
+        Ok((rates, choice)) => Ok(BaselineRates { name, rates, valid: None, choice: Some(choice) }),
         Err(MetricError::NoSpikes { .. }) => Ok(BaselineRates {
             name,
             rates: constant.clone(),
+            valid: None,
             choice: Some(json!({ "unit_mean": "all", "reason": "no spike in validation trials" })),
         }),
         Err(error) => Err(error.into()),
     }
 }
 
+/// Rates on test trials, on validation trials if asked for, and what was chosen.
+type Fitted = Result<(Array3<f64>, Option<Array3<f64>>, Value), MetricError>;
+
 /// Fits each query and puts its rates into the columns of its targets.
 fn by_query(
     name: &'static str,
     plan: &TaskPlan,
-    constant: &Array3<f64>,
-    mut fit: impl FnMut(&Query) -> Result<(Array3<f64>, Value), MetricError>,
+    unit_mean: &UnitMean,
+    parts: &Parts,
+    mut fit: impl FnMut(&Query) -> Fitted,
 ) -> Result<BaselineRates, PipelineError> {
-    let mut rates = constant.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
+    let constant = |counts: &Array3<f64>| {
+        let all = unit_mean.predict(counts.len_of(Axis(0)), plan.n_bins);
+        all.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units)
+    };
+    let place = |rates: &mut Array3<f64>, targets: &[usize], answer: &Array3<f64>| {
+        for (k, target) in targets.iter().enumerate() {
+            // Targets are among the scored units by construction.
+            let column = plan.units.partition_point(|u| u < target);
+            let answer = answer.index_axis(Axis(2), k);
+            rates.index_axis_mut(Axis(2), column).assign(&answer.slice(s![plan.first_bin.., ..]));
+        }
+    };
+    let mut rates = constant(&parts.test);
+    let mut valid: Option<Array3<f64>> = None;
     let mut choices = Vec::new();
     for query in &plan.queries {
         let request = Query {
@@ -106,12 +162,10 @@ fn by_query(
             leave_one_out: query.leave_one_out,
         };
         match fit(&request) {
-            Ok((answer, choice)) => {
-                for (k, target) in query.targets.iter().enumerate() {
-                    // Targets are among the scored units by construction.
-                    let column = plan.units.partition_point(|u| u < target);
-                    let answer = answer.index_axis(Axis(2), k);
-                    rates.index_axis_mut(Axis(2), column).assign(&answer.slice(s![plan.first_bin.., ..]));
+            Ok((answer, on_valid, choice)) => {
+                place(&mut rates, &query.targets, &answer);
+                if let Some(answer) = on_valid {
+                    place(valid.get_or_insert_with(|| constant(&parts.valid)), &query.targets, &answer);
                 }
                 choices.push(choice);
             }
@@ -123,5 +177,5 @@ fn by_query(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(BaselineRates { name, rates, choice: Some(Value::Array(choices)) })
+    Ok(BaselineRates { name, rates, valid, choice: Some(Value::Array(choices)) })
 }

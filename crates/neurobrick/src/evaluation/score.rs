@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array3, Axis, s};
-use neurobrick_metrics::baselines::{RidgeDesign, RidgeGrid};
+use neurobrick_metrics::baselines::RatePool;
 use neurobrick_metrics::{Baseline, BitsTable, Bootstrap, Convention, NullModel, Score, Split};
 use neurobrick_schema::ColumnValues;
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 
-use super::baselines::{Parts, baseline_rates};
+use super::baselines::{BaselineRates, Designs, Parts, baseline_rates};
 use super::results::{
     DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
 };
@@ -16,11 +16,13 @@ use crate::PipelineError;
 use crate::config::ScoringConfig;
 
 const NULLS: [NullModel; 2] = [NullModel::EvaluatedMean, NullModel::TrainMean];
+/// What the name of a model pooled with the linear predictor ends in.
+pub(crate) const WITH_LINEAR: &str = "+linear";
 /// The naive baseline every score carries.
 const NAIVE: &str = "unit_mean";
 
-/// Asks a model for rates `[trial, scored bin, scored unit]` of a planned task.
-pub type Predict<'a> = dyn FnMut(&TaskPlan) -> Result<Array3<f64>, PipelineError> + 'a;
+/// Asks a model for rates `[trial, scored bin, scored unit]` of a planned task on some trials.
+pub type Predict<'a> = dyn FnMut(&TaskPlan, &[usize]) -> Result<Array3<f64>, PipelineError> + 'a;
 
 /// A model to be scored.
 pub struct ModelPredictions<'a> {
@@ -61,11 +63,7 @@ pub fn evaluate_session(
 ) -> Result<ScoredSession, PipelineError> {
     let data = &session.data;
     let parts = parts_of(session, scoring)?;
-    let ridge = if scoring.baselines {
-        Some(RidgeDesign::new(&parts.train.view(), &parts.valid.view(), &RidgeGrid::default())?)
-    } else {
-        None
-    };
+    let designs = if scoring.baselines { Some(Designs::new(&parts)?) } else { None };
     let mut evaluations = Vec::new();
     let mut drawn = None;
     let mut skipped = Vec::new();
@@ -82,12 +80,16 @@ pub fn evaluate_session(
         let mut all = Vec::new();
         for model in models.iter_mut() {
             note(&format!("{id}: {} of {}", task.name(), model.name));
-            let rates = (model.predict)(&plan)?;
+            let rates = (model.predict)(&plan, &session.split.test)?;
             all.push(Answer { name: model.name.clone(), group: Group::Model, choice: None, rates });
         }
-        if let Some(ridge) = &ridge {
+        if let Some(designs) = &designs {
             note(&format!("{id}: {} of the baselines", task.name()));
-            all.extend(baseline_rates(&plan, &parts, ridge)?.into_iter().map(|b| Answer {
+            let baselines = baseline_rates(&plan, &parts, designs)?;
+            if scoring.with_linear {
+                all.extend(pooled(&plan, session, &parts, models, &all, &baselines)?);
+            }
+            all.extend(baselines.into_iter().map(|b| Answer {
                 name: b.name.to_owned(),
                 group: Group::Baseline,
                 choice: b.choice,
@@ -102,6 +104,33 @@ pub fn evaluate_session(
         evaluations.push(evaluate_task(session, &plan, &parts, all, scoring, seed)?);
     }
     Ok(ScoredSession { tasks: evaluations, drawn, skipped })
+}
+
+/// Every model in a pool with the linear predictor of the task, weighted on the validation trials; `answers` are those
+/// of the models alone.
+fn pooled(
+    plan: &TaskPlan,
+    session: &TrainSession,
+    parts: &Parts,
+    models: &mut [ModelPredictions<'_>],
+    answers: &[Answer],
+    baselines: &[BaselineRates],
+) -> Result<Vec<Answer>, PipelineError> {
+    let linear = baselines.iter().find_map(|b| Some((b.name, &b.rates, b.valid.as_ref()?)));
+    let Some((partner, on_test, on_valid)) = linear else { return Ok(Vec::new()) };
+    let counts = parts.valid.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
+    let mut found = Vec::with_capacity(models.len());
+    for (model, alone) in models.iter_mut().zip(answers) {
+        let rates = (model.predict)(plan, &session.split.valid)?;
+        let pool = RatePool::fit(&rates.view(), &on_valid.view(), &counts.view())?;
+        found.push(Answer {
+            name: format!("{}{WITH_LINEAR}", model.name),
+            group: Group::Model,
+            choice: Some(serde_json::json!({ "pool": pool, "partner": partner })),
+            rates: pool.rates(&alone.rates.view(), &on_test.view())?,
+        });
+    }
+    Ok(found)
 }
 
 fn evaluate_task(

@@ -163,8 +163,8 @@ fn asker<'a>(
 ) -> ModelPredictions<'a> {
     ModelPredictions {
         name: name.to_owned(),
-        predict: Box::new(move |plan| {
-            Ok(predict(model, &session.data, &session.split.test, plan, n_threads, |_, _| {})?.rates)
+        predict: Box::new(move |plan, trials| {
+            Ok(predict(model, &session.data, trials, plan, n_threads, |_, _| {})?.rates)
         }),
     }
 }
