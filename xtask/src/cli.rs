@@ -68,6 +68,11 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask evaluate fixtures/configs/evaluate.toml --out runs/evaluation
     Evaluate(StepArgs),
+    /// Transfer to sessions that pretraining never saw, each once, with few and with many trials. Takes an hour; a
+    /// stopped run goes on.
+    ///
+    /// Example: cargo xtask transfer fixtures/configs/transfer.toml --out runs/transfer
+    Transfer(StepArgs),
     /// Renders report.html and card.md of a finished run again.
     ///
     /// Example: cargo xtask report runs/demo

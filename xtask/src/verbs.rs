@@ -80,6 +80,15 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
             show(&page, &step.run.out);
             Ok(())
         }
+        Verb::Transfer(step) => {
+            let config = neurobrick::config::load(&step.config)?;
+            let found = with_screen(step.run.n_threads(), |screen| {
+                pipeline::transfer(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+            })?;
+            say(&found.markdown());
+            say(&format!("tables: {}", step.run.out.join("transfer.md").display()));
+            Ok(())
+        }
         Verb::Report { run } => render_again(run),
         Verb::Bench(args) => Ok(bench::run(args, &root(), &command())?),
         Verb::Stream(args) => stream::run(args),

@@ -67,6 +67,12 @@ pub enum DataError {
         /// Fraction of test trials.
         test: f64,
     },
+    /// One trial cannot both train and validate.
+    #[error("max_calibration must be at least 2; received {received}")]
+    TooFewCalibration {
+        /// Trials allowed.
+        received: usize,
+    },
     /// More spikes of one unit in one bin than a count can hold.
     #[error("session {session}: unit {unit} has more than {max} spikes in one bin of trial {trial}; the spike times look damaged", max = u16::MAX)]
     CountOverflow {

@@ -30,12 +30,16 @@ pub struct SplitConfig {
     pub test: f64,
     /// How trials are dealt to the parts.
     pub order: SplitOrder,
+    /// At most this many trials for training and validation together, as if no more had been recorded: a quarter,
+    /// but at least one, validates. Smaller sets lie within larger ones; the test trials stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_calibration: Option<usize>,
 }
 
 impl Default for SplitConfig {
     /// 70 / 10 / 20 % at random, the split of MtM (Zhang et al. 2024).
     fn default() -> Self {
-        Self { train: 0.7, valid: 0.1, test: 0.2, order: SplitOrder::Random }
+        Self { train: 0.7, valid: 0.1, test: 0.2, order: SplitOrder::Random, max_calibration: None }
     }
 }
 
@@ -56,14 +60,15 @@ impl TrialSplit {
     /// adding a session leaves the splits of the others alone.
     ///
     /// # Errors
-    /// If the fractions are not positive or do not sum to one, or a part would be empty.
+    /// If the fractions are not positive or do not sum to one, fewer than two calibration trials are allowed, or a part
+    /// would be empty.
     pub fn new(
         session: &SessionId,
         n_trials: usize,
         config: &SplitConfig,
         seed: u64,
     ) -> Result<Self, DataError> {
-        let SplitConfig { train, valid, test, order } = *config;
+        let SplitConfig { train, valid, test, order, max_calibration } = *config;
         let all_positive = [train, valid, test].iter().all(|f| *f > 0.0 && f.is_finite());
         if !all_positive || ((train + valid + test) - 1.0).abs() > 1e-9 {
             return Err(DataError::BadFractions { train, valid, test });
@@ -74,6 +79,15 @@ impl TrialSplit {
         if n_train == 0 || n_not_test <= n_train || n_trials <= n_not_test {
             let fractions = format!("{train} / {valid} / {test}");
             return Err(DataError::TooFewTrials { session: session.clone(), n_trials, fractions });
+        }
+        let (mut end_train, mut end_valid) = (n_train, n_not_test);
+        if let Some(max) = max_calibration.filter(|&max| max < n_not_test) {
+            if max < 2 {
+                return Err(DataError::TooFewCalibration { received: max });
+            }
+            let n_valid = (max / 4).max(1).min(n_not_test - n_train);
+            end_train = (max - n_valid).min(n_train);
+            end_valid = n_train + n_valid;
         }
         let dealt = match order {
             SplitOrder::Random => {
@@ -87,8 +101,8 @@ impl TrialSplit {
             trials
         };
         Ok(Self {
-            train: part(0..n_train),
-            valid: part(n_train..n_not_test),
+            train: part(0..end_train),
+            valid: part(n_train..end_valid),
             test: part(n_not_test..n_trials),
         })
     }
@@ -138,10 +152,32 @@ mod tests {
     }
 
     #[test]
+    fn few_calibration_trials_lie_within_more_and_leave_the_test_trials() {
+        let split = |max_calibration| {
+            let config = SplitConfig { max_calibration, ..SplitConfig::default() };
+            TrialSplit::new(&session("a"), 200, &config, 1).unwrap()
+        };
+        let all = split(None);
+        assert_eq!(split(Some(160)), all);
+        let mut last = all.clone();
+        for (max, n_train, n_valid) in [(64, 48, 16), (16, 12, 4), (3, 2, 1), (2, 1, 1)] {
+            let few = split(Some(max));
+            assert_eq!((few.train.len(), few.valid.len()), (n_train, n_valid), "{max}");
+            assert_eq!(few.test, all.test);
+            assert!(few.train.iter().all(|t| last.train.contains(t)));
+            assert!(few.valid.iter().all(|t| last.valid.contains(t)));
+            last = few;
+        }
+    }
+
+    #[test]
     fn impossible_requests_are_refused() {
         let bad = SplitConfig { train: 0.9, ..SplitConfig::default() };
         assert!(matches!(TrialSplit::new(&session("a"), 50, &bad, 1), Err(DataError::BadFractions { .. })));
         let few = TrialSplit::new(&session("a"), 3, &SplitConfig::default(), 1);
         assert!(matches!(few, Err(DataError::TooFewTrials { n_trials: 3, .. })));
+        let one = SplitConfig { max_calibration: Some(1), ..SplitConfig::default() };
+        let one = TrialSplit::new(&session("a"), 50, &one, 1);
+        assert!(matches!(one, Err(DataError::TooFewCalibration { received: 1 })));
     }
 }

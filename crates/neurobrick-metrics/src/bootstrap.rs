@@ -25,6 +25,26 @@ impl Bootstrap {
         Self { seed, n_resamples: 1000, level: 0.95 }
     }
 
+    /// Interval of the mean of one score per session: it generalizes to other sessions like these. Bounds are NaN with
+    /// fewer than two.
+    ///
+    /// ```
+    /// let gains = [0.02, 0.05, 0.01, 0.03, 0.04];
+    /// let interval = neurobrick_metrics::Bootstrap::with_seed(1).mean_over_sessions(&gains);
+    /// assert!(interval.lo > 0.01 && interval.hi < 0.05);
+    /// ```
+    pub fn mean_over_sessions(&self, scores: &[f64]) -> ConfidenceInterval {
+        let method = IntervalMethod::SessionScores;
+        if scores.len() < 2 {
+            return self.undefined(method);
+        }
+        let mean = |resample| {
+            let drawn = self.draws(resample, scores.len());
+            drawn.iter().map(|&i| scores[i]).sum::<f64>() / scores.len() as f64
+        };
+        self.interval(self.values(mean), method)
+    }
+
     /// How often each of `n` items occurs in resample number `resample`; `slot` addresses independent draws within
     /// one resample (a session, a class).
     pub(crate) fn weights(&self, resample: usize, slot: usize, n: usize) -> Vec<f64> {

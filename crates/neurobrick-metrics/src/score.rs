@@ -26,6 +26,8 @@ pub enum IntervalMethod {
     TrialBootstrap,
     /// Percentile bootstrap over sessions, then over trials within each, null held fixed.
     SessionBootstrap,
+    /// Percentile bootstrap over the scores of whole sessions.
+    SessionScores,
     /// Percentile bootstrap over trials within each class.
     ClassBootstrap,
     /// Wilson's score interval of a proportion (1927).
@@ -37,6 +39,7 @@ impl fmt::Display for IntervalMethod {
         f.write_str(match self {
             Self::TrialBootstrap => "percentile bootstrap over trials, null fixed",
             Self::SessionBootstrap => "percentile bootstrap over sessions and trials, null fixed",
+            Self::SessionScores => "percentile bootstrap over sessions",
             Self::ClassBootstrap => "percentile bootstrap over trials within class",
             Self::Wilson => "Wilson score interval",
         })

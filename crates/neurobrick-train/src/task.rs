@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 
 /// A task of MtM (Zhang et al. 2024, section 4), or the held-out group of the Neural Latents Benchmark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EvalTask {
     /// Each unit is predicted from all others: leave-one-out.

@@ -6,7 +6,7 @@ use std::path::Path;
 use schemars::{Schema, schema_for};
 use serde::de::DeserializeOwned;
 
-use super::{DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig};
+use super::{DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, TransferConfig};
 use crate::PipelineError;
 
 /// Reads a configuration: `.toml`, `.yaml` or `.yml`.
@@ -46,6 +46,7 @@ pub fn json_schemas() -> Vec<(&'static str, Schema)> {
         ("pretrain", schema_for!(PretrainConfig)),
         ("finetune", schema_for!(FinetuneConfig)),
         ("evaluate", schema_for!(EvaluateConfig)),
+        ("transfer", schema_for!(TransferConfig)),
     ]
 }
 

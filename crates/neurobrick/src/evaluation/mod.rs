@@ -6,6 +6,7 @@ mod figures;
 mod results;
 mod score;
 mod to_report;
+mod transfer;
 
 pub use decode::decode_session;
 pub(crate) use decode::labels;
@@ -16,3 +17,4 @@ pub use results::{
 };
 pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session};
 pub use to_report::{ReportInputs, run_report};
+pub use transfer::{TransferGain, TransferResult, TransferScore};

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array3, Axis, s};
 use neurobrick_metrics::baselines::RatePool;
-use neurobrick_metrics::{Baseline, BitsTable, Bootstrap, Convention, NullModel, Score, Split};
+use neurobrick_metrics::{Baseline, BitsTable, Bootstrap, Convention, MetricError, NullModel, Score, Split};
 use neurobrick_schema::ColumnValues;
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
+use serde_json::json;
 
 use super::baselines::{BaselineRates, Designs, Parts, baseline_rates};
 use super::results::{
@@ -122,12 +123,17 @@ fn pooled(
     let mut found = Vec::with_capacity(models.len());
     for (model, alone) in models.iter_mut().zip(answers) {
         let rates = (model.predict)(plan, &session.split.valid)?;
-        let pool = RatePool::fit(&rates.view(), &on_valid.view(), &counts.view())?;
+        let (pool, rates) = match RatePool::fit(&rates.view(), &on_valid.view(), &counts.view()) {
+            Ok(pool) => (json!(pool), pool.rates(&alone.rates.view(), &on_test.view())?),
+            // Without a validation spike nothing can be chosen; the linear predictor stands, on the record.
+            Err(MetricError::NoSpikes { .. }) => (json!("no spike in validation trials"), on_test.clone()),
+            Err(error) => return Err(error.into()),
+        };
         found.push(Answer {
             name: format!("{}{WITH_LINEAR}", model.name),
             group: Group::Model,
-            choice: Some(serde_json::json!({ "pool": pool, "partner": partner })),
-            rates: pool.rates(&alone.rates.view(), &on_test.view())?,
+            choice: Some(json!({ "pool": pool, "partner": partner })),
+            rates,
         });
     }
     Ok(found)

@@ -9,6 +9,7 @@ mod progress;
 mod stream;
 mod stream_latency;
 mod training;
+mod transfer;
 
 pub use demo::demo;
 pub use evaluate::evaluate;
@@ -19,3 +20,4 @@ pub use progress::{Observer, Progress, Silent};
 pub use stream::{DecoderQuestion, FittedDecoder, fit_decoder, load_decoder, open_stream};
 pub use stream_latency::{StreamLatency, random_stream};
 pub use training::{ModelRecord, load_model};
+pub use transfer::transfer;

@@ -1,0 +1,235 @@
+//! What the transfer protocol finds: scores by calibration trials, and what pretraining and the linear predictor add.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use neurobrick_metrics::{Bootstrap, ConfidenceInterval, Convention, NullModel};
+use neurobrick_schema::SessionId;
+use neurobrick_train::EvalTask;
+use serde::{Deserialize, Serialize};
+
+use super::results::{Group, SessionEvaluation, TaskEvaluation};
+
+/// Seed of the intervals.
+const SEED: u64 = 42;
+
+/// One score of one predictor on one session that pretraining never saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransferScore {
+    /// Seed of split, weights and masks.
+    pub seed: u64,
+    /// The session.
+    pub session: SessionId,
+    /// Calibration trials allowed; absent for all.
+    pub calibration: Option<usize>,
+    /// The task.
+    pub task: EvalTask,
+    /// The predictor.
+    pub predictor: String,
+    /// Model or baseline.
+    pub group: Group,
+    /// The null the bits are counted from: training means for the future, evaluated means otherwise.
+    pub null: NullModel,
+    /// Pooled bits/spike on the test trials.
+    pub bits_per_spike: f64,
+}
+
+/// How much better one predictor is than another over the sessions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransferGain {
+    /// Calibration trials allowed; absent for all.
+    pub calibration: Option<usize>,
+    /// The task.
+    pub task: EvalTask,
+    /// The first predictor.
+    pub left: String,
+    /// The one subtracted.
+    pub right: String,
+    /// Mean over sessions of `left − right` (each averaged over seeds), pooled bits/spike.
+    pub mean: f64,
+    /// Its interval over sessions.
+    pub interval: ConfidenceInterval,
+    /// Sessions.
+    pub n_sessions: usize,
+    /// Sessions on which `left` is better.
+    pub n_better: usize,
+}
+
+/// Everything the protocol finds: the contents of `transfer.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransferResult {
+    /// Version of this file's format.
+    pub format_version: u32,
+    /// All scores.
+    pub scores: Vec<TransferScore>,
+    /// Differences between every model and everything else, over sessions.
+    pub gains: Vec<TransferGain>,
+    /// Full evaluation of every session.
+    pub sessions: Vec<(u64, Option<usize>, SessionEvaluation)>,
+}
+
+/// What is compared over sessions: calibration, task, predictor.
+type Cell = (usize, EvalTask, String);
+
+impl TransferResult {
+    /// Gathers evaluations by (seed, calibration trials, session).
+    pub fn new(sessions: Vec<(u64, Option<usize>, SessionEvaluation)>, n_resamples: usize) -> Self {
+        let mut scores = Vec::new();
+        for (seed, calibration, evaluation) in &sessions {
+            for task in &evaluation.tasks {
+                scores.extend(pooled_scores(task).into_iter().map(|(predictor, group, null, bits)| {
+                    TransferScore {
+                        seed: *seed,
+                        session: evaluation.session.clone(),
+                        calibration: *calibration,
+                        task: task.task,
+                        predictor,
+                        group,
+                        null,
+                        bits_per_spike: bits,
+                    }
+                }));
+            }
+        }
+        let bootstrap = Bootstrap { seed: SEED, n_resamples, level: 0.95 };
+        let gains = gains(&scores, &bootstrap);
+        Self { format_version: 1, scores, gains, sessions }
+    }
+
+    /// Mean over sessions of a predictor's scores, and the number of sessions.
+    pub fn mean(&self, calibration: Option<usize>, task: EvalTask, predictor: &str) -> Option<(f64, usize)> {
+        let by_session = by_session(&self.scores);
+        let cell = by_session.get(&(order(calibration), task, predictor.to_owned()))?;
+        Some((cell.values().sum::<f64>() / cell.len() as f64, cell.len()))
+    }
+
+    /// Tables for people.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "# Transfer to sessions that pretraining never saw\n\nPooled bits/spike on test trials, means over \
+             sessions (and seeds). The null of forward prediction is the training mean, of the others the evaluated \
+             mean. Gains are paired differences with 95 % intervals over sessions.\n",
+        );
+        let mut budgets: Vec<Option<usize>> = self.scores.iter().map(|s| s.calibration).collect();
+        budgets.sort_unstable_by_key(|&b| order(b));
+        budgets.dedup();
+        for budget in budgets {
+            let trials = budget.map_or_else(|| "All".to_owned(), |n| n.to_string());
+            let _ = write!(text, "\n## {trials} calibration trials\n\n");
+            self.score_table(budget, &mut text);
+            self.gain_table(budget, &mut text);
+        }
+        text
+    }
+
+    fn score_table(&self, budget: Option<usize>, text: &mut String) {
+        let mut predictors: Vec<&str> = Vec::new();
+        for score in self.scores.iter().filter(|s| s.calibration == budget) {
+            if !predictors.contains(&score.predictor.as_str()) {
+                predictors.push(&score.predictor);
+            }
+        }
+        let names = EvalTask::ALL.map(EvalTask::name).join(" | ");
+        let _ = write!(text, "| predictor | {names} |\n|---|---:|---:|---:|---:|---:|\n");
+        for predictor in predictors {
+            let cells = EvalTask::ALL.map(|task| match self.mean(budget, task, predictor) {
+                Some((mean, n)) => format!("{mean:.3} ({n})"),
+                None => "–".to_owned(),
+            });
+            let _ = writeln!(text, "| {predictor} | {} |", cells.join(" | "));
+        }
+    }
+
+    fn gain_table(&self, budget: Option<usize>, text: &mut String) {
+        let gains: Vec<&TransferGain> = self.gains.iter().filter(|g| g.calibration == budget).collect();
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for gain in &gains {
+            if !pairs.contains(&(&gain.left, &gain.right)) {
+                pairs.push((&gain.left, &gain.right));
+            }
+        }
+        let names = EvalTask::ALL.map(EvalTask::name).join(" | ");
+        let _ = write!(text, "\n| gain | {names} |\n|---|---:|---:|---:|---:|---:|\n");
+        for (left, right) in pairs {
+            let cells = EvalTask::ALL.map(|task| {
+                let found = gains.iter().find(|g| g.task == task && g.left == left && g.right == right);
+                found.map_or_else(
+                    || "–".to_owned(),
+                    |g| {
+                        let (lo, hi) = (g.interval.lo, g.interval.hi);
+                        format!("{:+.3} [{lo:+.3}, {hi:+.3}] {}/{}", g.mean, g.n_better, g.n_sessions)
+                    },
+                )
+            });
+            let _ = writeln!(text, "| {left} − {right} | {} |", cells.join(" | "));
+        }
+    }
+}
+
+/// Budgets in ascending order, "all" last.
+fn order(calibration: Option<usize>) -> usize {
+    calibration.unwrap_or(usize::MAX)
+}
+
+fn pooled_scores(task: &TaskEvaluation) -> Vec<(String, Group, NullModel, f64)> {
+    let null = match task.task {
+        EvalTask::ForwardPrediction => NullModel::TrainMean,
+        _ => NullModel::EvaluatedMean,
+    };
+    let pooled = |p: &super::results::PredictorEvaluation| {
+        let entry = p.scores.iter().find(|s| s.null == null && s.convention == Convention::Pooled)?;
+        Some((p.name.clone(), p.group, null, entry.score.as_ref()?.value()))
+    };
+    task.predictors.iter().filter_map(pooled).collect()
+}
+
+/// Scores by cell and session, averaged over seeds.
+fn by_session(scores: &[TransferScore]) -> BTreeMap<Cell, BTreeMap<SessionId, f64>> {
+    let mut sums: BTreeMap<Cell, BTreeMap<SessionId, (f64, usize)>> = BTreeMap::new();
+    for s in scores {
+        let cell = sums.entry((order(s.calibration), s.task, s.predictor.clone())).or_default();
+        let sum = cell.entry(s.session.clone()).or_default();
+        *sum = (sum.0 + s.bits_per_spike, sum.1 + 1);
+    }
+    let mean = |sessions: BTreeMap<SessionId, (f64, usize)>| {
+        sessions.into_iter().map(|(session, (sum, n))| (session, sum / n as f64)).collect()
+    };
+    sums.into_iter().map(|(cell, sessions)| (cell, mean(sessions))).collect()
+}
+
+/// Every model against all that follow it and all baselines, on the sessions that both have.
+fn gains(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<TransferGain> {
+    let by_session = by_session(scores);
+    let mut order_of: Vec<(&str, Group)> = Vec::new();
+    for score in scores {
+        if !order_of.iter().any(|(name, _)| *name == score.predictor) {
+            order_of.push((&score.predictor, score.group));
+        }
+    }
+    let mut found = Vec::new();
+    for ((budget, task, left), ours) in &by_session {
+        let Some(place) = order_of.iter().position(|(name, group)| name == left && *group == Group::Model)
+        else {
+            continue;
+        };
+        for (right, _) in &order_of[place + 1..] {
+            let Some(theirs) = by_session.get(&(*budget, *task, (*right).to_owned())) else { continue };
+            let differences: Vec<f64> =
+                ours.iter().filter_map(|(session, a)| Some(a - theirs.get(session)?)).collect();
+            if differences.is_empty() {
+                continue;
+            }
+            found.push(TransferGain {
+                calibration: (*budget != usize::MAX).then_some(*budget),
+                task: *task,
+                left: left.clone(),
+                right: (*right).to_owned(),
+                mean: differences.iter().sum::<f64>() / differences.len() as f64,
+                interval: bootstrap.mean_over_sessions(&differences),
+                n_sessions: differences.len(),
+                n_better: differences.iter().filter(|d| **d > 0.0).count(),
+            });
+        }
+    }
+    found
+}
