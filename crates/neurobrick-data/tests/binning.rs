@@ -3,8 +3,8 @@
 
 use neurobrick_data::{Alignment, DataError, SessionData, WindowConfig};
 use neurobrick_schema::{
-    Activity, BinnedCounts, Card, ColumnValues, Consent, DatasetId, Interval, Recording, SessionId,
-    SessionInfo, Spikes, SubjectId, TrialColumn, Trials, Unit,
+    Activity, BinnedCounts, Card, Column, ColumnValues, Consent, DatasetId, Interval, Recording, SessionId,
+    SessionInfo, Spikes, SubjectId, Trials, Unit,
 };
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn recording(activity: Activity, n_trials: usize, offset_s: f64) -> Recording {
     let start = |i: usize| offset_s + 2.0 * i as f64;
     let intervals = (0..n_trials).map(|i| Interval::new(start(i), start(i) + 1.0).unwrap()).collect();
     let go = (0..n_trials).map(|i| (i != 1).then(|| start(i) + 0.25)).collect();
-    let column = TrialColumn {
+    let column = Column {
         name: "go".into(),
         unit: Some("s".into()),
         description: None,

@@ -15,9 +15,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use neurobrick_schema::{
-    Activity, Interval, Recording, SessionId, Spikes, SubjectId, TrialColumn, Trials, Unit,
-};
+use neurobrick_schema::{Activity, Column, Interval, Recording, SessionId, Spikes, SubjectId, Trials, Unit};
 
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
@@ -278,7 +276,7 @@ fn read_trials(
     let ends = table.complete(end, table.floats(end)?)?;
     let intervals =
         starts.into_iter().zip(ends).map(|(start_s, end_s)| Interval { start_s, end_s }).collect();
-    let mut columns: Vec<TrialColumn> = Vec::new();
+    let mut columns: Vec<Column> = Vec::new();
     for name in table.names().iter().filter(|name| ![start, end].contains(&name.as_str())) {
         match table.values(name)? {
             Some(values) => columns.push(dataset.column(name, values)),

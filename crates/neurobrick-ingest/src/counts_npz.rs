@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use neurobrick_schema::{
-    Activity, BinnedCounts, Interval, Recording, SessionId, SubjectId, TrialColumn, Trials, Unit,
+    Activity, BinnedCounts, Column, Interval, Recording, SessionId, SubjectId, Trials, Unit,
 };
 
 use crate::csv_table::CsvTable;
@@ -197,7 +197,7 @@ fn read_trials(
         .iter()
         .filter(|name| *name != "trial")
         .map(|name| Ok(dataset.column(name, table.values(name, dataset.note(name).r#type)?)))
-        .collect::<Result<Vec<TrialColumn>, IngestError>>()?;
+        .collect::<Result<Vec<Column>, IngestError>>()?;
     dataset.check_notes(&source.root, &columns)?;
     let trials = Trials::new(intervals, columns).map_err(IngestError::invalid(&path))?;
     Ok((trials, if has_index { "; trial numbers are positions" } else { "" }))

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use neurobrick_schema::{
-    Card, ColumnValues, Consent, DatasetId, SessionId, SessionInfo, SourceFile, SubjectId, TrialColumn,
+    Card, Column, ColumnValues, Consent, DatasetId, SessionId, SessionInfo, SourceFile, SubjectId,
 };
 use serde::Deserialize;
 
@@ -89,9 +89,9 @@ impl DatasetFile {
     }
 
     /// A trial column with its unit of measure and meaning.
-    pub(crate) fn column(&self, name: &str, values: ColumnValues) -> TrialColumn {
+    pub(crate) fn column(&self, name: &str, values: ColumnValues) -> Column {
         let ColumnNote { unit, description, .. } = self.note(name);
-        TrialColumn { name: name.to_owned(), unit, description, values }
+        Column { name: name.to_owned(), unit, description, values }
     }
 
     /// Refuses `session` and `subject` for a format that names them itself.
@@ -104,7 +104,7 @@ impl DatasetFile {
     }
 
     /// Refuses notes on columns that no trial has: most likely a typing error.
-    pub(crate) fn check_notes(&self, dir: &Path, columns: &[TrialColumn]) -> Result<(), IngestError> {
+    pub(crate) fn check_notes(&self, dir: &Path, columns: &[Column]) -> Result<(), IngestError> {
         match self.columns.keys().find(|name| !columns.iter().any(|column| column.name == **name)) {
             Some(stray) => {
                 let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();

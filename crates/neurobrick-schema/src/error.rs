@@ -65,6 +65,26 @@ pub enum SchemaError {
         /// The time before it, in seconds.
         previous_s: f64,
     },
+    /// The times of a signal do not ascend.
+    #[error(
+        "sample {index} of signal {signal} at {time_s} s comes after one at {previous_s} s; times must ascend"
+    )]
+    UnsortedTimes {
+        /// The signal.
+        signal: String,
+        /// Position of the first sample out of order.
+        index: usize,
+        /// Its time in seconds.
+        time_s: f64,
+        /// The time before it, in seconds.
+        previous_s: f64,
+    },
+    /// Nothing at all was recorded.
+    #[error("session {session} has no units, trials, intervals or signals; leave it out")]
+    NothingRecorded {
+        /// The session.
+        session: SessionId,
+    },
     /// A spike names a unit that the recording does not have.
     #[error("spike {index} belongs to unit index {unit}, but the recording has {n_units} units")]
     UnitOutOfRange {

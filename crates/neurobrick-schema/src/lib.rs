@@ -1,7 +1,8 @@
 //! What a recording is, and the Parquet store it rests in.
 //!
 //! A [`Recording`] is one session: its [`Unit`]s, their [`Activity`] (spike times or binned counts), its [`Trials`] and
-//! a provenance [`Card`]. A [`Store`] is a folder of recordings that pandas, Polars and `DuckDB` open too; sessions are
+//! a provenance [`Card`]; where they exist also further [`Column`]s of the units, electrodes, other tables of intervals
+//! ([`IntervalTable`]) and [`Signal`]s such as positions, licks or voltages, joined by [`RecordingParts`]. A [`Store`] is a folder of recordings that pandas, Polars and `DuckDB` open too; sessions are
 //! written whole or not at all, and every byte is checked against a BLAKE3 manifest before it is decoded.
 //!
 //! Times are seconds from session start in `f64`, intervals are half-open, unit indices count from zero in the order
@@ -34,12 +35,17 @@
 mod activity;
 pub mod atomic;
 mod card;
+mod column_tables;
+mod columns;
 mod consent;
 mod error;
 mod ids;
 pub mod manifest;
+mod names;
 mod recording;
 mod session_file;
+mod signal_tables;
+mod signals;
 mod store;
 mod summary;
 mod tables;
@@ -47,12 +53,14 @@ mod trials;
 
 pub use activity::{Activity, BinnedCounts, Spikes};
 pub use card::{Card, SessionInfo, SourceFile};
+pub use columns::{Column, ColumnValues, ListValues, Table};
 pub use consent::Consent;
 pub use error::SchemaError;
 pub use ids::{DatasetId, SessionId, SubjectId};
 pub use manifest::hash_file;
-pub use recording::{Recording, Unit};
+pub use recording::{Recording, RecordingParts, Unit};
 pub use session_file::json_schema;
+pub use signals::{Clock, Samples, Signal, SignalColumn};
 pub use store::{SessionDigest, Store};
-pub use summary::{RegionCount, SessionSummary, summary};
-pub use trials::{ColumnValues, Interval, TrialColumn, Trials};
+pub use summary::{IntervalsSummary, RegionCount, SessionSummary, SignalSummary, summary};
+pub use trials::{Interval, IntervalTable, Trials};

@@ -3,6 +3,7 @@
 //! ```text
 //! <store>/store.json
 //! <store>/<session>/{session.json, units.parquet, trials.parquet, spikes.parquet | counts.parquet, manifest.json}
+//! <store>/<session>/{electrodes.parquet, intervals.<name>.parquet, signal.<name>.parquet}, where there are any
 //! ```
 
 use std::fs;
@@ -13,12 +14,16 @@ use serde::{Deserialize, Serialize};
 use crate::activity::Activity;
 use crate::atomic::{self, Staging};
 use crate::card::SessionInfo;
+use crate::column_tables;
+use crate::columns::Table;
 use crate::error::SchemaError;
 use crate::ids::SessionId;
 use crate::manifest::Manifest;
-use crate::recording::Recording;
-use crate::session_file::{ActivityFile, SessionFile};
+use crate::recording::{Recording, RecordingParts};
+use crate::session_file::{ActivityFile, IntervalsFile, SessionFile};
+use crate::signal_tables::{read_signal, write_signal};
 use crate::tables::{self, CountsShape};
+use crate::trials::IntervalTable;
 
 const STORE_FILE: &str = "store.json";
 const SESSION_FILE: &str = "session.json";
@@ -26,6 +31,15 @@ const UNITS_FILE: &str = "units.parquet";
 const TRIALS_FILE: &str = "trials.parquet";
 const SPIKES_FILE: &str = "spikes.parquet";
 const COUNTS_FILE: &str = "counts.parquet";
+const ELECTRODES_FILE: &str = "electrodes.parquet";
+
+fn intervals_file(name: &str) -> String {
+    format!("intervals.{name}.parquet")
+}
+
+fn signal_file(name: &str) -> String {
+    format!("signal.{name}.parquet")
+}
 
 const FORMAT: &str = "neurobrick-store";
 const VERSION: u32 = 1;
@@ -146,21 +160,8 @@ impl Store {
         }
         let staging = Staging::create(&self.path, session.as_str())?;
         let dir = staging.path();
-        let session_path = dir.join(SESSION_FILE);
-        atomic::write_file(&session_path, &SessionFile::of(recording).encode(&session_path)?)?;
-        tables::write_units(&dir.join(UNITS_FILE), recording.units())?;
-        tables::write_trials(&dir.join(TRIALS_FILE), recording.trials())?;
-        let activity_file = match recording.activity() {
-            Activity::Spikes(spikes) => {
-                tables::write_spikes(&dir.join(SPIKES_FILE), spikes)?;
-                SPIKES_FILE
-            }
-            Activity::Counts(counts) => {
-                tables::write_counts(&dir.join(COUNTS_FILE), counts)?;
-                COUNTS_FILE
-            }
-        };
-        let manifest = Manifest::of_dir(dir, &[SESSION_FILE, UNITS_FILE, TRIALS_FILE, activity_file])?;
+        let names = write_files(dir, recording)?;
+        let manifest = Manifest::of_dir(dir, &names)?;
         manifest.write(dir)?;
         staging.commit(&self.session_path(session))?;
         Ok(SessionDigest {
@@ -179,37 +180,7 @@ impl Store {
             let manifest = Manifest::read(dir)?;
             manifest.check_names(dir)?;
             let file = read_session_file(dir, &manifest, session)?;
-            let load = |name: &str| manifest.read_file(dir, name).map(|bytes| (dir.join(name), bytes));
-            let (path, bytes) = load(UNITS_FILE)?;
-            let units = tables::read_units(&path, bytes, file.n_units)?;
-            let (path, bytes) = load(TRIALS_FILE)?;
-            let trials = tables::read_trials(&path, bytes, file.n_trials, &file.trial_columns)?;
-            let (name, activity) = match file.activity {
-                ActivityFile::Spikes {} => {
-                    let (path, bytes) = load(SPIKES_FILE)?;
-                    let n_spikes = usize::try_from(file.n_spikes)
-                        .map_err(|_| SchemaError::damaged(&path, "more spikes than memory can hold"))?;
-                    (SPIKES_FILE, Activity::Spikes(tables::read_spikes(&path, bytes, n_spikes)?))
-                }
-                ActivityFile::Counts { bin_size_s, n_bins } => {
-                    let (path, bytes) = load(COUNTS_FILE)?;
-                    let shape =
-                        CountsShape { bin_size_s, n_trials: file.n_trials, n_units: file.n_units, n_bins };
-                    (COUNTS_FILE, Activity::Counts(tables::read_counts(&path, bytes, shape)?))
-                }
-            };
-            let expected = [SESSION_FILE, UNITS_FILE, TRIALS_FILE, name];
-            if let Some(extra) =
-                manifest.files().iter().find(|entry| !expected.contains(&entry.name.as_str()))
-            {
-                return Err(SchemaError::UnexpectedFile { path: dir.join(&extra.name) });
-            }
-            let recording = Recording::new(file.info, units, activity, trials)?;
-            if recording.n_spikes() != file.n_spikes {
-                let detail = format!("{} spikes, session.json says {}", recording.n_spikes(), file.n_spikes);
-                return Err(SchemaError::damaged(&dir.join(name), detail));
-            }
-            Ok(recording)
+            read_files(dir, &manifest, file)
         })
     }
 
@@ -276,6 +247,99 @@ fn store_file_bytes(path: &Path) -> Result<Vec<u8>, SchemaError> {
         .map_err(|error| SchemaError::Encode { path: path.join(STORE_FILE), detail: error.to_string() })?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// Writes everything but the manifest, and returns the names of the files.
+fn write_files(dir: &Path, recording: &Recording) -> Result<Vec<String>, SchemaError> {
+    let mut names = Vec::new();
+    let mut next = |name: String| {
+        let path = dir.join(&name);
+        names.push(name);
+        path
+    };
+    let path = next(SESSION_FILE.into());
+    atomic::write_file(&path, &SessionFile::of(recording).encode(&path)?)?;
+    tables::write_units(&next(UNITS_FILE.into()), recording.units(), recording.unit_columns())?;
+    column_tables::write_trials(&next(TRIALS_FILE.into()), recording.trials())?;
+    match recording.activity() {
+        Activity::Spikes(spikes) => tables::write_spikes(&next(SPIKES_FILE.into()), spikes)?,
+        Activity::Counts(counts) => tables::write_counts(&next(COUNTS_FILE.into()), counts)?,
+    }
+    if *recording.electrodes() != Table::default() {
+        column_tables::write_table(&next(ELECTRODES_FILE.into()), recording.electrodes())?;
+    }
+    for table in recording.intervals() {
+        column_tables::write_trials(&next(intervals_file(&table.name)), &table.rows)?;
+    }
+    for signal in recording.signals() {
+        write_signal(&next(signal_file(signal.name())), signal)?;
+    }
+    Ok(names)
+}
+
+/// Reads every file that `session.json` speaks of; the manifest may list no others.
+fn read_files(dir: &Path, manifest: &Manifest, file: SessionFile) -> Result<Recording, SchemaError> {
+    let mut names = vec![SESSION_FILE.to_owned()];
+    let mut load = |name: String| {
+        let bytes = manifest.read_file(dir, &name)?;
+        let path = dir.join(&name);
+        names.push(name);
+        Ok::<_, SchemaError>((path, bytes))
+    };
+    let (path, bytes) = load(UNITS_FILE.into())?;
+    let (units, unit_columns) = tables::read_units(&path, bytes, file.n_units, &file.unit_columns)?;
+    let (path, bytes) = load(TRIALS_FILE.into())?;
+    let trials = column_tables::read_trials(&path, bytes, file.n_trials, &file.trial_columns)?;
+    let (activity_path, activity) = match file.activity {
+        ActivityFile::Spikes {} => {
+            let (path, bytes) = load(SPIKES_FILE.into())?;
+            let n_spikes = usize::try_from(file.n_spikes)
+                .map_err(|_| SchemaError::damaged(&path, "more spikes than memory can hold"))?;
+            let spikes = tables::read_spikes(&path, bytes, n_spikes)?;
+            (path, Activity::Spikes(spikes))
+        }
+        ActivityFile::Counts { bin_size_s, n_bins } => {
+            let (path, bytes) = load(COUNTS_FILE.into())?;
+            let shape = CountsShape { bin_size_s, n_trials: file.n_trials, n_units: file.n_units, n_bins };
+            let counts = tables::read_counts(&path, bytes, shape)?;
+            (path, Activity::Counts(counts))
+        }
+    };
+    let mut electrodes = Table::default();
+    if let Some(listed) = &file.electrodes {
+        let (path, bytes) = load(ELECTRODES_FILE.into())?;
+        electrodes = column_tables::read_table(&path, bytes, listed.n_rows, &listed.columns)?;
+    }
+    let mut intervals = Vec::new();
+    for IntervalsFile { name, description, n_rows, columns } in &file.intervals {
+        let (path, bytes) = load(intervals_file(name))?;
+        let rows = column_tables::read_trials(&path, bytes, *n_rows, columns)?;
+        intervals.push(IntervalTable { name: name.clone(), description: description.clone(), rows });
+    }
+    let mut signals = Vec::new();
+    for listed in &file.signals {
+        let (path, bytes) = load(signal_file(&listed.name))?;
+        signals.push(read_signal(&path, bytes, listed)?);
+    }
+    if let Some(extra) = manifest.files().iter().find(|entry| !names.contains(&entry.name)) {
+        return Err(SchemaError::UnexpectedFile { path: dir.join(&extra.name) });
+    }
+    let recording = Recording::from_parts(RecordingParts {
+        info: file.info,
+        metadata: file.metadata,
+        units,
+        unit_columns,
+        electrodes,
+        activity,
+        trials,
+        intervals,
+        signals,
+    })?;
+    if recording.n_spikes() != file.n_spikes {
+        let detail = format!("{} spikes, session.json says {}", recording.n_spikes(), file.n_spikes);
+        return Err(SchemaError::damaged(&activity_path, detail));
+    }
+    Ok(recording)
 }
 
 fn read_session_file(

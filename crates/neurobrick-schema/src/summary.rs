@@ -6,8 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::activity::Activity;
+use crate::columns::Column;
 use crate::ids::{DatasetId, SessionId, SubjectId};
 use crate::recording::Recording;
+use crate::signals::{Clock, Signal};
 
 /// How many units a region has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,32 @@ pub struct RegionCount {
     pub region: String,
     /// Number of its units.
     pub n_units: usize,
+}
+
+/// How long a table of intervals is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalsSummary {
+    /// Name of the table.
+    pub name: String,
+    /// Number of intervals.
+    pub n_rows: usize,
+    /// Names of its columns, in order.
+    pub columns: Vec<String>,
+}
+
+/// How long a signal is, and what it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalSummary {
+    /// Name of the signal.
+    pub name: String,
+    /// Number of samples.
+    pub n_samples: usize,
+    /// Samples per second; `None` when every sample has its own time.
+    pub rate_hz: Option<f64>,
+    /// Names of its columns with their units of measure, in order.
+    pub columns: Vec<String>,
+    /// Number of NaN in all columns.
+    pub n_nan: usize,
 }
 
 /// A session at a glance; `Display` is what `inspect` prints.
@@ -48,6 +76,18 @@ pub struct SessionSummary {
     pub regions: Vec<RegionCount>,
     /// Names of the trial columns, in order.
     pub trial_columns: Vec<String>,
+    /// Names of the further columns of the units, in order.
+    #[serde(default)]
+    pub unit_columns: Vec<String>,
+    /// Number of electrodes.
+    #[serde(default)]
+    pub n_electrodes: usize,
+    /// The tables of intervals.
+    #[serde(default)]
+    pub intervals: Vec<IntervalsSummary>,
+    /// The signals.
+    #[serde(default)]
+    pub signals: Vec<SignalSummary>,
 }
 
 /// Summarizes a recording.
@@ -80,10 +120,44 @@ pub fn summary(recording: &Recording) -> SessionSummary {
         bin_size_s,
         n_bins,
         duration_s,
-        mean_rate_hz: (duration_s > 0.0).then(|| n_spikes as f64 / duration_s / n_units as f64),
+        mean_rate_hz: (duration_s > 0.0 && n_units > 0)
+            .then(|| n_spikes as f64 / duration_s / n_units as f64),
         n_silent_units: has_spiked(recording).into_iter().filter(|spiked| !spiked).count(),
         regions,
-        trial_columns: recording.trials().columns().iter().map(|column| column.name.clone()).collect(),
+        trial_columns: names(recording.trials().columns()),
+        unit_columns: names(recording.unit_columns()),
+        n_electrodes: recording.electrodes().len(),
+        intervals: recording
+            .intervals()
+            .iter()
+            .map(|table| IntervalsSummary {
+                name: table.name.clone(),
+                n_rows: table.rows.len(),
+                columns: names(table.rows.columns()),
+            })
+            .collect(),
+        signals: recording.signals().iter().map(signal_summary).collect(),
+    }
+}
+
+fn names(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.name.clone()).collect()
+}
+
+fn signal_summary(signal: &Signal) -> SignalSummary {
+    let columns = signal.columns().iter().map(|column| match &column.unit {
+        Some(unit) => format!("{} ({unit})", column.name),
+        None => column.name.clone(),
+    });
+    SignalSummary {
+        name: signal.name().to_owned(),
+        n_samples: signal.len(),
+        rate_hz: match signal.clock() {
+            Clock::Regular { rate_hz, .. } => Some(*rate_hz),
+            Clock::Irregular { .. } => None,
+        },
+        columns: columns.collect(),
+        n_nan: signal.columns().iter().map(|column| column.samples.n_nan()).sum(),
     }
 }
 
@@ -139,6 +213,31 @@ impl fmt::Display for SessionSummary {
         let regions: Vec<String> =
             self.regions.iter().map(|region| format!("{} {}", region.region, region.n_units)).collect();
         writeln!(f, "regions   {}", regions.join(", "))?;
-        write!(f, "columns   {}", self.trial_columns.join(", "))
+        write!(f, "columns   {}", self.trial_columns.join(", "))?;
+        if !self.unit_columns.is_empty() {
+            write!(f, "\nper unit  {}", self.unit_columns.join(", "))?;
+        }
+        if self.n_electrodes > 0 {
+            write!(f, "\nelectrodes {}", self.n_electrodes)?;
+        }
+        for table in &self.intervals {
+            write!(f, "\nintervals {}: {} rows", table.name, table.n_rows)?;
+            if !table.columns.is_empty() {
+                write!(f, " of {}", table.columns.join(", "))?;
+            }
+        }
+        for signal in &self.signals {
+            write!(f, "\nsignal    {}: {} samples", signal.name, signal.n_samples)?;
+            if let Some(rate_hz) = signal.rate_hz {
+                write!(f, " at {rate_hz} Hz")?;
+            }
+            if !signal.columns.is_empty() {
+                write!(f, " of {}", signal.columns.join(", "))?;
+            }
+            if signal.n_nan > 0 {
+                write!(f, ", {} NaN", signal.n_nan)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    UInt16Array, UInt32Array,
+    Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
@@ -17,19 +16,20 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use crate::activity::{BinnedCounts, Spikes};
+use crate::column_tables::{GrowingColumns, fields, kinds, listed_kinds, to_array};
+use crate::columns::Column;
 use crate::error::SchemaError;
 use crate::recording::Unit;
 use crate::session_file::{ColumnFile, ColumnType};
-use crate::trials::{ColumnValues, Interval, TrialColumn, Trials};
 
 /// Rows of a row group: a time range of the spikes is found by the statistics of whole groups.
-const ROW_GROUP_ROWS: usize = 1 << 20;
+pub(crate) const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 1 << 16;
 /// Counts that are encoded at once.
 const COUNTS_PER_BATCH: usize = 1 << 22;
 
-fn write(
+pub(crate) fn write(
     path: &Path,
     schema: &SchemaRef,
     batches: impl Iterator<Item = Result<RecordBatch, SchemaError>>,
@@ -53,13 +53,17 @@ fn write(
     Ok(())
 }
 
-fn batch(path: &Path, schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, SchemaError> {
+pub(crate) fn batch(
+    path: &Path,
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+) -> Result<RecordBatch, SchemaError> {
     RecordBatch::try_new(Arc::clone(schema), columns)
         .map_err(|error| SchemaError::Encode { path: path.to_path_buf(), detail: error.to_string() })
 }
 
 /// Decodes a table whose schema and number of rows are known, batch by batch.
-fn read(
+pub(crate) fn read(
     path: &Path,
     bytes: Vec<u8>,
     schema: &SchemaRef,
@@ -84,37 +88,51 @@ fn read(
     Ok(())
 }
 
-fn column<'a, T: 'static>(path: &Path, batch: &'a RecordBatch, index: usize) -> Result<&'a T, SchemaError> {
+pub(crate) fn column<'a, T: 'static>(
+    path: &Path,
+    batch: &'a RecordBatch,
+    index: usize,
+) -> Result<&'a T, SchemaError> {
     batch.columns()[index]
         .as_any()
         .downcast_ref()
         .ok_or_else(|| SchemaError::damaged(path, format!("column {index} has an unexpected type")))
 }
 
-fn units_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
+fn units_schema(columns: impl Iterator<Item = (String, ColumnType)>) -> SchemaRef {
+    let own = [
         Field::new("id", DataType::Utf8, false),
         Field::new("region", DataType::Utf8, false),
         Field::new("depth_um", DataType::Float64, true),
         Field::new("quality", DataType::Float64, true),
-    ]))
+    ];
+    Arc::new(Schema::new(own.into_iter().chain(fields(columns)).collect::<Vec<_>>()))
 }
 
 /// `units.parquet`: one row per unit, in the order that unit indices count.
-pub(crate) fn write_units(path: &Path, units: &[Unit]) -> Result<(), SchemaError> {
-    let schema = units_schema();
-    let columns: Vec<ArrayRef> = vec![
+pub(crate) fn write_units(path: &Path, units: &[Unit], columns: &[Column]) -> Result<(), SchemaError> {
+    let schema = units_schema(kinds(columns));
+    let mut arrays: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(units.iter().map(|unit| &unit.id))),
         Arc::new(StringArray::from_iter_values(units.iter().map(|unit| &unit.region))),
         Arc::new(units.iter().map(|unit| unit.depth_um).collect::<Float64Array>()),
         Arc::new(units.iter().map(|unit| unit.quality).collect::<Float64Array>()),
     ];
-    write(path, &schema, [batch(path, &schema, columns)].into_iter())
+    for column in columns {
+        arrays.push(to_array(path, &column.values)?);
+    }
+    write(path, &schema, [batch(path, &schema, arrays)].into_iter())
 }
 
-pub(crate) fn read_units(path: &Path, bytes: Vec<u8>, n_units: usize) -> Result<Vec<Unit>, SchemaError> {
+pub(crate) fn read_units(
+    path: &Path,
+    bytes: Vec<u8>,
+    n_units: usize,
+    columns: &[ColumnFile],
+) -> Result<(Vec<Unit>, Vec<Column>), SchemaError> {
     let mut units = Vec::new();
-    read(path, bytes, &units_schema(), n_units, |batch| {
+    let mut growing = GrowingColumns::new(columns);
+    read(path, bytes, &units_schema(listed_kinds(columns)), n_units, |batch| {
         let ids: &StringArray = column(path, batch, 0)?;
         let regions: &StringArray = column(path, batch, 1)?;
         let depths: &Float64Array = column(path, batch, 2)?;
@@ -125,101 +143,9 @@ pub(crate) fn read_units(path: &Path, bytes: Vec<u8>, n_units: usize) -> Result<
             };
             units.push(Unit { id: id.to_owned(), region: region.to_owned(), depth_um, quality });
         }
-        Ok(())
+        growing.extend(path, batch, 4)
     })?;
-    Ok(units)
-}
-
-fn trials_schema(columns: impl Iterator<Item = (String, ColumnType)>) -> SchemaRef {
-    let mut fields =
-        vec![Field::new("start_s", DataType::Float64, false), Field::new("end_s", DataType::Float64, false)];
-    fields.extend(columns.map(|(name, kind)| {
-        let data_type = match kind {
-            ColumnType::Float => DataType::Float64,
-            ColumnType::Int => DataType::Int64,
-            ColumnType::Text => DataType::Utf8,
-            ColumnType::Bool => DataType::Boolean,
-        };
-        Field::new(name, data_type, true)
-    }));
-    Arc::new(Schema::new(fields))
-}
-
-/// `trials.parquet`: one row per trial, `start_s`, `end_s` and the session's own columns.
-pub(crate) fn write_trials(path: &Path, trials: &Trials) -> Result<(), SchemaError> {
-    let schema = trials_schema(trials.columns().iter().map(|column| {
-        let kind = match column.values {
-            ColumnValues::Float(_) => ColumnType::Float,
-            ColumnValues::Int(_) => ColumnType::Int,
-            ColumnValues::Text(_) => ColumnType::Text,
-            ColumnValues::Bool(_) => ColumnType::Bool,
-        };
-        (column.name.clone(), kind)
-    }));
-    let intervals = trials.intervals();
-    let mut arrays: Vec<ArrayRef> = vec![
-        Arc::new(Float64Array::from_iter_values(intervals.iter().map(|interval| interval.start_s))),
-        Arc::new(Float64Array::from_iter_values(intervals.iter().map(|interval| interval.end_s))),
-    ];
-    arrays.extend(trials.columns().iter().map(|column| -> ArrayRef {
-        match &column.values {
-            ColumnValues::Float(values) => Arc::new(values.iter().copied().collect::<Float64Array>()),
-            ColumnValues::Int(values) => Arc::new(values.iter().copied().collect::<Int64Array>()),
-            ColumnValues::Text(values) => {
-                Arc::new(values.iter().map(Option::as_deref).collect::<StringArray>())
-            }
-            ColumnValues::Bool(values) => Arc::new(values.iter().copied().collect::<BooleanArray>()),
-        }
-    }));
-    write(path, &schema, [batch(path, &schema, arrays)].into_iter())
-}
-
-pub(crate) fn read_trials(
-    path: &Path,
-    bytes: Vec<u8>,
-    n_trials: usize,
-    columns: &[ColumnFile],
-) -> Result<Trials, SchemaError> {
-    let schema = trials_schema(columns.iter().map(|column| (column.name.clone(), column.r#type)));
-    let mut intervals = Vec::new();
-    let mut values: Vec<ColumnValues> = columns
-        .iter()
-        .map(|column| match column.r#type {
-            ColumnType::Float => ColumnValues::Float(Vec::new()),
-            ColumnType::Int => ColumnValues::Int(Vec::new()),
-            ColumnType::Text => ColumnValues::Text(Vec::new()),
-            ColumnType::Bool => ColumnValues::Bool(Vec::new()),
-        })
-        .collect();
-    read(path, bytes, &schema, n_trials, |batch| {
-        let starts: &Float64Array = column(path, batch, 0)?;
-        let ends: &Float64Array = column(path, batch, 1)?;
-        intervals.extend(
-            starts.values().iter().zip(ends.values()).map(|(&start_s, &end_s)| Interval { start_s, end_s }),
-        );
-        for (index, values) in values.iter_mut().enumerate() {
-            match values {
-                ColumnValues::Float(values) => values.extend(column::<Float64Array>(path, batch, index + 2)?),
-                ColumnValues::Int(values) => values.extend(column::<Int64Array>(path, batch, index + 2)?),
-                ColumnValues::Text(values) => values.extend(
-                    column::<StringArray>(path, batch, index + 2)?.iter().map(|text| text.map(str::to_owned)),
-                ),
-                ColumnValues::Bool(values) => values.extend(column::<BooleanArray>(path, batch, index + 2)?),
-            }
-        }
-        Ok(())
-    })?;
-    let columns = columns
-        .iter()
-        .zip(values)
-        .map(|(column, values)| TrialColumn {
-            name: column.name.clone(),
-            unit: column.unit.clone(),
-            description: column.description.clone(),
-            values,
-        })
-        .collect();
-    Trials::new(intervals, columns)
+    Ok((units, growing.finish()?))
 }
 
 fn spikes_schema() -> SchemaRef {

@@ -1,11 +1,11 @@
-//! Trials: half-open intervals with typed, nullable columns.
-
-use std::collections::HashSet;
+//! Trials and other tables of half-open intervals with typed, nullable columns.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::columns::{Column, check_columns};
 use crate::error::SchemaError;
+use crate::names::check_part_name;
 
 /// Column names that the store uses itself.
 pub(crate) const RESERVED_COLUMNS: [&str; 2] = ["start_s", "end_s"];
@@ -46,64 +46,11 @@ impl Interval {
     }
 }
 
-/// Values of one trial column, one per trial; `None` is missing. Floats are finite.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ColumnValues {
-    /// Real numbers.
-    Float(Vec<Option<f64>>),
-    /// Whole numbers.
-    Int(Vec<Option<i64>>),
-    /// Text.
-    Text(Vec<Option<String>>),
-    /// Yes or no.
-    Bool(Vec<Option<bool>>),
-}
-
-impl ColumnValues {
-    /// Number of entries, missing ones included.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Float(values) => values.len(),
-            Self::Int(values) => values.len(),
-            Self::Text(values) => values.len(),
-            Self::Bool(values) => values.len(),
-        }
-    }
-
-    /// Whether there are no entries at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Name of the type of value: `float`, `int`, `text` or `bool`.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::Float(_) => "float",
-            Self::Int(_) => "int",
-            Self::Text(_) => "text",
-            Self::Bool(_) => "bool",
-        }
-    }
-}
-
-/// One labeled property of every trial.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrialColumn {
-    /// Name, unique in the session.
-    pub name: String,
-    /// Unit of measure, such as `s`; `None` for labels and plain numbers.
-    pub unit: Option<String>,
-    /// What it means, in a sentence.
-    pub description: Option<String>,
-    /// One value per trial.
-    pub values: ColumnValues,
-}
-
 /// The trials of a session, in the order of the source; intervals may overlap.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trials {
     intervals: Vec<Interval>,
-    columns: Vec<TrialColumn>,
+    columns: Vec<Column>,
 }
 
 impl Trials {
@@ -112,27 +59,11 @@ impl Trials {
     /// Errors: [`SchemaError::InvalidInterval`]; [`SchemaError::LengthMismatch`] for a column of another length;
     /// [`SchemaError::Duplicate`] and [`SchemaError::InvalidValue`] for names; [`SchemaError::NonFinite`] for a float
     /// that is NaN or infinite.
-    pub fn new(intervals: Vec<Interval>, columns: Vec<TrialColumn>) -> Result<Self, SchemaError> {
+    pub fn new(intervals: Vec<Interval>, columns: Vec<Column>) -> Result<Self, SchemaError> {
         for (index, interval) in intervals.iter().enumerate() {
             interval.validate(index)?;
         }
-        let mut names = HashSet::new();
-        for column in &columns {
-            check_name(&column.name)?;
-            if !names.insert(column.name.as_str()) {
-                return Err(SchemaError::Duplicate { what: "trial column", name: column.name.clone() });
-            }
-            if column.values.len() != intervals.len() {
-                return Err(SchemaError::LengthMismatch {
-                    what: format!("trial column {:?}", column.name),
-                    expected: intervals.len(),
-                    found: column.values.len(),
-                });
-            }
-            if let ColumnValues::Float(values) = &column.values {
-                check_floats(&column.name, values)?;
-            }
-        }
+        check_columns("trial column", &columns, intervals.len(), &RESERVED_COLUMNS)?;
         Ok(Self { intervals, columns })
     }
 
@@ -142,12 +73,12 @@ impl Trials {
     }
 
     /// All columns in the order of the source.
-    pub fn columns(&self) -> &[TrialColumn] {
+    pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
     /// The column of that name.
-    pub fn column(&self, name: &str) -> Option<&TrialColumn> {
+    pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
 
@@ -162,25 +93,20 @@ impl Trials {
     }
 }
 
-fn check_name(name: &str) -> Result<(), SchemaError> {
-    let rule = if name.is_empty() || name.chars().count() > 128 {
-        "1 to 128 characters long"
-    } else if name.chars().any(char::is_control) {
-        "free of control characters"
-    } else if RESERVED_COLUMNS.contains(&name) {
-        "another name, since start_s and end_s hold the trial's interval"
-    } else {
-        return Ok(());
-    };
-    Err(SchemaError::InvalidValue { what: "trial column name".into(), found: format!("{name:?}"), rule })
+/// A named table of intervals beside the trials: epochs, other tasks, sleep states, events of zero length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntervalTable {
+    /// Name, unique among the interval tables of the session whatever the case of its letters: 1 to 128 characters of
+    /// `A-Z a-z 0-9 . _ -` that do not start with a dot.
+    pub name: String,
+    /// What the intervals are, in a sentence.
+    pub description: Option<String>,
+    /// The intervals and their columns, in the same form as trials.
+    pub rows: Trials,
 }
 
-fn check_floats(name: &str, values: &[Option<f64>]) -> Result<(), SchemaError> {
-    let bad = values.iter().enumerate().find_map(|(i, v)| v.filter(|v| !v.is_finite()).map(|v| (i, v)));
-    match bad {
-        Some((index, value)) => {
-            Err(SchemaError::NonFinite { what: format!("trial column {name:?}"), index, value })
-        }
-        None => Ok(()),
+impl IntervalTable {
+    pub(crate) fn validate(&self) -> Result<(), SchemaError> {
+        check_part_name("interval table name", &self.name)
     }
 }

@@ -26,7 +26,7 @@ fn unreachable_damage(file: &str, what: &str) -> SchemaError {
     panic!("{what} of {file} was not noticed")
 }
 
-fn damage_all(recording: &Recording) {
+fn damage_all(recording: &Recording, n_files: usize) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path()).unwrap();
     store.write(recording).unwrap();
@@ -34,7 +34,7 @@ fn damage_all(recording: &Recording) {
     let dir = store.path().join(session.as_str());
     let names: Vec<String> =
         fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(names.len(), 5);
+    assert_eq!(names.len(), n_files);
     for name in &names {
         let path = dir.join(name);
         let good = fs::read(&path).unwrap();
@@ -70,12 +70,33 @@ fn damage_all(recording: &Recording) {
 
 #[test]
 fn damage_to_spikes_is_noticed() {
-    damage_all(&made::spikes_recording("day-1"));
+    damage_all(&made::spikes_recording("day-1"), 5);
 }
 
 #[test]
 fn damage_to_counts_is_noticed() {
-    damage_all(&made::counts_recording("day-1"));
+    damage_all(&made::counts_recording("day-1"), 5);
+}
+
+#[test]
+fn damage_to_signals_intervals_and_electrodes_is_noticed() {
+    damage_all(&made::full_recording("day-1"), 11);
+}
+
+#[test]
+fn a_wrong_number_of_nan_is_noticed_behind_a_valid_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    let recording = made::full_recording("a");
+    store.write(&recording).unwrap();
+    let dir = store.path().join("a");
+    let text = fs::read_to_string(dir.join("session.json")).unwrap();
+    assert!(text.contains("\"n_nan\": 6"));
+    fs::write(dir.join("session.json"), text.replace("\"n_nan\": 6", "\"n_nan\": 5")).unwrap();
+    let names: Vec<String> = Manifest::read(&dir).unwrap().files().iter().map(|f| f.name.clone()).collect();
+    Manifest::of_dir(&dir, &names).unwrap().write(&dir).unwrap();
+    let message = store.read(&recording.info().session).unwrap_err().to_string();
+    assert!(message.contains("\"x\" has 6 NaN, session.json says 5"), "{message}");
 }
 
 #[test]

@@ -16,7 +16,30 @@ fn odd_text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), Just(String::new()), Just("a,b\n\"c\"\u{0}🐭".to_owned())]
 }
 
-fn values(n: usize) -> impl Strategy<Value = ColumnValues> {
+fn values(n: usize) -> BoxedStrategy<ColumnValues> {
+    let lists = vec(0..4_usize, n).prop_flat_map(|lengths| {
+        let ends: Vec<usize> = lengths
+            .iter()
+            .scan(0, |end, n| {
+                *end += n;
+                Some(*end)
+            })
+            .collect();
+        let n_items = ends.last().copied().unwrap_or(0);
+        let lists = move |items| ColumnValues::List(ListValues::new(ends.clone(), items).unwrap());
+        prop_oneof![flat_values(n_items), pairs(n_items)].prop_map(lists)
+    });
+    prop_oneof![4 => flat_values(n), 1 => lists].boxed()
+}
+
+/// Lists of two.
+fn pairs(n: usize) -> impl Strategy<Value = ColumnValues> {
+    let ends: Vec<usize> = (1..=n).map(|row| 2 * row).collect();
+    flat_values(2 * n)
+        .prop_map(move |items| ColumnValues::List(ListValues::new(ends.clone(), items).unwrap()))
+}
+
+fn flat_values(n: usize) -> impl Strategy<Value = ColumnValues> {
     prop_oneof![
         vec(option::of(finite()), n).prop_map(ColumnValues::Float),
         vec(option::of(any::<i64>()), n).prop_map(ColumnValues::Int),
@@ -26,20 +49,66 @@ fn values(n: usize) -> impl Strategy<Value = ColumnValues> {
 }
 
 fn trials(n: usize) -> impl Strategy<Value = Trials> {
-    let column = (option::of(odd_text()), option::of(odd_text()), values(n));
-    (vec((finite(), finite()), n), vec(column, 0..4)).prop_map(|(bounds, columns)| {
+    (vec((finite(), finite()), n), columns(n)).prop_map(|(bounds, columns)| {
         let intervals = bounds.iter().map(|&(a, b)| Interval::new(a.min(b), a.max(b)).unwrap()).collect();
-        let columns = columns
-            .into_iter()
-            .enumerate()
-            .map(|(i, (unit, description, values))| TrialColumn {
-                name: format!("é col.{i} \"x\""),
-                unit,
-                description,
-                values,
-            })
-            .collect();
         Trials::new(intervals, columns).unwrap()
+    })
+}
+
+fn columns(n: usize) -> impl Strategy<Value = Vec<Column>> {
+    vec((option::of(odd_text()), option::of(odd_text()), values(n)), 0..4).prop_map(|columns| {
+        let column = |(i, (unit, description, values))| Column {
+            name: format!("é col.{i} \"x\""),
+            unit,
+            description,
+            values,
+        };
+        columns.into_iter().enumerate().map(column).collect()
+    })
+}
+
+fn signal() -> impl Strategy<Value = Signal> {
+    let not_infinite = || any::<f64>().prop_filter("not infinite", |x| !x.is_infinite());
+    (0..50_usize).prop_flat_map(move |n| {
+        let samples = prop_oneof![
+            vec(not_infinite(), n).prop_map(Samples::Float),
+            vec(any::<f32>().prop_filter("not infinite", |x| !x.is_infinite()), n).prop_map(Samples::Float32),
+            vec(any::<i64>(), n).prop_map(Samples::Int),
+        ];
+        let clock = prop_oneof![
+            (finite(), 1e-6..1e6_f64).prop_map(|(start_s, rate_hz)| Clock::Regular { start_s, rate_hz }),
+            vec(finite(), n).prop_map(|mut times_s| {
+                times_s.sort_by(f64::total_cmp);
+                Clock::Irregular { times_s }
+            }),
+        ];
+        (clock, option::of(odd_text()), vec((option::of(odd_text()), samples), 1..4)).prop_map(
+            |(clock, description, columns)| {
+                let column = |(i, (unit, samples))| SignalColumn {
+                    name: format!("ü {i}"),
+                    unit,
+                    description: None,
+                    samples,
+                };
+                let columns = columns.into_iter().enumerate().map(column).collect();
+                Signal::new("s", description, clock, columns).unwrap()
+            },
+        )
+    })
+}
+
+/// A signal as it is, under another name.
+fn renamed(signal: &Signal, name: String) -> Signal {
+    let description = signal.description().map(str::to_owned);
+    Signal::new(name, description, signal.clock().clone(), signal.columns().to_vec()).unwrap()
+}
+
+fn interval_tables() -> impl Strategy<Value = Vec<IntervalTable>> {
+    let table = (option::of(odd_text()), (0..5_usize).prop_flat_map(trials));
+    vec(table, 0..3).prop_map(|tables| {
+        let named =
+            |(i, (description, rows))| IntervalTable { name: format!("table-{i}"), description, rows };
+        tables.into_iter().enumerate().map(named).collect()
     })
 }
 
@@ -76,9 +145,28 @@ fn activity(n_units: usize, n_trials: usize) -> BoxedStrategy<Activity> {
 
 fn recording() -> impl Strategy<Value = Recording> {
     (1..6_usize, 0..6_usize)
-        .prop_flat_map(|(n_units, n_trials)| (units(n_units), activity(n_units, n_trials), trials(n_trials)))
-        .prop_map(|(units, activity, trials)| {
-            Recording::new(made::info("s"), units, activity, trials).unwrap()
+        .prop_flat_map(|(n_units, n_trials)| {
+            let own = (units(n_units), activity(n_units, n_trials), trials(n_trials), columns(n_units));
+            let electrodes =
+                columns(3).prop_map(|c| Table::new(if c.is_empty() { 0 } else { 3 }, c).unwrap());
+            let metadata = proptest::collection::btree_map(odd_text(), odd_text(), 0..3);
+            (own, electrodes, metadata, interval_tables(), vec(signal(), 0..3))
+        })
+        .prop_map(|(own, electrodes, metadata, intervals, signals)| {
+            let (units, activity, trials, unit_columns) = own;
+            let signals = signals.iter().enumerate().map(|(i, s)| renamed(s, format!("s{i}"))).collect();
+            Recording::from_parts(RecordingParts {
+                info: made::info("s"),
+                metadata,
+                units,
+                unit_columns,
+                electrodes,
+                activity,
+                trials,
+                intervals,
+                signals,
+            })
+            .unwrap()
         })
 }
 
@@ -147,6 +235,37 @@ fn more_spikes_than_a_row_group_and_more_counts_than_a_batch() {
     for recording in [&long, &wide] {
         store.write(recording).unwrap();
         assert_eq!(&store.read(&recording.info().session).unwrap(), recording);
+    }
+}
+
+#[test]
+fn a_signal_longer_than_a_row_group() {
+    let n = 1_300_000;
+    let column =
+        |name: &str, samples| SignalColumn { name: name.into(), unit: None, description: None, samples };
+    let times_s = (0..n).map(|i| f64::from(i) * 1e-3).collect();
+    let columns = vec![column("up", Samples::Int((0..i64::from(n)).collect()))];
+    let signal = Signal::new("long", None, Clock::Irregular { times_s }, columns).unwrap();
+    let mut parts = made::spikes_recording("long").into_parts();
+    parts.signals.push(signal);
+    let recording = Recording::from_parts(parts).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    store.write(&recording).unwrap();
+    assert_eq!(store.read(&recording.info().session).unwrap(), recording);
+}
+
+/// The folder was written before there were signals and interval tables.
+#[test]
+fn a_store_of_version_1_opens_and_is_still_written_so() {
+    let old =
+        Store::open(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/store-v1")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let new = Store::create(folder.path()).unwrap();
+    for recording in [made::spikes_recording("spikes"), made::counts_recording("counts")] {
+        let session = &recording.info().session;
+        assert_eq!(old.read(session).unwrap(), recording);
+        assert_eq!(new.write(&recording).unwrap().digest, old.digest(session).unwrap());
     }
 }
 

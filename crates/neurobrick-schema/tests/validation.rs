@@ -40,8 +40,7 @@ fn trials() {
     let at = |bounds: &[(f64, f64)]| {
         bounds.iter().map(|&(start_s, end_s)| Interval { start_s, end_s }).collect::<Vec<_>>()
     };
-    let column =
-        |name: &str, values| TrialColumn { name: name.into(), unit: None, description: None, values };
+    let column = |name: &str, values| Column { name: name.into(), unit: None, description: None, values };
     let ints = |n| ColumnValues::Int(vec![None; n]);
     check(Interval::new(1.0, 0.5), &["from 1 s to 0.5 s"]);
     check(Trials::new(at(&[(0.0, 1.0), (3.0, 2.0)]), vec![]), &["interval 1", "from 3 s to 2 s"]);
@@ -68,7 +67,12 @@ fn recordings() {
         new(made::info("s"), made::units(2), spikes(), made::trials(1)),
         &["spike 0", "unit index 2", "2 units"],
     );
-    check(new(made::info("s"), vec![], spikes(), made::trials(1)), &["number of units is 0"]);
+    let silent = Activity::Spikes(Spikes::default());
+    check(
+        new(made::info("s"), vec![], silent.clone(), Trials::default()),
+        &["session s has no units, trials, intervals or signals"],
+    );
+    assert_eq!(new(made::info("s"), vec![], silent, made::trials(1)).unwrap().n_units(), 0);
     let mut twins = made::units(3);
     twins[2].id = "u0".into();
     check(new(made::info("s"), twins, spikes(), made::trials(1)), &["unit id \"u0\" occurs twice"]);
@@ -90,6 +94,79 @@ fn recordings() {
     let mut anonymous = made::info("s");
     anonymous.card.license = " ".into();
     check(new(anonymous, made::units(3), counts(), made::trials(2)), &["card.license is empty"]);
+}
+
+#[test]
+fn lists() {
+    let ints = |n| ColumnValues::Int(vec![Some(1); n]);
+    check(ListValues::new(vec![1, 0], ints(0)), &["end of list 1 is 0", "above it"]);
+    check(ListValues::new(vec![1, 3], ints(2)), &["items of all lists", "expected 3", "found 2"]);
+    let list = ListValues::new(vec![0, 2, 3], ints(3)).unwrap();
+    assert_eq!((list.range(0), list.range(1), list.range(2)), (0..0, 0..2, 2..3));
+    let nan = ColumnValues::Float(vec![None, Some(f64::NAN)]);
+    let nan = ColumnValues::List(ListValues::new(vec![2], nan).unwrap());
+    check(Table::new(1, vec![made::column("a", nan)]), &["table column \"a\"", "entry 1 is NaN"]);
+    let nested = |values| ColumnValues::List(ListValues::new(vec![1], values).unwrap());
+    let deep = nested(nested(nested(nested(ints(1)))));
+    assert_eq!(Table::new(1, vec![made::column("a", deep.clone())]).unwrap().len(), 1);
+    check(Table::new(1, vec![made::column("a", nested(deep))]), &["nesting", "is 5"]);
+    check(Table::new(1, vec![]), &["number of columns"]);
+}
+
+#[test]
+fn signals() {
+    let column =
+        |name: &str, samples| SignalColumn { name: name.into(), unit: None, description: None, samples };
+    let regular = |start_s, rate_hz| Clock::Regular { start_s, rate_hz };
+    let at = |times_s: &[f64]| Clock::Irregular { times_s: times_s.to_vec() };
+    let new = |name: &str, clock, columns| Signal::new(name, None, clock, columns);
+    let x = || column("x", Samples::Float(vec![1.0, f64::NAN]));
+    for name in ["", ".x", "a/b", "a b", "..", "é"] {
+        check(new(name, at(&[]), vec![]), &["signal name", "A-Z"]);
+    }
+    check(new("s", regular(0.0, 0.0), vec![x()]), &["rate_hz of signal s is 0", "positive"]);
+    check(new("s", regular(f64::NAN, 1.0), vec![x()]), &["start_s of signal s is NaN"]);
+    check(new("s", regular(0.0, 1.0), vec![]), &["number of columns of signal s"]);
+    check(new("s", at(&[0.0]), vec![x()]), &["\"x\" of signal s", "expected 1", "found 2"]);
+    check(new("s", at(&[0.0, f64::INFINITY]), vec![]), &["times of signal s", "entry 1"]);
+    check(new("s", at(&[0.0, 2.0, 1.0]), vec![]), &["sample 2 of signal s at 1 s", "2 s"]);
+    check(new("s", regular(0.0, 1.0), vec![x(), x()]), &["signal column \"x\" occurs twice"]);
+    check(new("s", at(&[]), vec![column("time_s", Samples::Int(vec![]))]), &["\"time_s\" occurs twice"]);
+    let infinite = column("x", Samples::Float32(vec![0.0, f32::NEG_INFINITY]));
+    check(new("s", regular(0.0, 1.0), vec![infinite]), &["\"x\" of signal s", "entry 1 is -inf"]);
+    let signal = new("s", regular(10.0, 4.0), vec![x()]).unwrap();
+    assert_eq!((signal.len(), signal.time_s(1), signal.columns()[0].samples.n_nan()), (2, 10.25, 1));
+    assert_eq!(new("s", at(&[3.0, 3.5]), vec![]).unwrap().time_s(1).to_bits(), 3.5_f64.to_bits());
+    let zero = |zero| new("s", at(&[0.0]), vec![column("x", Samples::Float(vec![zero]))]).unwrap();
+    assert!(zero(0.0) != zero(-0.0) && zero(f64::NAN) == zero(f64::NAN));
+}
+
+#[test]
+fn parts_must_fit() {
+    let with = |change: fn(&mut RecordingParts)| {
+        let mut parts = made::full_recording("s").into_parts();
+        change(&mut parts);
+        Recording::from_parts(parts)
+    };
+    check(with(|p| p.unit_columns[0].name = "depth_um".into()), &["\"depth_um\"", "another name"]);
+    check(with(|p| p.units.truncate(4)), &["unit column \"waveforms\"", "expected 4", "found 5"]);
+    check(with(|p| p.intervals[1].name = "EPOCHS".into()), &["interval table \"EPOCHS\" occurs twice"]);
+    check(with(|p| p.intervals[1].name = "a b".into()), &["interval table name", "\"a b\""]);
+    check(with(|p| p.signals[1] = p.signals[0].clone()), &["signal \"position\" occurs twice"]);
+    let mut parts = made::full_recording("s").into_parts();
+    (parts.units, parts.unit_columns, parts.trials) = (vec![], vec![], Trials::default());
+    parts.activity = Activity::Spikes(Spikes::default());
+    let signals_only = Recording::from_parts(parts).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    store.write(&signals_only).unwrap();
+    assert_eq!(store.read(&signals_only.info().session).unwrap(), signals_only);
+    let summary = summary(&signals_only);
+    assert_eq!((summary.n_units, summary.mean_rate_hz), (0, None));
+    let text = summary.to_string();
+    let says = "electrodes 3\nintervals epochs: 3 rows of contrast, choice, side, rewarded\nintervals Licks.left-1: \
+                0 rows\nsignal    position: 40 samples at 120 Hz of x (m), state (m), 6 NaN\n";
+    assert!(text.contains(says), "{text}");
 }
 
 #[test]
@@ -117,7 +194,7 @@ fn a_summary_counts_what_is_there() {
 fn the_json_schema_names_every_key_of_a_session_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path()).unwrap();
-    store.write(&made::counts_recording("a")).unwrap();
+    store.write(&made::full_recording("a")).unwrap();
     let text = std::fs::read_to_string(store.path().join("a/session.json")).unwrap();
     let file: serde_json::Value = serde_json::from_str(&text).unwrap();
     let schema = serde_json::to_value(json_schema()).unwrap();

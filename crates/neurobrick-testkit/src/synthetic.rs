@@ -3,8 +3,8 @@
 use neurobrick_data::{Alignment, SessionData, WindowConfig};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::{
-    Activity, BinnedCounts, Card, ColumnValues, Consent, DatasetId, Interval, Recording, SessionId,
-    SessionInfo, SubjectId, TrialColumn, Trials, Unit,
+    Activity, BinnedCounts, Card, Column, ColumnValues, Consent, DatasetId, Interval, Recording, SessionId,
+    SessionInfo, SubjectId, Trials, Unit,
 };
 
 /// Size of a bin, in seconds.
@@ -117,7 +117,7 @@ fn trials(n_bins: usize, choices: Vec<Option<String>>) -> Trials {
     let length_s = n_bins as f64 * BIN_SIZE_S;
     let starts = (0..choices.len()).map(|i| i as f64 * (length_s + 0.5));
     let intervals = starts.map(|s| Interval::new(s, s + length_s).unwrap()).collect();
-    let choice = TrialColumn {
+    let choice = Column {
         name: "choice".to_owned(),
         unit: None,
         description: Some("direction in which the first pair of latents rotates".to_owned()),

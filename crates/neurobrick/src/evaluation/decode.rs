@@ -123,9 +123,11 @@ fn numbers(name: &str, values: &ColumnValues) -> Result<Vec<Option<f64>>, Pipeli
     match values {
         ColumnValues::Float(v) => Ok(v.clone()),
         ColumnValues::Int(v) => Ok(v.iter().map(|x| x.map(|x| x as f64)).collect()),
-        ColumnValues::Text(_) | ColumnValues::Bool(_) => Err(PipelineError::BadValue {
-            field: "scoring.decode".to_owned(),
-            message: format!("column `{name}` holds no numbers; use `category` for text"),
-        }),
+        ColumnValues::Text(_) | ColumnValues::Bool(_) | ColumnValues::List(_) => {
+            Err(PipelineError::BadValue {
+                field: "scoring.decode".to_owned(),
+                message: format!("column `{name}` holds no numbers; use `category` for text"),
+            })
+        }
     }
 }

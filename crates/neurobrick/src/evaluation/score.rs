@@ -312,13 +312,16 @@ fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, 
         .collect())
 }
 
-/// The value of a trial column as text; empty where it is missing.
+/// The value of a trial column as text, the items of a list joined by commas; empty where it is missing.
 pub(super) fn text_at(values: &ColumnValues, row: usize) -> String {
     match values {
         ColumnValues::Float(v) => v[row].map_or_else(String::new, |x| x.to_string()),
         ColumnValues::Int(v) => v[row].map_or_else(String::new, |x| x.to_string()),
         ColumnValues::Text(v) => v[row].clone().unwrap_or_default(),
         ColumnValues::Bool(v) => v[row].map_or_else(String::new, |x| x.to_string()),
+        ColumnValues::List(v) => {
+            v.range(row).map(|item| text_at(v.items(), item)).collect::<Vec<_>>().join(",")
+        }
     }
 }
 
