@@ -38,6 +38,8 @@ pub(crate) struct DatasetFile {
     pub(crate) session: Option<SessionId>,
     /// Name of the subject, where neither files nor folders say it.
     pub(crate) subject: Option<SubjectId>,
+    /// Which table of intervals the trials are, where a file has several and calls none so.
+    pub(crate) trials: Option<String>,
     /// What trial columns mean.
     #[serde(default)]
     columns: BTreeMap<String, ColumnNote>,
@@ -83,6 +85,11 @@ impl DatasetFile {
         toml::from_str(&text).map_err(|error| IngestError::DatasetFile { path, detail: error.to_string() })
     }
 
+    /// Reads `dataset.toml` of a folder that need not have one.
+    pub(crate) fn read_if_any(dir: &Path) -> Result<Option<Self>, IngestError> {
+        if dir.join(Self::NAME).is_file() { Self::read(dir).map(Some) } else { Ok(None) }
+    }
+
     /// What is known about the trial column `name`.
     pub(crate) fn note(&self, name: &str) -> ColumnNote {
         self.columns.get(name).cloned().unwrap_or_default()
@@ -92,6 +99,12 @@ impl DatasetFile {
     pub(crate) fn column(&self, name: &str, values: ColumnValues) -> Column {
         let ColumnNote { unit, description, .. } = self.note(name);
         Column { name: name.to_owned(), unit, description, values }
+    }
+
+    /// A trial column with what the folder adds to what its file says.
+    pub(crate) fn describe(&self, column: Column) -> Column {
+        let ColumnNote { unit, description, .. } = self.note(&column.name);
+        Column { unit: unit.or(column.unit), description: description.or(column.description), ..column }
     }
 
     /// Refuses `session` and `subject` for a format that names them itself.

@@ -90,6 +90,24 @@ pub enum IngestError {
         /// What the decoder met.
         detail: String,
     },
+    /// A part that a recording cannot do without is of a kind that is not read.
+    #[error("{}: {part} cannot be read: {reason}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// Which part of the file.
+        part: String,
+        /// What it is.
+        reason: String,
+    },
+    /// A valid file holds nothing that a recording is made of.
+    #[error("{}: nothing was recorded that can be read: {detail}; leave the file out", path.display())]
+    NothingRead {
+        /// The file.
+        path: PathBuf,
+        /// What it holds instead.
+        detail: String,
+    },
     /// One value of an array or a table is not acceptable.
     #[error("{}: {part}, entry {index}: {detail}", path.display())]
     BadValue {

@@ -1,9 +1,9 @@
-//! Foreign recordings (NPZ with CSV, ALF) become neurobrick recordings.
+//! Foreign recordings (NWB, ALF, NPZ with CSV) become neurobrick recordings.
 //!
 //! [`ingest`] recognizes what lies below the given folders, reads each session with all checks, and writes it into a
 //! [`Store`](neurobrick_schema::Store). A session that is damaged, incomplete or contradicts itself is refused with an
 //! error that names the file and what to do; nothing is repaired silently. Provenance comes from a `dataset.toml`
-//! beside the data:
+//! beside the data, which files that describe themselves (NWB) can do without:
 //!
 //! ```toml
 //! dataset = "my-lab-2026"                       # a name of letters, digits, . _ -
@@ -13,6 +13,7 @@
 //! species = "Mus musculus"                      # optional
 //! consent = "non_human"                         # or unrestricted, research_only, controlled, unknown
 //! changes = ["sorted with Kilosort 4"]          # optional
+//! trials = "recognition_table"                  # optional, for NWB: the intervals that are the trials
 //!
 //! [columns.contrast_left]                       # optional, what a trial column means
 //! type = "float"                                # float, int, text or bool; for text tables only
@@ -32,7 +33,7 @@
 //! # Ok::<(), IngestError>(())
 //! ```
 //!
-//! Formats: [`CountsNpz`], [`Alf`]. A further one implements [`Reader`]. The crate has no cargo features.
+//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`]. A further one implements [`Reader`]. The crate has no cargo features.
 
 mod alf;
 mod counts_npz;
@@ -40,7 +41,9 @@ mod csv_table;
 mod dataset_file;
 mod error;
 mod guard;
+mod hdf5;
 mod npy;
+mod nwb;
 mod parquet_table;
 mod pipeline;
 mod reader;
@@ -48,5 +51,6 @@ mod reader;
 pub use alf::Alf;
 pub use counts_npz::CountsNpz;
 pub use error::IngestError;
+pub use nwb::Nwb;
 pub use pipeline::{IngestEvent, IngestSummary, READERS, Refusal, ingest, recognize};
 pub use reader::{Reader, Source};

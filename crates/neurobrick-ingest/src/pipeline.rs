@@ -8,10 +8,11 @@ use neurobrick_schema::{Recording, SchemaError, SessionDigest, SessionId, Store}
 use crate::alf::Alf;
 use crate::counts_npz::CountsNpz;
 use crate::error::IngestError;
+use crate::nwb::Nwb;
 use crate::reader::{Reader, Source};
 
 /// All readers, in the order in which they are asked.
-pub const READERS: [&dyn Reader; 2] = [&CountsNpz, &Alf];
+pub const READERS: [&dyn Reader; 3] = [&CountsNpz, &Alf, &Nwb];
 
 /// What happens during [`ingest`], for a progress display.
 #[derive(Clone, Debug, PartialEq, Eq)]

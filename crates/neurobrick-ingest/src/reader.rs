@@ -39,17 +39,17 @@ impl Source {
 /// Reads one foreign format.
 ///
 /// Object-safe, since which reader serves a path is known only when the path is looked at. Implemented by
-/// [`CountsNpz`](crate::CountsNpz) and [`Alf`](crate::Alf).
+/// [`CountsNpz`](crate::CountsNpz), [`Alf`](crate::Alf) and [`Nwb`](crate::Nwb).
 pub trait Reader: Sync {
     /// Short name of the format, as it stands in messages.
     fn format(&self) -> &'static str;
 
-    /// Whether the folder looks like this format. Looks at names only.
+    /// Whether the folder or file looks like this format. Looks at names only.
     ///
     /// Errors: [`IngestError::Io`].
     fn probe(&self, path: &Path) -> Result<bool, IngestError>;
 
-    /// The sessions below a folder, sorted by name of their files.
+    /// The sessions at or below a path, sorted by name of their files.
     ///
     /// Errors: a folder that belongs to the format but from which no session can be named.
     fn sessions(&self, path: &Path) -> Result<Vec<Source>, IngestError>;

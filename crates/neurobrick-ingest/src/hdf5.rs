@@ -1,0 +1,379 @@
+//! HDF5 files as a tree of objects whose sizes are checked before memory is taken.
+//!
+//! Decoding is `hdf5-reader`'s; this file adds what NWB and MATLAB files need: every object once, by path and by
+//! address, so that references and links can be followed; values of any type as a few Rust types; and the difference
+//! between a file that is damaged, which is refused, and a part that cannot be read, which is named.
+
+mod blosc;
+mod decode;
+mod filters;
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hdf5_reader::error::Error;
+use hdf5_reader::group::Group;
+use hdf5_reader::{Attribute, Dataset, FileStorage, Hdf5File, OpenOptions};
+
+use crate::error::IngestError;
+use crate::guard::guarded;
+
+/// Deflate cannot make more than 1032 bytes out of one; what is bigger than that in relation to its file is damaged.
+const MAX_INFLATION: u64 = 1032;
+/// What may always be decoded at once, however small the file is.
+const MIN_READ_BYTES: u64 = 64 << 20;
+/// Chunks of real files have a few MiB at most.
+const MAX_CHUNK_BYTES: usize = 256 << 20;
+/// Objects of a file. Files of thousands of images have some ten thousand.
+const MAX_OBJECTS: usize = 1_000_000;
+/// Where copies of the format's own schemas lie: text that says nothing of the recording.
+const SCHEMAS: &str = "/specifications";
+
+/// Values of a dataset in row order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum H5Values {
+    Float(Vec<f64>),
+    Float32(Vec<f32>),
+    Int(Vec<i64>),
+    Bool(Vec<bool>),
+    Text(Vec<String>),
+    /// Addresses of the objects that are referred to.
+    Reference(Vec<u64>),
+    /// Fields of equal length, by name.
+    Compound(Vec<(String, H5Values)>),
+}
+
+/// A dataset in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct H5Array {
+    /// Length of each axis; none for a single value.
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: H5Values,
+}
+
+impl H5Values {
+    /// The values as real numbers; `None` when they are none.
+    pub(crate) fn into_f64(self) -> Option<Vec<f64>> {
+        match self {
+            Self::Float(values) => Some(values),
+            Self::Float32(values) => Some(values.into_iter().map(f64::from).collect()),
+            Self::Int(values) => Some(values.into_iter().map(|value| value as f64).collect()),
+            _ => None,
+        }
+    }
+
+    /// What the values are, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Float(_) | Self::Float32(_) => "real numbers",
+            Self::Int(_) => "whole numbers",
+            Self::Bool(_) => "truth values",
+            Self::Text(_) => "text",
+            Self::Reference(_) => "object references",
+            Self::Compound(_) => "records with named fields",
+        }
+    }
+}
+
+/// Why a dataset was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It is valid, but of a kind that is not read; the words say which.
+    Unsupported(String),
+    /// The file is damaged.
+    Failed(IngestError),
+}
+
+impl Unread {
+    /// The error for a dataset that a recording cannot do without.
+    pub(crate) fn required(self, file: &H5File, node: usize) -> IngestError {
+        match self {
+            Self::Failed(error) => error,
+            Self::Unsupported(reason) => IngestError::Unsupported {
+                path: file.path.clone(),
+                part: file.node(node).path.clone(),
+                reason,
+            },
+        }
+    }
+}
+
+impl From<IngestError> for Unread {
+    fn from(error: IngestError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A group or a dataset.
+pub(crate) enum Object {
+    Group(Group),
+    Dataset(Box<Dataset>),
+}
+
+/// An object of a file.
+pub(crate) struct Node {
+    /// Shortest path from the root, such as `/units/id`; `/` for the root itself.
+    pub(crate) path: String,
+    object: Object,
+    /// Members of a group by name; links lead to the node of the object itself.
+    pub(crate) children: Vec<(String, usize)>,
+}
+
+impl Node {
+    pub(crate) fn is_group(&self) -> bool {
+        matches!(self.object, Object::Group(_))
+    }
+
+    /// The member of that name.
+    pub(crate) fn child(&self, name: &str) -> Option<usize> {
+        self.children.iter().find(|(child, _)| child == name).map(|&(_, node)| node)
+    }
+}
+
+/// An open file and all its objects.
+pub(crate) struct H5File {
+    pub(crate) path: PathBuf,
+    nodes: Vec<Node>,
+    by_address: HashMap<u64, usize>,
+    offset_size: u8,
+    max_read_bytes: u64,
+}
+
+impl H5File {
+    /// Opens a file and lists its objects. Members called as one of `links` lead to objects that have a place of
+    /// their own, unless nothing else leads there.
+    ///
+    /// Errors: [`IngestError::Io`]; [`IngestError::Malformed`] for anything that is not a whole HDF5 file.
+    pub(crate) fn open(path: &Path, links: &[&str]) -> Result<Self, IngestError> {
+        let file = File::open(path).map_err(IngestError::io("open", path))?;
+        let length = file.metadata().map_err(IngestError::io("measure", path))?.len();
+        let max_read_bytes = length.saturating_mul(MAX_INFLATION).max(MIN_READ_BYTES);
+        let options = OpenOptions::default()
+            .with_filter_registry(filters::registry())
+            .with_max_chunk_bytes(MAX_CHUNK_BYTES)
+            .with_max_read_bytes(usize::try_from(max_read_bytes).unwrap_or(usize::MAX))
+            .with_max_object_header_bytes(usize::try_from(length).unwrap_or(usize::MAX));
+        guarded(path, || {
+            let malformed = |error: Error| IngestError::malformed(path, "the file", error);
+            let storage = Arc::new(FileStorage::from_file(file).map_err(malformed)?);
+            let file = Hdf5File::from_storage_with_options(storage, options).map_err(malformed)?;
+            let root = file.root_group().map_err(malformed)?;
+            let offset_size = root.offset_size();
+            let (nodes, by_address) = walk(path, root, links)?;
+            Ok(Self { path: path.to_path_buf(), nodes, by_address, offset_size, max_read_bytes })
+        })
+    }
+
+    /// All objects, nearest to the root first.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate()
+    }
+
+    pub(crate) fn node(&self, node: usize) -> &Node {
+        &self.nodes[node]
+    }
+
+    /// The object at a path from the root, such as `general/subject`, through links as well.
+    pub(crate) fn find(&self, path: &str) -> Option<usize> {
+        path.split('/').filter(|part| !part.is_empty()).try_fold(0, |node, part| self.nodes[node].child(part))
+    }
+
+    /// The object that a reference leads to.
+    pub(crate) fn at(&self, address: u64) -> Option<usize> {
+        self.by_address.get(&address).copied()
+    }
+
+    fn attribute(&self, node: usize, name: &str) -> Result<Option<Attribute>, IngestError> {
+        let node = &self.nodes[node];
+        guarded(&self.path, || {
+            let found = match &node.object {
+                Object::Group(group) => group.attribute(name),
+                Object::Dataset(dataset) => dataset.attribute(name),
+            };
+            match found {
+                Ok(attribute) => Ok(Some(attribute)),
+                Err(Error::AttributeNotFound(_)) => Ok(None),
+                Err(error) => Err(IngestError::malformed(&self.path, node.path.as_str(), error)),
+            }
+        })
+    }
+
+    /// A text attribute; `None` when there is none of that name.
+    pub(crate) fn text(&self, node: usize, name: &str) -> Result<Option<String>, IngestError> {
+        Ok(self.texts(node, name)?.and_then(|texts| texts.into_iter().next()))
+    }
+
+    /// A list of texts in an attribute; `None` when there is none of that name.
+    pub(crate) fn texts(&self, node: usize, name: &str) -> Result<Option<Vec<String>>, IngestError> {
+        let Some(attribute) = self.attribute(node, name)? else {
+            return Ok(None);
+        };
+        let texts = guarded(&self.path, || {
+            let read = attribute.read_strings().or_else(|_| attribute.read_string().map(|text| vec![text]));
+            read.map_err(|error| {
+                let part = format!("{}, attribute {name:?}", self.nodes[node].path);
+                IngestError::malformed(&self.path, part, error)
+            })
+        });
+        texts.map(Some)
+    }
+
+    /// A numeric attribute; `None` when there is none of that name.
+    pub(crate) fn number(&self, node: usize, name: &str) -> Result<Option<f64>, IngestError> {
+        let Some(attribute) = self.attribute(node, name)? else {
+            return Ok(None);
+        };
+        let number = guarded(&self.path, || {
+            attribute.read_as_f64().map_err(|error| {
+                let part = format!("{}, attribute {name:?}", self.nodes[node].path);
+                IngestError::malformed(&self.path, part, error)
+            })
+        });
+        number.map(Some)
+    }
+
+    /// The dataset of a node; `None` for a group.
+    pub(crate) fn dataset(&self, node: usize) -> Option<&Dataset> {
+        match &self.nodes[node].object {
+            Object::Dataset(dataset) => Some(dataset),
+            Object::Group(_) => None,
+        }
+    }
+
+    /// Length of each axis of a dataset.
+    pub(crate) fn shape(&self, node: usize) -> Result<Vec<usize>, IngestError> {
+        let lengths = self.dataset(node).map(Dataset::shape).unwrap_or_default();
+        let lengths = lengths.iter().map(|&length| usize::try_from(length)).collect::<Result<_, _>>();
+        lengths.map_err(|error| IngestError::malformed(&self.path, self.nodes[node].path.as_str(), error))
+    }
+
+    /// Reads a whole dataset.
+    ///
+    /// Errors: [`Unread`] tells what is damaged from what is not read.
+    pub(crate) fn read(&self, node: usize) -> Result<H5Array, Unread> {
+        let part = self.nodes[node].path.as_str();
+        let Some(dataset) = self.dataset(node) else {
+            return Err(Unread::Failed(IngestError::malformed(
+                &self.path,
+                part,
+                "a group where a dataset is due",
+            )));
+        };
+        let decoded =
+            guarded(&self.path, || Ok(decode::read(dataset, self.offset_size, self.max_read_bytes)));
+        decoded?.map_err(|error| self.unread(part, &error))
+    }
+
+    fn unread(&self, part: &str, error: &decode::DecodeError) -> Unread {
+        match error {
+            decode::DecodeError::Unsupported(reason) => Unread::Unsupported(reason.clone()),
+            decode::DecodeError::Malformed(detail) => {
+                Unread::Failed(IngestError::malformed(&self.path, part, detail))
+            }
+            decode::DecodeError::Hdf5(error) => {
+                let mut cause = error;
+                while let Error::Context { source, .. } = cause {
+                    cause = source;
+                }
+                match cause {
+                    Error::UnsupportedFilter(_)
+                    | Error::UnsupportedEncoding(_)
+                    | Error::UnsupportedDatatypeClass(_) => Unread::Unsupported(cause.to_string()),
+                    _ => Unread::Failed(IngestError::malformed(&self.path, part, cause)),
+                }
+            }
+        }
+    }
+}
+
+/// A member of a group, on the way to its node.
+struct Member {
+    parent: usize,
+    name: String,
+    address: u64,
+    object: Object,
+}
+
+/// The objects found so far.
+struct Walk<'a> {
+    path: &'a Path,
+    nodes: Vec<Node>,
+    by_address: HashMap<u64, usize>,
+    /// Groups whose members are not listed yet.
+    groups: VecDeque<usize>,
+}
+
+/// Lists all objects below the root, level by level and links last, so that an object is found at its own place first.
+fn walk(path: &Path, root: Group, links: &[&str]) -> Result<(Vec<Node>, HashMap<u64, usize>), IngestError> {
+    let by_address = HashMap::from([(root.address(), 0)]);
+    let nodes = vec![Node { path: "/".into(), object: Object::Group(root), children: Vec::new() }];
+    let mut walk = Walk { path, nodes, by_address, groups: VecDeque::from([0]) };
+    let mut later: VecDeque<Member> = VecDeque::new();
+    loop {
+        if let Some(parent) = walk.groups.pop_front() {
+            for member in walk.members(parent)? {
+                if links.contains(&member.name.as_str()) {
+                    later.push_back(member);
+                } else {
+                    walk.add(member)?;
+                }
+            }
+        } else if let Some(link) = later.pop_front() {
+            walk.add(link)?;
+        } else {
+            break;
+        }
+    }
+    for node in &mut walk.nodes {
+        node.children.sort();
+    }
+    Ok((walk.nodes, walk.by_address))
+}
+
+impl Walk<'_> {
+    fn members(&self, parent: usize) -> Result<Vec<Member>, IngestError> {
+        let node = &self.nodes[parent];
+        let group = match &node.object {
+            Object::Group(group) if node.path != SCHEMAS => group,
+            _ => return Ok(Vec::new()),
+        };
+        let found = group.members();
+        let (groups, datasets) =
+            found.map_err(|error| IngestError::malformed(self.path, node.path.as_str(), error))?;
+        let groups = groups.into_iter().map(|group| {
+            let (name, address) = (group.name().to_owned(), group.address());
+            (name, address, Object::Group(group))
+        });
+        let datasets = datasets.into_iter().map(|dataset| {
+            let (name, address) = (dataset.name().to_owned(), dataset.address());
+            (name, address, Object::Dataset(Box::new(dataset)))
+        });
+        let member = |(name, address, object): (String, u64, Object)| {
+            // A link may carry the path it leads to.
+            let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+            Member { parent, name, address, object }
+        };
+        Ok(groups.chain(datasets).map(member).collect())
+    }
+
+    fn add(&mut self, member: Member) -> Result<(), IngestError> {
+        let Member { parent, name, address, object } = member;
+        let next = self.nodes.len();
+        let node = *self.by_address.entry(address).or_insert(next);
+        if node == next {
+            if next == MAX_OBJECTS {
+                let detail = "it has more than a million objects";
+                return Err(IngestError::malformed(self.path, "the file", detail));
+            }
+            if matches!(object, Object::Group(_)) {
+                self.groups.push_back(node);
+            }
+            let path = format!("{}/{name}", self.nodes[parent].path.trim_end_matches('/'));
+            self.nodes.push(Node { path, object, children: Vec::new() });
+        }
+        self.nodes[parent].children.push((name, node));
+        Ok(())
+    }
+}

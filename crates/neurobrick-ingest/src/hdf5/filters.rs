@@ -1,0 +1,105 @@
+//! Filters of HDF5 chunks that the decoder does not bring along: LZF, Zstandard and Blosc.
+
+use std::io::Read;
+
+use hdf5_reader::FilterRegistry;
+use hdf5_reader::error::Error;
+
+use super::MAX_CHUNK_BYTES;
+use super::blosc;
+
+/// Numbers under which the HDF Group lists the filters.
+const LZF: u16 = 32000;
+const BLOSC: u16 = 32001;
+const ZSTD: u16 = 32015;
+
+/// All filters that are known.
+pub(super) fn registry() -> FilterRegistry {
+    let mut registry = FilterRegistry::new();
+    let fail = |error: String| Error::DecompressionError(error);
+    registry.register(LZF, Box::new(move |_, data, _| lzf(data, MAX_CHUNK_BYTES).map_err(fail)));
+    registry.register(ZSTD, Box::new(move |_, data, _| zstd(data, MAX_CHUNK_BYTES).map_err(fail)));
+    registry.register(
+        BLOSC,
+        Box::new(move |_, data, _| match blosc::decompress(data, MAX_CHUNK_BYTES) {
+            Ok(bytes) => Ok(bytes),
+            Err(blosc::BloscError::Unsupported(what)) => {
+                Err(Error::UnsupportedFilter(format!("Blosc with {what}")))
+            }
+            Err(blosc::BloscError::Malformed(what)) => Err(Error::DecompressionError(what)),
+        }),
+    );
+    registry
+}
+
+/// Decodes a Zstandard stream.
+pub(super) fn zstd(data: &[u8], max_bytes: usize) -> Result<Vec<u8>, String> {
+    let decoder = ruzstd::decoding::StreamingDecoder::new(data).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    decoder.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() > max_bytes {
+        return Err(format!("Zstandard chunk of more than {max_bytes} bytes"));
+    }
+    Ok(bytes)
+}
+
+/// Decodes LZF after Marc Lehmann's description: a control byte below 32 is followed by that many literals and one;
+/// any other holds a length of three bits and the high part of a distance, back from the end of the output.
+fn lzf(data: &[u8], max_bytes: usize) -> Result<Vec<u8>, String> {
+    let cut_off = || "LZF chunk is cut off".to_owned();
+    let mut bytes = Vec::new();
+    let mut rest = data;
+    let next = |rest: &mut &[u8]| {
+        let (&first, after) = rest.split_first().ok_or_else(cut_off)?;
+        *rest = after;
+        Ok::<usize, String>(usize::from(first))
+    };
+    while !rest.is_empty() {
+        let control = next(&mut rest)?;
+        if control < 32 {
+            let (literals, after) = rest.split_at_checked(control + 1).ok_or_else(cut_off)?;
+            bytes.extend_from_slice(literals);
+            rest = after;
+        } else {
+            let mut length = control >> 5;
+            if length == 7 {
+                length += next(&mut rest)?;
+            }
+            let distance = (((control & 31) << 8) | next(&mut rest)?) + 1;
+            let start = bytes.len().checked_sub(distance).ok_or("LZF distance leads before the start")?;
+            // Byte by byte, since the source may run into what is being written.
+            for offset in 0..length + 2 {
+                bytes.push(bytes[start + offset]);
+            }
+        }
+        if bytes.len() > max_bytes {
+            return Err(format!("LZF chunk of more than {max_bytes} bytes"));
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lzf_copies_what_it_is_writing() {
+        // Two literals, then seven bytes from two back.
+        assert_eq!(lzf(&[1, b'a', b'b', 5 << 5, 1], 99).as_deref(), Ok(&b"ababababa"[..]));
+        // A long match: 7 + 1 + 2 bytes from one back.
+        assert_eq!(lzf(&[0, b'x', 7 << 5, 1, 0], 99).as_deref(), Ok(&b"xxxxxxxxxxx"[..]));
+        assert_eq!(lzf(&[], 99).as_deref(), Ok(&b""[..]));
+        for (bad, says) in [
+            (&[3_u8, b'a'][..], "cut off"),
+            (&[0, b'a', 1 << 5], "cut off"),
+            (&[0, b'a', 7 << 5], "cut off"),
+            (&[0, b'a', 1 << 5, 1], "before the start"),
+            (&[0, b'x', 7 << 5, 255, 0], "more than 99"),
+        ] {
+            let error = lzf(bad, 99).err().unwrap_or_default();
+            assert!(error.contains(says), "{bad:?}: {error:?}");
+        }
+    }
+}

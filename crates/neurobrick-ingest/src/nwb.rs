@@ -1,0 +1,214 @@
+//! Reader for Neurodata Without Borders files: NWB 2.x and the 2.0 beta, on HDF5.
+//!
+//! ```text
+//! /units                         units, spike times and all further columns
+//! /general/extracellular_ephys   electrodes and their groups, hence regions
+//! /intervals                     trials and every other table of intervals
+//! /acquisition /processing /stimulus /analysis /scratch    signals, events and tables of intervals, at any depth
+//! /general, /general/subject     metadata and the card
+//! ```
+//!
+//! A part that is valid but not read is named in the last of the card's `changes`, with the reason; a part that is
+//! damaged refuses the file. A `dataset.toml` beside the file or above it gives the card where there is one; without it
+//! the card says what the file says, and `unknown` where the file is silent.
+
+mod card;
+mod series;
+mod table;
+mod tables;
+mod units;
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use neurobrick_schema::{Activity, Recording, RecordingParts, SessionId};
+
+use crate::dataset_file::DatasetFile;
+use crate::error::IngestError;
+use crate::hdf5::H5File;
+use crate::reader::{Reader, Source};
+
+const EXTENSION: &str = "nwb";
+/// Folders between a given path and the files: `<dandiset>/sub-<name>/<file>` and one above.
+const MAX_DEPTH: usize = 3;
+/// Where recordings lie in a file.
+const RECORDED: [&str; 6] =
+    ["/acquisition", "/processing", "/stimulus", "/analysis", "/scratch", "/intervals"];
+
+/// Members that are links by the format's own schema.
+const LINKS: [&str; 10] = [
+    "clustering_interface",
+    "device",
+    "electrode",
+    "imaging_plane",
+    "indexed_timeseries",
+    "masked_imageseries",
+    "site",
+    "source_electricalseries",
+    "source_timeseries",
+    "timeseries",
+];
+
+/// Files called `*.nwb`, each a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nwb;
+
+impl Reader for Nwb {
+    fn format(&self) -> &'static str {
+        "nwb"
+    }
+
+    fn probe(&self, path: &Path) -> Result<bool, IngestError> {
+        Ok(!files(path, MAX_DEPTH)?.is_empty())
+    }
+
+    fn sessions(&self, path: &Path) -> Result<Vec<Source>, IngestError> {
+        files(path, MAX_DEPTH)?.into_iter().map(|file| source_of(path, file)).collect()
+    }
+
+    fn read(&self, source: &Source) -> Result<Recording, IngestError> {
+        let path = &source.main;
+        let file = H5File::open(path, &LINKS)?;
+        let mut notes = Notes::default();
+        let version = card::check_version(&file)?;
+        let dataset = DatasetFile::read_if_any(&source.root)?;
+        let tables = tables::Tables::find(&file)?;
+        let electrodes = units::read_electrodes(&file, &tables, &mut notes)?;
+        let units::Read { units, columns, spikes } = units::read(&file, &tables, &electrodes, &mut notes)?;
+        let (trials, mut intervals) = tables::read_intervals(&file, &tables, dataset.as_ref(), &mut notes)?;
+        let mut signals = Vec::new();
+        series::read_all(&file, &tables, &mut signals, &mut intervals, &mut notes)?;
+        if let Some(dataset) = &dataset {
+            dataset.check_notes(&source.root, trials.columns())?;
+        }
+        let is_empty = units.is_empty() && trials.is_empty() && intervals.is_empty() && signals.is_empty();
+        if is_empty {
+            return Err(IngestError::NothingRead { path: path.clone(), detail: notes.nothing() });
+        }
+        let metadata = card::metadata(&file, &mut notes)?;
+        let step = notes.step(&version);
+        let info = card::info(&file, source, dataset.as_ref(), &metadata, step)?;
+        Recording::from_parts(RecordingParts {
+            info,
+            metadata,
+            units,
+            unit_columns: columns,
+            electrodes: electrodes.table,
+            activity: Activity::Spikes(spikes),
+            trials,
+            intervals,
+            signals,
+        })
+        .map_err(IngestError::invalid(path))
+    }
+}
+
+/// What a user should know about the reading of a file.
+#[derive(Debug, Default)]
+struct Notes {
+    /// Decisions that changed or interpreted something.
+    steps: Vec<String>,
+    /// Parts that were not read, with the reason.
+    not_read: Vec<String>,
+}
+
+impl Notes {
+    fn leave(&mut self, part: &str, reason: impl std::fmt::Display) {
+        self.not_read.push(format!("{part} ({reason})"));
+    }
+
+    fn step(&self, version: &str) -> String {
+        let mut text = format!("read by neurobrick from nwb {version}");
+        for step in &self.steps {
+            text = format!("{text}; {step}");
+        }
+        if !self.not_read.is_empty() {
+            text = format!("{text}; not read: {}", self.not_read.join(", "));
+        }
+        text
+    }
+
+    fn nothing(&self) -> String {
+        if self.not_read.is_empty() {
+            return "it has no units, trials, intervals or signals".into();
+        }
+        format!("not read: {}", self.not_read.join(", "))
+    }
+}
+
+/// All NWB files at or below a path, sorted.
+fn files(path: &Path, depth: usize) -> Result<Vec<PathBuf>, IngestError> {
+    let is_nwb = |path: &Path| path.extension().is_some_and(|extension| extension == EXTENSION);
+    if path.is_file() {
+        return Ok(if is_nwb(path) { vec![path.to_path_buf()] } else { Vec::new() });
+    }
+    let mut found = Vec::new();
+    if !path.is_dir() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir(path).map_err(IngestError::io("list", path))? {
+        let entry = entry.map_err(IngestError::io("list", path))?;
+        let kind = entry.file_type().map_err(IngestError::io("list", path))?;
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        // A link to a folder could lead in a circle; a link to a file is how data managers keep large files.
+        if kind.is_dir() && depth > 0 {
+            found.extend(files(&entry.path(), depth - 1)?);
+        } else if !kind.is_dir() && is_nwb(&entry.path()) && entry.path().is_file() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn source_of(path: &Path, file: PathBuf) -> Result<Source, IngestError> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    // The nearest dataset.toml at or below the given path counts; beside a file that was given itself as well.
+    let top = if path.is_dir() { path } else { folder };
+    let mut above = folder.ancestors().take_while(|above| above.starts_with(top));
+    let root = above.find(|above| above.join(DatasetFile::NAME).is_file());
+    let root = root.unwrap_or(folder).to_path_buf();
+    let inside = file.strip_prefix(&root).unwrap_or(&file);
+    let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    let mut files = vec![parts.join("/")];
+    let dataset = DatasetFile::read_if_any(&root)?;
+    if dataset.is_some() {
+        files.push(DatasetFile::NAME.to_owned());
+    }
+    let session = if let Some(session) = dataset.and_then(|dataset| dataset.session) {
+        session
+    } else {
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        SessionId::new(plain_name(&stem)).map_err(IngestError::invalid(&file))?
+    };
+    Ok(Source { session, root, main: file, files })
+}
+
+/// A name with everything but `A-Z a-z 0-9 . _ -` replaced, at most 128 characters long.
+fn plain_name(text: &str) -> String {
+    let keep = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    let name: String = text.trim_start_matches('.').chars().map(keep).take(128).collect();
+    if name.is_empty() { "_".into() } else { name }
+}
+
+/// Names of signals or interval tables of a session, each given once.
+#[derive(Debug, Default)]
+struct PartNames(HashSet<String>);
+
+impl PartNames {
+    /// The name of a part that lies at `path` in the file, such as `processing.behavior.position`.
+    fn take(&mut self, path: &str) -> String {
+        let plain = plain_name(&path.trim_start_matches('/').replace('/', "."));
+        let mut name = plain.clone();
+        let mut number = 2;
+        while !self.0.insert(name.to_ascii_lowercase()) {
+            let room: String = plain.chars().take(120).collect();
+            name = format!("{room}-{number}");
+            number += 1;
+        }
+        name
+    }
+}
