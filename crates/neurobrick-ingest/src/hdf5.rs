@@ -17,6 +17,7 @@ use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
 use hdf5_reader::{Attribute, Dataset, FileStorage, Hdf5File, OpenOptions};
 
+use crate::array::Array;
 use crate::error::IngestError;
 use crate::guard::guarded;
 
@@ -30,52 +31,6 @@ const MAX_CHUNK_BYTES: usize = 256 << 20;
 const MAX_OBJECTS: usize = 1_000_000;
 /// Where copies of the format's own schemas lie: text that says nothing of the recording.
 const SCHEMAS: &str = "/specifications";
-
-/// Values of a dataset in row order.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum H5Values {
-    Float(Vec<f64>),
-    Float32(Vec<f32>),
-    Int(Vec<i64>),
-    Bool(Vec<bool>),
-    Text(Vec<String>),
-    /// Addresses of the objects that are referred to.
-    Reference(Vec<u64>),
-    /// Fields of equal length, by name.
-    Compound(Vec<(String, H5Values)>),
-}
-
-/// A dataset in memory.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct H5Array {
-    /// Length of each axis; none for a single value.
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: H5Values,
-}
-
-impl H5Values {
-    /// The values as real numbers; `None` when they are none.
-    pub(crate) fn into_f64(self) -> Option<Vec<f64>> {
-        match self {
-            Self::Float(values) => Some(values),
-            Self::Float32(values) => Some(values.into_iter().map(f64::from).collect()),
-            Self::Int(values) => Some(values.into_iter().map(|value| value as f64).collect()),
-            _ => None,
-        }
-    }
-
-    /// What the values are, in words.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Float(_) | Self::Float32(_) => "real numbers",
-            Self::Int(_) => "whole numbers",
-            Self::Bool(_) => "truth values",
-            Self::Text(_) => "text",
-            Self::Reference(_) => "object references",
-            Self::Compound(_) => "records with named fields",
-        }
-    }
-}
 
 /// Why a dataset was not read.
 #[derive(Debug)]
@@ -252,7 +207,7 @@ impl H5File {
     /// Reads a whole dataset.
     ///
     /// Errors: [`Unread`] tells what is damaged from what is not read.
-    pub(crate) fn read(&self, node: usize) -> Result<H5Array, Unread> {
+    pub(crate) fn read(&self, node: usize) -> Result<Array, Unread> {
         let part = self.nodes[node].path.as_str();
         let Some(dataset) = self.dataset(node) else {
             return Err(Unread::Failed(IngestError::malformed(

@@ -1,4 +1,4 @@
-//! Foreign recordings (NWB, ALF, NPZ with CSV) become neurobrick recordings.
+//! Foreign recordings (NWB, ALF, NPZ, MATLAB, CSV, Parquet) become neurobrick recordings.
 //!
 //! [`ingest`] recognizes what lies below the given folders, reads each session with all checks, and writes it into a
 //! [`Store`](neurobrick_schema::Store). A session that is damaged, incomplete or contradicts itself is refused with an
@@ -33,24 +33,29 @@
 //! # Ok::<(), IngestError>(())
 //! ```
 //!
-//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`]. A further one implements [`Reader`]. The crate has no cargo features.
+//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`]. The crate has no cargo features.
 
 mod alf;
+mod array;
 mod counts_npz;
 mod csv_table;
 mod dataset_file;
 mod error;
 mod guard;
 mod hdf5;
+mod mapping;
+mod mat5;
 mod npy;
 mod nwb;
 mod parquet_table;
 mod pipeline;
 mod reader;
+mod text_table;
 
 pub use alf::Alf;
 pub use counts_npz::CountsNpz;
 pub use error::IngestError;
+pub use mapping::Mapping;
 pub use nwb::Nwb;
 pub use pipeline::{IngestEvent, IngestSummary, READERS, Refusal, ingest, recognize};
 pub use reader::{Reader, Source};

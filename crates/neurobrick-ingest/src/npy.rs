@@ -11,6 +11,7 @@ use std::path::Path;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use crate::array::{Array, Values};
 use crate::error::IngestError;
 use crate::guard::guarded;
 
@@ -155,6 +156,35 @@ impl<'a> NpyArray<'a> {
 
     fn chunks<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> {
         self.bytes[self.start..].as_chunks::<N>().0.iter().copied()
+    }
+
+    /// The values as they are.
+    pub(crate) fn to_array(&self) -> Result<Array, IngestError> {
+        let values = match self.descr.as_str() {
+            "<f8" => Values::Float(self.chunks().map(f64::from_le_bytes).collect()),
+            "<f4" => Values::Float32(self.chunks().map(f32::from_le_bytes).collect()),
+            "|b1" => Values::Bool(self.chunks().map(|[byte]| byte != 0).collect()),
+            "|u1" => Values::Int(self.chunks().map(u8::from_le_bytes).map(i64::from).collect()),
+            "<u2" => Values::Int(self.chunks().map(u16::from_le_bytes).map(i64::from).collect()),
+            "<u4" => Values::Int(self.chunks().map(u32::from_le_bytes).map(i64::from).collect()),
+            "|i1" => Values::Int(self.chunks().map(i8::from_le_bytes).map(i64::from).collect()),
+            "<i2" => Values::Int(self.chunks().map(i16::from_le_bytes).map(i64::from).collect()),
+            "<i4" => Values::Int(self.chunks().map(i32::from_le_bytes).map(i64::from).collect()),
+            "<i8" => Values::Int(self.chunks().map(i64::from_le_bytes).collect()),
+            "<u8" => Values::Int(self.narrow_to_i64()?),
+            _ => return Err(self.wrong_type("little-endian numbers")),
+        };
+        Ok(Array { shape: self.shape.clone(), values })
+    }
+
+    fn narrow_to_i64(&self) -> Result<Vec<i64>, IngestError> {
+        let narrow = |(index, bytes): (usize, [u8; 8])| {
+            let value = u64::from_le_bytes(bytes);
+            let too_large =
+                |_| IngestError::bad_value(self.path, &self.name, index, format!("{value} is too large"));
+            i64::try_from(value).map_err(too_large)
+        };
+        self.chunks().enumerate().map(narrow).collect()
     }
 
     /// The values as finite `f64`.

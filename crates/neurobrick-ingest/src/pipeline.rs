@@ -8,11 +8,12 @@ use neurobrick_schema::{Recording, SchemaError, SessionDigest, SessionId, Store}
 use crate::alf::Alf;
 use crate::counts_npz::CountsNpz;
 use crate::error::IngestError;
+use crate::mapping::Mapping;
 use crate::nwb::Nwb;
 use crate::reader::{Reader, Source};
 
 /// All readers, in the order in which they are asked.
-pub const READERS: [&dyn Reader; 3] = [&CountsNpz, &Alf, &Nwb];
+pub const READERS: [&dyn Reader; 4] = [&Mapping, &CountsNpz, &Alf, &Nwb];
 
 /// What happens during [`ingest`], for a progress display.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -39,7 +39,8 @@ impl Source {
 /// Reads one foreign format.
 ///
 /// Object-safe, since which reader serves a path is known only when the path is looked at. Implemented by
-/// [`CountsNpz`](crate::CountsNpz), [`Alf`](crate::Alf) and [`Nwb`](crate::Nwb).
+/// [`CountsNpz`](crate::CountsNpz), [`Alf`](crate::Alf), [`Nwb`](crate::Nwb) and
+/// [`Mapping`](crate::Mapping).
 pub trait Reader: Sync {
     /// Short name of the format, as it stands in messages.
     fn format(&self) -> &'static str;

@@ -2,7 +2,7 @@
 
 use hdf5_reader::{Dataset, Datatype, ReferenceType, StringSize, VarLenKind};
 
-use super::{H5Array, H5Values};
+use crate::array::{Array, Values};
 
 /// Why bytes did not become values.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ fn malformed(what: impl Into<String>) -> DecodeError {
 }
 
 /// Reads a dataset whole; no more than `max_bytes` are ever taken for it.
-pub(super) fn read(dataset: &Dataset, offset_size: u8, max_bytes: u64) -> Result<H5Array, DecodeError> {
+pub(super) fn read(dataset: &Dataset, offset_size: u8, max_bytes: u64) -> Result<Array, DecodeError> {
     let too_long = |_| malformed("an axis is longer than memory");
     let mut shape = dataset
         .shape()
@@ -45,7 +45,7 @@ pub(super) fn read(dataset: &Dataset, offset_size: u8, max_bytes: u64) -> Result
             return Err(malformed(format!("it promises {count} texts, more than the file can hold")));
         }
         let texts = dataset.read_strings()?;
-        return Ok(H5Array { shape, values: H5Values::Text(texts) });
+        return Ok(Array { shape, values: Values::Text(texts) });
     }
     // A type that is not read is told before its bytes are.
     let mut dtype = dataset.dtype();
@@ -60,7 +60,7 @@ pub(super) fn read(dataset: &Dataset, offset_size: u8, max_bytes: u64) -> Result
     }
     let bytes = dataset.read_native_bytes()?;
     let values = Bytes { dataset, offset_size }.decode(dtype, &bytes, count)?;
-    Ok(H5Array { shape, values })
+    Ok(Array { shape, values })
 }
 
 fn check_supported(dtype: &Datatype) -> Result<(), DecodeError> {
@@ -101,22 +101,23 @@ struct Bytes<'a> {
 }
 
 impl Bytes<'_> {
-    fn decode(&self, dtype: &Datatype, bytes: &[u8], count: usize) -> Result<H5Values, DecodeError> {
+    fn decode(&self, dtype: &Datatype, bytes: &[u8], count: usize) -> Result<Values, DecodeError> {
         match dtype {
             Datatype::FixedPoint { size, signed, .. } => {
-                integers(*size, *signed, bytes, count).map(H5Values::Int)
+                integers(*size, *signed, bytes, count).map(Values::Int)
             }
-            Datatype::FloatingPoint { size: 4, .. } => items::<4>(bytes, count)
-                .map(|items| H5Values::Float32(items.map(f32::from_ne_bytes).collect())),
+            Datatype::FloatingPoint { size: 4, .. } => {
+                items::<4>(bytes, count).map(|items| Values::Float32(items.map(f32::from_ne_bytes).collect()))
+            }
             Datatype::FloatingPoint { size: 8, .. } => {
-                items::<8>(bytes, count).map(|items| H5Values::Float(items.map(f64::from_ne_bytes).collect()))
+                items::<8>(bytes, count).map(|items| Values::Float(items.map(f64::from_ne_bytes).collect()))
             }
             Datatype::Reference { ref_type: ReferenceType::Object, size } => {
                 if *size != self.offset_size {
                     return Err(unsupported(format!("object references of {size} bytes")));
                 }
                 hdf5_reader::reference::read_object_references(bytes, self.offset_size)
-                    .map(H5Values::Reference)
+                    .map(Values::Reference)
                     .map_err(DecodeError::from)
             }
             Datatype::Enum { base, members } => self.enumeration(base, members, bytes, count),
@@ -138,21 +139,21 @@ impl Bytes<'_> {
                         .collect();
                     Ok((field.name.clone(), self.decode(&field.datatype, &parts, count)?))
                 };
-                fields.iter().map(field).collect::<Result<Vec<_>, DecodeError>>().map(H5Values::Compound)
+                fields.iter().map(field).collect::<Result<Vec<_>, DecodeError>>().map(Values::Compound)
             }
             Datatype::String { size: StringSize::Fixed(length), .. } => {
                 let length = usize::try_from(*length).map_err(|_| malformed("a text longer than memory"))?;
                 if length == 0 {
-                    return Ok(H5Values::Text(vec![String::new(); count]));
+                    return Ok(Values::Text(vec![String::new(); count]));
                 }
                 let texts = bytes.chunks_exact(length).take(count).map(text);
-                texts.collect::<Result<Vec<_>, _>>().map(H5Values::Text)
+                texts.collect::<Result<Vec<_>, _>>().map(Values::Text)
             }
             Datatype::String { .. } | Datatype::VarLen { kind: VarLenKind::String, .. } => {
                 let references = bytes.chunks_exact(self.dataset.vlen_reference_size()).take(count);
                 let texts = references
                     .map(|reference| text(&self.dataset.resolve_vlen_reference_bytes(reference, 1)?));
-                texts.collect::<Result<Vec<_>, _>>().map(H5Values::Text)
+                texts.collect::<Result<Vec<_>, _>>().map(Values::Text)
             }
             other => check_supported(other).and(Err(unsupported("a type of value that is not read"))),
         }
@@ -174,8 +175,8 @@ impl Bytes<'_> {
         members: &[hdf5_reader::EnumMember],
         bytes: &[u8],
         count: usize,
-    ) -> Result<H5Values, DecodeError> {
-        let H5Values::Int(codes) = self.decode(base, bytes, count)? else {
+    ) -> Result<Values, DecodeError> {
+        let Values::Int(codes) = self.decode(base, bytes, count)? else {
             return Err(unsupported("an enumeration of other than whole numbers"));
         };
         let Datatype::FixedPoint { size, signed, byte_order } = base else {
@@ -201,10 +202,10 @@ impl Bytes<'_> {
                 .into_iter()
                 .map(|code| Ok(name_of(code)? == "TRUE"))
                 .collect::<Result<_, _>>()
-                .map(H5Values::Bool)
+                .map(Values::Bool)
         } else {
             let texts = codes.into_iter().map(|code| name_of(code).map(str::to_owned));
-            texts.collect::<Result<_, _>>().map(H5Values::Text)
+            texts.collect::<Result<_, _>>().map(Values::Text)
         }
     }
 }

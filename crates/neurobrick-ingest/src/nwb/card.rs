@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use neurobrick_schema::{Card, Consent, DatasetId, SessionInfo, SubjectId};
 
 use super::{Notes, plain_name};
+use crate::array::{Array, Values};
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
-use crate::hdf5::{H5Array, H5File, H5Values, Unread};
+use crate::hdf5::{H5File, Unread};
 use crate::reader::Source;
 
 const UNKNOWN: &str = "unknown";
@@ -73,14 +74,14 @@ pub(super) fn metadata(file: &H5File, notes: &mut Notes) -> Result<BTreeMap<Stri
 }
 
 /// One text, the items of a list joined by semicolons; `None` when it says nothing.
-fn text_of(array: H5Array) -> Option<String> {
+fn text_of(array: Array) -> Option<String> {
     let texts: Vec<String> = match array.values {
-        H5Values::Text(texts) => texts,
-        H5Values::Float(values) => values.iter().map(f64::to_string).collect(),
-        H5Values::Float32(values) => values.iter().map(f32::to_string).collect(),
-        H5Values::Int(values) => values.iter().map(i64::to_string).collect(),
-        H5Values::Bool(values) => values.iter().map(bool::to_string).collect(),
-        H5Values::Reference(_) | H5Values::Compound(_) => return None,
+        Values::Text(texts) => texts,
+        Values::Float(values) => values.iter().map(f64::to_string).collect(),
+        Values::Float32(values) => values.iter().map(f32::to_string).collect(),
+        Values::Int(values) => values.iter().map(i64::to_string).collect(),
+        Values::Bool(values) => values.iter().map(bool::to_string).collect(),
+        Values::Reference(_) | Values::Compound(_) => return None,
     };
     let texts: Vec<&str> = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
     (!texts.is_empty()).then(|| texts.join("; "))

@@ -9,8 +9,9 @@ use neurobrick_schema::{
 
 use super::tables::Tables;
 use super::{Notes, PartNames, RECORDED};
+use crate::array::{Array, Values};
 use crate::error::IngestError;
-use crate::hdf5::{H5Array, H5File, H5Values, Unread};
+use crate::hdf5::{H5File, Unread};
 
 /// Bytes of one signal in memory. A raw recording of hours has more, and is better kept where it is.
 const MAX_SIGNAL_BYTES: usize = 1 << 30;
@@ -178,7 +179,7 @@ impl Series<'_> {
         };
         let shape = self.check_size(data)?;
         let array = self.file.read(data)?;
-        if let H5Values::Text(labels) = array.values {
+        if let Values::Text(labels) = array.values {
             let Some(times) = timestamps.filter(|_| shape.len() == 1) else {
                 return Err(Unread::Unsupported("text without a time for each".into()));
             };
@@ -220,7 +221,7 @@ impl Series<'_> {
         {
             return Err(Unread::Unsupported(format!("times in {unit}")));
         }
-        let H5Array { shape, values } = self.file.read(node)?;
+        let Array { shape, values } = self.file.read(node)?;
         let kind = values.kind();
         let times = values.into_f64().filter(|_| shape.len() == 1);
         times.ok_or_else(|| Unread::Unsupported(format!("times that are {kind} of shape {shape:?}")))
@@ -242,8 +243,8 @@ impl Series<'_> {
     }
 
     /// Columns of the data in the unit of measure that the series states.
-    fn columns(&self, data: usize, array: H5Array) -> Result<Vec<SignalColumn>, Unread> {
-        let H5Array { shape, values } = array;
+    fn columns(&self, data: usize, array: Array) -> Result<Vec<SignalColumn>, Unread> {
+        let Array { shape, values } = array;
         let unit = self.file.text(data, "unit")?.filter(|unit| !unit.is_empty());
         let conversion = self.file.number(data, "conversion")?.unwrap_or(1.0);
         let offset = self.file.number(data, "offset")?.unwrap_or(0.0);
@@ -252,10 +253,10 @@ impl Series<'_> {
         let names = self.column_names(&shape)?;
         let kind = values.kind();
         let samples = match values {
-            H5Values::Float(values) => Samples::Float(values),
-            H5Values::Float32(values) => Samples::Float32(values),
-            H5Values::Int(values) => Samples::Int(values),
-            H5Values::Bool(values) => Samples::Int(values.into_iter().map(i64::from).collect()),
+            Values::Float(values) => Samples::Float(values),
+            Values::Float32(values) => Samples::Float32(values),
+            Values::Int(values) => Samples::Int(values),
+            Values::Bool(values) => Samples::Int(values.into_iter().map(i64::from).collect()),
             _ => return Err(Unread::Unsupported(format!("data of {kind}"))),
         };
         let column = |(index, name): (usize, String)| {
@@ -285,7 +286,7 @@ impl Series<'_> {
     fn column_names(&self, shape: &[usize]) -> Result<Vec<String>, Unread> {
         let n_columns = shape.get(1).copied().unwrap_or(1);
         if let Some(node) = self.child("electrodes")
-            && let H5Values::Int(rows) = self.file.read(node)?.values
+            && let Values::Int(rows) = self.file.read(node)?.values
             && rows.len() == n_columns
         {
             let names: Vec<String> = rows.iter().map(|row| format!("electrode_{row}")).collect();
@@ -320,9 +321,9 @@ impl Series<'_> {
             }
             let array = self.file.read(*child)?;
             let samples = match array.values {
-                H5Values::Float(values) => Samples::Float(values),
-                H5Values::Float32(values) => Samples::Float32(values),
-                H5Values::Int(values) => Samples::Int(values),
+                Values::Float(values) => Samples::Float(values),
+                Values::Float32(values) => Samples::Float32(values),
+                Values::Int(values) => Samples::Int(values),
                 other => {
                     left.push((self.part(name), other.kind().to_owned()));
                     continue;

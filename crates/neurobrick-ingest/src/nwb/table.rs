@@ -3,8 +3,9 @@
 use neurobrick_schema::{Column, ColumnValues, ListValues};
 
 use super::Notes;
+use crate::array::{Array, Values};
 use crate::error::IngestError;
-use crate::hdf5::{H5Array, H5File, H5Values, Unread};
+use crate::hdf5::{H5File, Unread};
 
 /// Column of row names that every table has.
 const ID: &str = "id";
@@ -89,7 +90,7 @@ impl<'a> DynamicTable<'a> {
         let Some(node) = self.child(ID) else {
             return Ok(None);
         };
-        let H5Values::Int(ids) =
+        let Values::Int(ids) =
             self.file.read(node).map_err(|unread| unread.required(self.file, node))?.values
         else {
             return Err(self.malformed(ID, "row names that are not whole numbers"));
@@ -111,7 +112,7 @@ impl<'a> DynamicTable<'a> {
                 found: self.names.join(", "),
             });
         };
-        let H5Array { shape, values } =
+        let Array { shape, values } =
             self.file.read(node).map_err(|unread| unread.required(self.file, node))?;
         let kind = values.kind();
         let values = values.into_f64().filter(|_| shape.len() == 1);
@@ -125,7 +126,7 @@ impl<'a> DynamicTable<'a> {
     /// Where the rows of a ragged column end, checked against the `n_values` that it indexes.
     pub(super) fn ends(&self, index: &str, node: usize, n_values: usize) -> Result<Vec<usize>, IngestError> {
         let values = self.file.read(node).map_err(|unread| unread.required(self.file, node))?.values;
-        let H5Values::Int(ends) = values else {
+        let Values::Int(ends) = values else {
             return Err(self.malformed(index, "an index that is not of whole numbers"));
         };
         let mut previous = 0;
@@ -183,7 +184,7 @@ impl<'a> DynamicTable<'a> {
         if n_values.is_none_or(|n| n > MAX_VALUES) {
             return Err(Unread::Unsupported(format!("more than {MAX_VALUES} values")));
         }
-        let H5Array { shape, values } = self.file.read(node)?;
+        let Array { shape, values } = self.file.read(node)?;
         let description = self.file.text(node, "description")?.filter(|text| !text.is_empty());
         let unit = self.file.text(node, "unit")?.filter(|text| !text.is_empty());
         let column = |name: String, values| -> Result<Column, Unread> {
@@ -192,7 +193,7 @@ impl<'a> DynamicTable<'a> {
             Ok(Column { name, unit: unit.clone(), description: description.clone(), values })
         };
         match values {
-            H5Values::Compound(fields) => fields
+            Values::Compound(fields) => fields
                 .into_iter()
                 .map(|(field, values)| {
                     let mut found = column(name.to_owned(), values)?;
@@ -239,7 +240,7 @@ impl<'a> DynamicTable<'a> {
 }
 
 /// Values of a column without its axes; NaN is missing, and references become the paths they lead to.
-fn flat(file: &H5File, values: H5Values) -> Result<ColumnValues, Unread> {
+fn flat(file: &H5File, values: Values) -> Result<ColumnValues, Unread> {
     let floats = |values: &mut dyn Iterator<Item = f64>| {
         let values: Vec<Option<f64>> =
             values.map(|value| Some(value).filter(|value| !value.is_nan())).collect();
@@ -249,15 +250,15 @@ fn flat(file: &H5File, values: H5Values) -> Result<ColumnValues, Unread> {
         }
     };
     match values {
-        H5Values::Float(values) => floats(&mut values.into_iter()),
-        H5Values::Float32(values) => floats(&mut values.into_iter().map(f64::from)),
-        H5Values::Int(values) => Ok(ColumnValues::Int(values.into_iter().map(Some).collect())),
-        H5Values::Bool(values) => Ok(ColumnValues::Bool(values.into_iter().map(Some).collect())),
-        H5Values::Text(values) => Ok(ColumnValues::Text(values.into_iter().map(Some).collect())),
-        H5Values::Reference(addresses) => {
+        Values::Float(values) => floats(&mut values.into_iter()),
+        Values::Float32(values) => floats(&mut values.into_iter().map(f64::from)),
+        Values::Int(values) => Ok(ColumnValues::Int(values.into_iter().map(Some).collect())),
+        Values::Bool(values) => Ok(ColumnValues::Bool(values.into_iter().map(Some).collect())),
+        Values::Text(values) => Ok(ColumnValues::Text(values.into_iter().map(Some).collect())),
+        Values::Reference(addresses) => {
             let path = |address: u64| file.at(address).map(|node| file.node(node).path.clone());
             Ok(ColumnValues::Text(addresses.into_iter().map(path).collect()))
         }
-        H5Values::Compound(_) => Err(Unread::Unsupported("records within records".into())),
+        Values::Compound(_) => Err(Unread::Unsupported("records within records".into())),
     }
 }

@@ -7,8 +7,9 @@ use neurobrick_schema::{Column, ColumnValues, Spikes, Table, Unit};
 use super::Notes;
 use super::table::DynamicTable;
 use super::tables::Tables;
+use crate::array::Array;
 use crate::error::IngestError;
-use crate::hdf5::{H5Array, H5File};
+use crate::hdf5::H5File;
 
 const SPIKE_TIMES: &str = "spike_times";
 const SPIKE_TIMES_INDEX: &str = "spike_times_index";
@@ -106,7 +107,7 @@ fn read_spikes(file: &H5File, table: &DynamicTable<'_>, notes: &mut Notes) -> Re
         notes.steps.push("the units have no spike times".into());
         return Ok(Spikes::default());
     };
-    let H5Array { shape, values } = file.read(node).map_err(|unread| unread.required(file, node))?;
+    let Array { shape, values } = file.read(node).map_err(|unread| unread.required(file, node))?;
     let kind = values.kind();
     let times_s = values.into_f64().filter(|_| shape.len() == 1);
     let times_s =

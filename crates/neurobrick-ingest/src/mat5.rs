@@ -1,0 +1,282 @@
+//! MATLAB files of versions 5 to 7: variables of numbers, text, cells and structures.
+//!
+//! After "MAT-File Format" (The `MathWorks`, R2024a). Own code, since a length in a file must not decide how much memory
+//! is taken, and since existing crates skip cells or fail on real files.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use crate::array::{Array, Values};
+use crate::error::IngestError;
+
+const HEADER_BYTES: usize = 128;
+/// Deflate cannot make more than 1032 bytes out of one.
+const MAX_INFLATION: u64 = 1032;
+/// Cells in cells; deeper ones are damage.
+const MAX_DEPTH: usize = 32;
+const COMPRESSED: u32 = 15;
+const MATRIX: u32 = 14;
+
+/// The value of a variable or of a part of one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum MatValue {
+    Array(Array),
+    /// Values in column order.
+    Cell(Vec<MatValue>),
+    /// Structures in column order, each with the values of all fields.
+    Struct(Vec<String>, Vec<Vec<MatValue>>),
+    /// What is not read, in words.
+    Other(&'static str),
+}
+
+/// Reads the variable `name` of a file.
+pub(crate) fn read(path: &Path, name: &str) -> Result<MatValue, IngestError> {
+    let bytes = fs::read(path).map_err(IngestError::io("read", path))?;
+    let malformed = |detail: String| IngestError::malformed(path, format!("variable {name:?}"), detail);
+    let mut found = Vec::new();
+    let big_endian = header(&bytes).map_err(malformed)?;
+    let mut elements = Bytes { rest: &bytes[HEADER_BYTES..], big_endian };
+    while !elements.rest.is_empty() {
+        let (kind, data) = elements.element().map_err(malformed)?;
+        let inflated;
+        let data = match kind {
+            COMPRESSED => {
+                inflated = inflate(data).map_err(malformed)?;
+                let mut inner = Bytes { rest: &inflated, big_endian };
+                let (kind, data) = inner.element().map_err(malformed)?;
+                if kind != MATRIX {
+                    continue;
+                }
+                data
+            }
+            MATRIX => data,
+            _ => continue,
+        };
+        let (variable, value) = Bytes { rest: data, big_endian }.matrix(0, Some(name)).map_err(malformed)?;
+        match value {
+            Some(value) => return Ok(value),
+            None => found.push(variable),
+        }
+    }
+    Err(IngestError::MissingArray {
+        path: path.to_path_buf(),
+        array: name.to_owned(),
+        found: found.join(", "),
+    })
+}
+
+/// Whether the bytes are those of a MATLAB file in its own format, and of which byte order.
+fn header(bytes: &[u8]) -> Result<bool, String> {
+    match bytes.get(HEADER_BYTES - 4..HEADER_BYTES) {
+        Some([_, 1, b'I', b'M']) => Ok(false),
+        Some([1, _, b'M', b'I']) => Ok(true),
+        _ => Err("the file is no MATLAB file of version 5 to 7; save it with -v7".into()),
+    }
+}
+
+fn inflate(data: &[u8]) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(data.len()).unwrap_or(u64::MAX).saturating_mul(MAX_INFLATION);
+    let mut decoder = flate2::read::ZlibDecoder::new(data).take(limit);
+    decoder.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// Bytes that are still to be read.
+struct Bytes<'a> {
+    rest: &'a [u8],
+    big_endian: bool,
+}
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.rest.split_at_checked(n).ok_or("it is cut off")?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn u32(&mut self) -> Result<u32, String> {
+        let bytes = self.take(4)?.first_chunk().copied().unwrap_or_default();
+        Ok(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// The type and the data of the next element.
+    fn element(&mut self) -> Result<(u32, &'a [u8]), String> {
+        let tag = self.u32()?;
+        if tag >> 16 != 0 {
+            // A short element has length and type in the first four bytes and its data in the other four.
+            let n_bytes = usize::try_from(tag >> 16).unwrap_or(usize::MAX);
+            let data = self.take(4)?.get(..n_bytes).ok_or("a short element of more than 4 bytes")?;
+            return Ok((tag & 0xffff, data));
+        }
+        let n_bytes = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
+        let data = self.take(n_bytes)?;
+        if tag != COMPRESSED {
+            // The last element of a file may lack its padding.
+            let padding = (8 - n_bytes % 8) % 8;
+            self.rest = self.rest.get(padding..).unwrap_or_default();
+        }
+        Ok((tag, data))
+    }
+
+    /// Name and value of a matrix; no value when `wanted` is another name.
+    fn matrix(&mut self, depth: usize, wanted: Option<&str>) -> Result<(String, Option<MatValue>), String> {
+        if depth > MAX_DEPTH {
+            return Err("cells in cells without an end".into());
+        }
+        if self.rest.is_empty() {
+            // An empty cell may be written as a matrix of no bytes.
+            let empty = Array { shape: vec![0, 0], values: Values::Float(Vec::new()) };
+            return Ok((String::new(), Some(MatValue::Array(empty))));
+        }
+        let (_, flags) = self.element()?;
+        let flags = Bytes { rest: flags, big_endian: self.big_endian }.u32()?;
+        let (class, is_logical, is_complex) = (flags & 0xff, flags & 0x200 != 0, flags & 0x800 != 0);
+        let (kind, lengths) = self.element()?;
+        let lengths = self.numbers(kind, lengths)?.into_f64().unwrap_or_default();
+        let shape = lengths.iter().map(|&length| whole(length)).collect::<Result<Vec<usize>, String>>()?;
+        let count = shape.iter().try_fold(1_usize, |n, &length| n.checked_mul(length));
+        let count = count.ok_or("its axes do not fit into memory")?;
+        let (_, name) = self.element()?;
+        let name = String::from_utf8_lossy(name).into_owned();
+        if wanted.is_some_and(|wanted| wanted != name) {
+            return Ok((name, None));
+        }
+        let value = match class {
+            1 => {
+                MatValue::Cell((0..self.fits(count)?).map(|_| self.nested(depth)).collect::<Result<_, _>>()?)
+            }
+            2 => self.structures(count, depth)?,
+            4 => self.text(shape, count)?,
+            6..=15 if is_complex => MatValue::Other("complex numbers"),
+            6..=15 => {
+                let (kind, data) = self.element()?;
+                let values = as_class(class, is_logical, self.numbers(kind, data)?);
+                check_count(&values, count)?;
+                MatValue::Array(Array::from_column_order(shape, values))
+            }
+            3 => MatValue::Other("an object"),
+            5 => MatValue::Other("a sparse matrix"),
+            _ => MatValue::Other("a function or an object"),
+        };
+        Ok((name, Some(value)))
+    }
+
+    /// Every nested value takes 8 bytes at least.
+    fn fits(&self, count: usize) -> Result<usize, String> {
+        if count > self.rest.len() / 8 {
+            return Err(format!("{} bytes cannot hold {count} values", self.rest.len()));
+        }
+        Ok(count)
+    }
+
+    fn nested(&mut self, depth: usize) -> Result<MatValue, String> {
+        let (kind, data) = self.element()?;
+        if kind != MATRIX {
+            return Err(format!("an element of type {kind} where a matrix is due"));
+        }
+        let (_, value) = Bytes { rest: data, big_endian: self.big_endian }.matrix(depth + 1, None)?;
+        value.ok_or_else(|| "a matrix without a value".into())
+    }
+
+    fn structures(&mut self, count: usize, depth: usize) -> Result<MatValue, String> {
+        let (kind, length) = self.element()?;
+        let length = self.numbers(kind, length)?.into_f64().and_then(|lengths| lengths.first().copied());
+        let length = whole(length.ok_or("a structure without a length of names")?)?.max(1);
+        let (_, names) = self.element()?;
+        let name = |bytes: &[u8]| {
+            let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+            String::from_utf8_lossy(&bytes[..end]).into_owned()
+        };
+        let names: Vec<String> = names.chunks_exact(length).map(name).collect();
+        self.fits(count.checked_mul(names.len()).ok_or("a structure longer than memory")?)?;
+        if names.is_empty() {
+            return Ok(MatValue::Struct(names, Vec::new()));
+        }
+        let one = |_| names.iter().map(|_| self.nested(depth)).collect::<Result<Vec<_>, String>>();
+        let all = (0..count).map(one).collect::<Result<Vec<_>, String>>()?;
+        Ok(MatValue::Struct(names, all))
+    }
+
+    /// One text per row.
+    fn text(&mut self, shape: Vec<usize>, count: usize) -> Result<MatValue, String> {
+        let (kind, data) = self.element()?;
+        if kind == 16 {
+            let text = String::from_utf8_lossy(data).into_owned();
+            return Ok(MatValue::Array(Array { shape: vec![1], values: Values::Text(vec![text]) }));
+        }
+        let codes = self.numbers(kind, data)?;
+        check_count(&codes, count)?;
+        let n_rows = shape.first().copied().unwrap_or(0);
+        let Values::Int(codes) = Array::from_column_order(shape, codes).values else {
+            return Ok(MatValue::Other("text in an unknown form"));
+        };
+        let units: Vec<u16> = codes.iter().map(|&code| u16::try_from(code).unwrap_or(0xfffd)).collect();
+        let rows: Vec<String> = match units.len().checked_div(n_rows).filter(|&length| length > 0) {
+            Some(length) => units.chunks_exact(length).map(String::from_utf16_lossy).collect(),
+            None => vec![String::new(); n_rows],
+        };
+        Ok(MatValue::Array(Array { shape: vec![rows.len()], values: Values::Text(rows) }))
+    }
+
+    fn numbers(&self, kind: u32, data: &[u8]) -> Result<Values, String> {
+        macro_rules! read {
+            ($type:ty, $variant:ident, $into:ty) => {{
+                let items = data.as_chunks().0.iter().map(|&item| {
+                    if self.big_endian { <$type>::from_be_bytes(item) } else { <$type>::from_le_bytes(item) }
+                });
+                Values::$variant(items.map(<$into>::from).collect())
+            }};
+        }
+        Ok(match kind {
+            1 => read!(i8, Int, i64),
+            2 => read!(u8, Int, i64),
+            3 => read!(i16, Int, i64),
+            4 | 17 => read!(u16, Int, i64),
+            5 => read!(i32, Int, i64),
+            6 => read!(u32, Int, i64),
+            7 => read!(f32, Float32, f32),
+            9 => read!(f64, Float, f64),
+            12 => read!(i64, Int, i64),
+            13 => {
+                let items = data.as_chunks().0.iter().map(|&item| {
+                    if self.big_endian { u64::from_be_bytes(item) } else { u64::from_le_bytes(item) }
+                });
+                let items = items.map(i64::try_from).collect::<Result<Vec<i64>, _>>();
+                Values::Int(items.map_err(|_| "whole numbers beyond 2^63".to_owned())?)
+            }
+            other => return Err(format!("numbers of type {other}")),
+        })
+    }
+}
+
+/// Numbers are packed into the smallest type that holds them; the class says what they are.
+fn as_class(class: u32, is_logical: bool, values: Values) -> Values {
+    match (class, values) {
+        (_, Values::Int(values)) if is_logical => Values::Bool(values.into_iter().map(|v| v != 0).collect()),
+        (6, values) => values.into_f64().map_or(Values::Float(Vec::new()), Values::Float),
+        (7, Values::Int(values)) => Values::Float32(values.into_iter().map(|v| v as f32).collect()),
+        (_, values) => values,
+    }
+}
+
+fn check_count(values: &Values, count: usize) -> Result<(), String> {
+    let found = match values {
+        Values::Float(values) => values.len(),
+        Values::Float32(values) => values.len(),
+        Values::Int(values) => values.len(),
+        Values::Bool(values) => values.len(),
+        _ => count,
+    };
+    if found == count { Ok(()) } else { Err(format!("{found} numbers where its axes make {count}")) }
+}
+
+fn whole(length: f64) -> Result<usize, String> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    if (0.0..9e15).contains(&length) && length.fract() == 0.0 {
+        Ok(length as usize)
+    } else {
+        Err(format!("an axis of length {length}"))
+    }
+}
