@@ -1,4 +1,4 @@
-//! Foreign recordings (NWB, ALF, NPZ, MATLAB, CSV, Parquet) become neurobrick recordings.
+//! Foreign recordings (NWB, ALF, EDF, BrainVision, NPZ, MATLAB, CSV, Parquet) become neurobrick recordings.
 //!
 //! [`ingest`] recognizes what lies below the given folders, reads each session with all checks, and writes it into a
 //! [`Store`](neurobrick_schema::Store). A session that is damaged, incomplete or contradicts itself is refused with an
@@ -33,13 +33,15 @@
 //! # Ok::<(), IngestError>(())
 //! ```
 //!
-//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`]. The crate has no cargo features.
+//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`]. The crate has no cargo features.
 
 mod alf;
 mod array;
+mod brainvision;
 mod counts_npz;
 mod csv_table;
 mod dataset_file;
+mod edf;
 mod error;
 mod guard;
 mod hdf5;
@@ -50,10 +52,13 @@ mod nwb;
 mod parquet_table;
 mod pipeline;
 mod reader;
+mod single_file;
 mod text_table;
 
 pub use alf::Alf;
+pub use brainvision::BrainVision;
 pub use counts_npz::CountsNpz;
+pub use edf::Edf;
 pub use error::IngestError;
 pub use mapping::Mapping;
 pub use nwb::Nwb;

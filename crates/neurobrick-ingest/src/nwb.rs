@@ -18,20 +18,17 @@ mod table;
 mod tables;
 mod units;
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use neurobrick_schema::{Activity, Recording, RecordingParts, SessionId};
+use neurobrick_schema::{Activity, Recording, RecordingParts};
 
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
 use crate::hdf5::H5File;
 use crate::reader::{Reader, Source};
+use crate::single_file::{Distinct, files, plain_name, source_of};
 
 const EXTENSION: &str = "nwb";
-/// Folders between a given path and the files: `<dandiset>/sub-<name>/<file>` and one above.
-const MAX_DEPTH: usize = 3;
 /// Where recordings lie in a file.
 const RECORDED: [&str; 6] =
     ["/acquisition", "/processing", "/stimulus", "/analysis", "/scratch", "/intervals"];
@@ -60,11 +57,11 @@ impl Reader for Nwb {
     }
 
     fn probe(&self, path: &Path) -> Result<bool, IngestError> {
-        Ok(!files(path, MAX_DEPTH)?.is_empty())
+        Ok(!files(path, &[EXTENSION])?.is_empty())
     }
 
     fn sessions(&self, path: &Path) -> Result<Vec<Source>, IngestError> {
-        files(path, MAX_DEPTH)?.into_iter().map(|file| source_of(path, file)).collect()
+        files(path, &[EXTENSION])?.into_iter().map(|file| source_of(path, file)).collect()
     }
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
@@ -137,78 +134,13 @@ impl Notes {
     }
 }
 
-/// All NWB files at or below a path, sorted.
-fn files(path: &Path, depth: usize) -> Result<Vec<PathBuf>, IngestError> {
-    let is_nwb = |path: &Path| path.extension().is_some_and(|extension| extension == EXTENSION);
-    if path.is_file() {
-        return Ok(if is_nwb(path) { vec![path.to_path_buf()] } else { Vec::new() });
-    }
-    let mut found = Vec::new();
-    if !path.is_dir() {
-        return Ok(found);
-    }
-    for entry in fs::read_dir(path).map_err(IngestError::io("list", path))? {
-        let entry = entry.map_err(IngestError::io("list", path))?;
-        let kind = entry.file_type().map_err(IngestError::io("list", path))?;
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        // A link to a folder could lead in a circle; a link to a file is how data managers keep large files.
-        if kind.is_dir() && depth > 0 {
-            found.extend(files(&entry.path(), depth - 1)?);
-        } else if !kind.is_dir() && is_nwb(&entry.path()) && entry.path().is_file() {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn source_of(path: &Path, file: PathBuf) -> Result<Source, IngestError> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    // The nearest dataset.toml at or below the given path counts; beside a file that was given itself as well.
-    let top = if path.is_dir() { path } else { folder };
-    let mut above = folder.ancestors().take_while(|above| above.starts_with(top));
-    let root = above.find(|above| above.join(DatasetFile::NAME).is_file());
-    let root = root.unwrap_or(folder).to_path_buf();
-    let inside = file.strip_prefix(&root).unwrap_or(&file);
-    let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-    let mut files = vec![parts.join("/")];
-    let dataset = DatasetFile::read_if_any(&root)?;
-    if dataset.is_some() {
-        files.push(DatasetFile::NAME.to_owned());
-    }
-    let session = if let Some(session) = dataset.and_then(|dataset| dataset.session) {
-        session
-    } else {
-        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        SessionId::new(plain_name(&stem)).map_err(IngestError::invalid(&file))?
-    };
-    Ok(Source { session, root, main: file, files })
-}
-
-/// A name with everything but `A-Z a-z 0-9 . _ -` replaced, at most 128 characters long.
-fn plain_name(text: &str) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
-    let name: String = text.trim_start_matches('.').chars().map(keep).take(128).collect();
-    if name.is_empty() { "_".into() } else { name }
-}
-
 /// Names of signals or interval tables of a session, each given once.
 #[derive(Debug, Default)]
-struct PartNames(HashSet<String>);
+struct PartNames(Distinct);
 
 impl PartNames {
     /// The name of a part that lies at `path` in the file, such as `processing.behavior.position`.
     fn take(&mut self, path: &str) -> String {
-        let plain = plain_name(&path.trim_start_matches('/').replace('/', "."));
-        let mut name = plain.clone();
-        let mut number = 2;
-        while !self.0.insert(name.to_ascii_lowercase()) {
-            let room: String = plain.chars().take(120).collect();
-            name = format!("{room}-{number}");
-            number += 1;
-        }
-        name
+        self.0.take(&plain_name(&path.trim_start_matches('/').replace('/', ".")))
     }
 }

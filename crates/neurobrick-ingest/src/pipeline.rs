@@ -1,19 +1,21 @@
 //! From paths to a store: recognizes formats, goes on past a bad session, skips what has not changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use neurobrick_schema::{Recording, SchemaError, SessionDigest, SessionId, Store};
 
 use crate::alf::Alf;
+use crate::brainvision::BrainVision;
 use crate::counts_npz::CountsNpz;
+use crate::edf::Edf;
 use crate::error::IngestError;
 use crate::mapping::Mapping;
 use crate::nwb::Nwb;
 use crate::reader::{Reader, Source};
 
 /// All readers, in the order in which they are asked.
-pub const READERS: [&dyn Reader; 4] = [&Mapping, &CountsNpz, &Alf, &Nwb];
+pub const READERS: [&dyn Reader; 6] = [&Mapping, &CountsNpz, &Alf, &Nwb, &Edf, &BrainVision];
 
 /// What happens during [`ingest`], for a progress display.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,15 +101,8 @@ pub fn ingest<P: AsRef<Path>>(
     let mut run = Run { store, progress, summary: IngestSummary::default() };
     let mut found: Vec<(&dyn Reader, Source)> = Vec::new();
     for path in paths.iter().map(AsRef::as_ref) {
-        let found_below = readable_below(path).and_then(|parts| {
-            let mut all = Vec::new();
-            for (reader, part) in parts {
-                all.extend(reader.sessions(&part)?.into_iter().map(|source| (reader, source)));
-            }
-            Ok(all)
-        });
-        match found_below {
-            Ok(sources) => found.extend(sources),
+        match readable_below(path) {
+            Ok(parts) => run.list(parts, &mut found),
             Err(error) => run.refuse(None, path, error),
         }
     }
@@ -144,27 +139,37 @@ pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
     Err(IngestError::UnknownFormat { path: path.to_path_buf(), known })
 }
 
-/// What to read at a path: the path itself, or, where the folders in it are of other formats, each of them.
+/// What to read at a path: the path itself, and the folders in it, by every reader that knows them. Readers that search
+/// folders find some sessions twice.
 fn readable_below(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
-    let own = recognize(path);
-    let mut inside: Vec<(&'static dyn Reader, PathBuf)> = Vec::new();
+    let mut parts = readers_of(path)?;
     if let Ok(entries) = std::fs::read_dir(path) {
         let mut folders: Vec<PathBuf> =
             entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
         folders.sort();
-        inside.extend(folders.into_iter().filter_map(|folder| Some((recognize(&folder).ok()?, folder))));
+        for folder in folders {
+            parts.extend(readers_of(&folder).unwrap_or_default());
+        }
     }
-    let taken_for = own.as_ref().ok().map(|reader| reader.format());
-    if inside.iter().all(|(reader, _)| Some(reader.format()) == taken_for) {
-        return Ok(vec![(own?, path.to_path_buf())]);
+    if parts.is_empty() {
+        // Gives the error that says what is known.
+        parts.push((recognize(path)?, path.to_path_buf()));
     }
-    // Folders of one's own format are searched by the reader itself; if there are none, the sessions lie here.
-    if let Ok(reader) = own
-        && !inside.iter().any(|(other, _)| other.format() == reader.format())
-    {
-        inside.push((reader, path.to_path_buf()));
+    Ok(parts)
+}
+
+/// All readers that know a path. Where a mapping file says what is what, nothing else is looked for.
+fn readers_of(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
+    let mut readers = Vec::new();
+    for reader in READERS {
+        if path.exists() && reader.probe(path)? {
+            readers.push((reader, path.to_path_buf()));
+            if reader.format() == Mapping.format() {
+                break;
+            }
+        }
     }
-    Ok(inside)
+    Ok(readers)
 }
 
 struct Run<'a> {
@@ -177,6 +182,32 @@ impl Run<'_> {
     fn refuse(&mut self, session: Option<SessionId>, path: &Path, error: IngestError) {
         (self.progress)(IngestEvent::Refused { path: path.to_path_buf(), message: error.to_string() });
         self.summary.refused.push(Refusal { session, path: path.to_path_buf(), error });
+    }
+
+    /// Lists the sessions of all parts, each once; a part that cannot be listed is refused, also once.
+    fn list(&mut self, parts: Vec<(&'static dyn Reader, PathBuf)>, found: &mut Vec<(&dyn Reader, Source)>) {
+        let mut found_here = Vec::new();
+        let (mut listed, mut messages) = (HashSet::new(), HashSet::new());
+        for (reader, part) in parts {
+            // A reader that searches folders has been here already, and knows of the dataset.toml above.
+            let is_here = |(other, source): &(&dyn Reader, Source)| {
+                other.format() == reader.format() && source.main.starts_with(&part)
+            };
+            if found_here.iter().any(is_here) {
+                continue;
+            }
+            match reader.sessions(&part) {
+                Ok(sources) => found_here.extend(
+                    sources
+                        .into_iter()
+                        .filter(|source| listed.insert((source.main.clone(), source.session.clone())))
+                        .map(|source| (reader, source)),
+                ),
+                Err(error) if messages.insert(error.to_string()) => self.refuse(None, &part, error),
+                Err(_) => {}
+            }
+        }
+        found.extend(found_here);
     }
 
     fn session(&mut self, reader: &dyn Reader, source: &Source) -> Result<(), IngestError> {

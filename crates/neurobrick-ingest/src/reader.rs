@@ -39,8 +39,8 @@ impl Source {
 /// Reads one foreign format.
 ///
 /// Object-safe, since which reader serves a path is known only when the path is looked at. Implemented by
-/// [`CountsNpz`](crate::CountsNpz), [`Alf`](crate::Alf), [`Nwb`](crate::Nwb) and
-/// [`Mapping`](crate::Mapping).
+/// [`CountsNpz`](crate::CountsNpz), [`Alf`](crate::Alf), [`Nwb`](crate::Nwb),
+/// [`Mapping`](crate::Mapping), [`Edf`](crate::Edf) and [`BrainVision`](crate::BrainVision).
 pub trait Reader: Sync {
     /// Short name of the format, as it stands in messages.
     fn format(&self) -> &'static str;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use neurobrick_schema::{Card, Consent, DatasetId, SessionInfo, SubjectId};
 
-use super::{Notes, plain_name};
+use super::Notes;
 use crate::array::{Array, Values};
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
 use crate::hdf5::{H5File, Unread};
 use crate::reader::Source;
+use crate::single_file::plain_name;
 
 const UNKNOWN: &str = "unknown";
 /// Values of one piece of metadata that are kept.

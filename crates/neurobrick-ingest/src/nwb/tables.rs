@@ -3,10 +3,11 @@
 use neurobrick_schema::{Interval, IntervalTable, Trials};
 
 use super::table::DynamicTable;
-use super::{Notes, PartNames, RECORDED, plain_name};
+use super::{Notes, PartNames, RECORDED};
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
 use crate::hdf5::H5File;
+use crate::single_file::plain_name;
 
 const TRIALS: &str = "/intervals/trials";
 const INTERVALS: &str = "/intervals/";
