@@ -33,7 +33,8 @@
 //! # Ok::<(), IngestError>(())
 //! ```
 //!
-//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`]. The crate has no cargo features.
+//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and
+//! Parquet files. A further one implements [`Reader`]. The crate has no cargo features.
 
 mod alf;
 mod array;
