@@ -77,7 +77,13 @@ fn every_channel_is_read_as_other_programs_read_it() {
 
 /// An EDF+ file of two records of a second: a channel of four samples, and annotations.
 fn edf_plus(lists: [&str; 2]) -> Vec<u8> {
+    plus_file(2, lists)
+}
+
+/// The same as EDF+ with two, or as BDF+ with three bytes per sample.
+fn plus_file(sample_bytes: usize, lists: [&str; 2]) -> Vec<u8> {
     const N: usize = 16;
+    let (reserved, label) = [("EDF+D", "EDF Annotations"), ("BDF+D", "BDF Annotations")][sample_bytes - 2];
     let mut bytes = Vec::new();
     let mut put = |text: &str, n: usize| bytes.extend(format!("{text:<n$}").bytes());
     for (text, n) in [
@@ -87,7 +93,7 @@ fn edf_plus(lists: [&str; 2]) -> Vec<u8> {
         ("01.01.24", 8),
         ("10.00.00", 8),
         ("768", 8),
-        ("EDF+D", 44),
+        (reserved, 44),
         ("2", 8),
         ("1", 8),
         ("2", 4),
@@ -95,7 +101,7 @@ fn edf_plus(lists: [&str; 2]) -> Vec<u8> {
         put(text, n);
     }
     for (first, second, n) in [
-        ("EMG", "EDF Annotations", 16),
+        ("EMG", label, 16),
         ("needle", "", 80),
         ("mV", "", 8),
         ("-1", "-1", 8),
@@ -111,11 +117,14 @@ fn edf_plus(lists: [&str; 2]) -> Vec<u8> {
     }
     for (record, list) in lists.into_iter().enumerate() {
         for sample in [-100_i16, 0, 50, i16::try_from(record).unwrap()] {
-            bytes.extend(sample.to_le_bytes());
+            bytes.extend(&i32::from(sample).to_le_bytes()[..sample_bytes]);
         }
         let mut list = list.as_bytes().to_vec();
-        list.resize(2 * N, 0);
+        list.resize(sample_bytes * N, 0);
         bytes.extend(list);
+    }
+    if sample_bytes == 3 {
+        bytes[..8].copy_from_slice(b"\xffBIOSEMI");
     }
     bytes
 }
@@ -147,6 +156,9 @@ fn gaps_and_annotations_have_their_times() {
     assert_eq!(annotations.column("label").unwrap().values, ColumnValues::Text(labels));
     let card = format!("{:?} {:?}", recording.info(), recording.metadata());
     assert!(!card.contains("Secret"), "{card}");
+    let (_dir, path) = edf_file(&plus_file(3, LISTS));
+    let (edf, bdf) = (recording, read(&path).unwrap());
+    assert_eq!((bdf.signals(), bdf.intervals()), (edf.signals(), edf.intervals()), "24 bits, some negative");
     let (_dir, path) = edf_file(&edf_plus([LISTS[0], "+1\x14\x14\0"]));
     let recording = read(&path).unwrap();
     assert_eq!(*recording.signal("samples").unwrap().clock(), Clock::Regular { start_s: 0.0, rate_hz: 4.0 });

@@ -144,6 +144,16 @@ fn what_was_not_read_and_what_was_changed_is_said() {
     }
 }
 
+/// Links to devices and electrodes lead out of the series that have them, and are no parts of it.
+#[test]
+fn links_are_not_read_as_parts() {
+    for name in ["test_CurrentClampSeries", "test_OptogeneticSeries", "test_timestamps_linking"] {
+        let recording = read(&nwb(&format!("versions/nwb-explorer-2018/{name}.nwb"))).unwrap();
+        let step = recording.info().card.changes.last().unwrap();
+        assert!(!step.contains("not read"), "{name}: {step}");
+    }
+}
+
 #[test]
 fn the_card_says_what_the_file_says() {
     let made = made();
