@@ -6,16 +6,21 @@
 //! alf/<probe>/spikes.clusters.npy    integers, one per spike
 //! alf/<probe>/clusters.metrics.pqt   cluster_id, acronym; depths (um along the probe) and label where known
 //! alf/_ibl_trials.table.pqt          intervals_0 and intervals_1 (or trial_start and trial_end) in s, other columns
+//! alf/<object>.<attribute>.npy       optional: wheel, licks, motion energy, wheel moves and other objects over time
 //! ```
 //!
 //! All probes of a session become one recording; a unit is called `<probe>/<cluster_id>`. Names of session and subject
 //! are those of `dataset.toml`, else those of the folders `<subject>/<date>/<number>`.
 
-use std::collections::HashMap;
+mod objects;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use neurobrick_schema::{Activity, Column, Interval, Recording, SessionId, Spikes, SubjectId, Trials, Unit};
+use neurobrick_schema::{
+    Activity, Column, Interval, Recording, RecordingParts, SessionId, Spikes, SubjectId, Table, Trials, Unit,
+};
 
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
@@ -75,13 +80,24 @@ impl Reader for Alf {
         // Each probe is sorted by itself, which read_spikes has checked; this merges them.
         let spikes = Spikes::from_unsorted(times_s, unit_of).map_err(IngestError::invalid(&alf))?;
         let trials = read_trials(source, &dataset, &mut left)?;
+        let (signals, intervals) = objects::read(&objects::find(&alf)?, &mut left)?;
         let mut step = String::from("read by neurobrick from alf");
         if !left.is_empty() {
-            step = format!("{step}; columns not kept: {}", left.join(", "));
+            step = format!("{step}; not kept: {}", left.join(", "));
         }
         let info = dataset.info(source.session.clone(), subject, source.hash_files()?, step);
-        Recording::new(info, units, Activity::Spikes(spikes), trials)
-            .map_err(IngestError::invalid(&source.main))
+        Recording::from_parts(RecordingParts {
+            info,
+            metadata: BTreeMap::new(),
+            units,
+            unit_columns: Vec::new(),
+            electrodes: Table::default(),
+            activity: Activity::Spikes(spikes),
+            trials,
+            intervals,
+            signals,
+        })
+        .map_err(IngestError::invalid(&source.main))
     }
 }
 
@@ -126,6 +142,8 @@ fn source_of(path: &Path, dir: PathBuf) -> Result<Source, IngestError> {
         files
             .extend([TIMES_FILE, CLUSTERS_FILE, METRICS_FILE].map(|name| relative(&root, &probe.join(name))));
     }
+    let objects = objects::find(&alf)?;
+    files.extend(objects.values().flat_map(BTreeMap::values).map(|file| relative(&root, file)));
     Ok(Source { session, root, main: dir, files })
 }
 

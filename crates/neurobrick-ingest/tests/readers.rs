@@ -8,7 +8,7 @@ use std::path::Path;
 
 use foreign::read;
 use neurobrick_ingest::{Alf, CountsNpz, Reader};
-use neurobrick_schema::{Activity, ColumnValues};
+use neurobrick_schema::{Activity, Clock, ColumnValues, Interval, Samples};
 
 #[test]
 fn good_recordings_are_read_as_written() {
@@ -40,6 +40,45 @@ fn good_recordings_are_read_as_written() {
         alf.trials().column("contrastLeft").unwrap().values,
         ColumnValues::Float(vec![Some(0.25), None])
     );
+}
+
+/// Wheel, licks and wheel moves of a session, as ALF lays them beside the trials.
+#[test]
+fn alf_objects_become_signals_and_intervals() {
+    let folder = tempfile::tempdir().unwrap();
+    let top = foreign::alf_folder(folder.path());
+    let alf = top.join("Ada/2024-05-06/001/alf");
+    let f64s =
+        |name: &str, shape: &str, values: &[f64]| fs::write(alf.join(name), foreign::npy_f64(shape, values));
+    f64s("_ibl_wheel.timestamps.npy", "(3,)", &[0.0, 0.5, 2.0]).unwrap();
+    f64s("_ibl_wheel.position.npy", "(3,)", &[1.0, f64::NAN, -1.0]).unwrap();
+    f64s("_ibl_wheel.other.npy", "(2,)", &[1.0, 2.0]).unwrap();
+    f64s("licks.times.npy", "(2,)", &[0.25, 0.75]).unwrap();
+    f64s("pupil.times.npy", "(2,)", &[0.75, 0.25]).unwrap();
+    f64s("leftCamera.times.npy", "(2,)", &[0.0, 0.1]).unwrap();
+    let energy = foreign::npy("|u1", "(2, 3)", &[1, 2, 3, 4, 5, 6]);
+    fs::write(alf.join("leftCamera.ROIMotionEnergy.npy"), energy).unwrap();
+    f64s("_ibl_wheelMoves.intervals.npy", "(2, 2)", &[0.0, 1.0, 2.0, 3.5]).unwrap();
+    f64s("wheelMoves.peakAmplitude.npy", "(2,)", &[0.5, f64::NAN]).unwrap();
+    f64s("gain.factor.npy", "(1,)", &[0.5]).unwrap();
+    let sources = Alf.sessions(&top).unwrap();
+    assert_eq!(sources[0].files.len(), 2 + 6 + 10);
+    let recording = Alf.read(&sources[0]).unwrap();
+    let samples = |signal: &str, column: &str| {
+        recording.signal(signal).unwrap().column(column).unwrap().samples.clone()
+    };
+    assert_eq!(samples("wheel", "position"), Samples::Float(vec![1.0, f64::NAN, -1.0]));
+    assert_eq!(samples("leftCamera", "ROIMotionEnergy.1"), Samples::Int(vec![2, 5]));
+    assert_eq!(*recording.signal("licks").unwrap().clock(), Clock::Irregular { times_s: vec![0.25, 0.75] });
+    let moves = &recording.interval_table("wheelMoves").unwrap().rows;
+    assert_eq!(moves.intervals()[1], Interval { start_s: 2.0, end_s: 3.5 });
+    assert_eq!(moves.column("peakAmplitude").unwrap().values, ColumnValues::Float(vec![Some(0.5), None]));
+    let step = recording.info().card.changes.last().unwrap();
+    for says in
+        ["gain.factor (no times)", "wheel.other (shape [2] for 3 times)", "pupil (sample 1 of signal pupil"]
+    {
+        assert!(step.contains(says), "{step:?} does not say {says:?}");
+    }
 }
 
 /// Flips bytes and cuts a file in many places: an error or a recording, never a panic, never much memory.

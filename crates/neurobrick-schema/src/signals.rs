@@ -73,6 +73,22 @@ impl Samples {
         }
     }
 
+    /// The samples at `first`, `first + step` and so on: one column of a table that lies row after row.
+    ///
+    /// # Panics
+    /// When `step` is zero.
+    #[must_use]
+    pub fn every(&self, first: usize, step: usize) -> Self {
+        fn take<T: Copy>(values: &[T], first: usize, step: usize) -> Vec<T> {
+            values.iter().skip(first).step_by(step).copied().collect()
+        }
+        match self {
+            Self::Float(values) => Self::Float(take(values, first, step)),
+            Self::Float32(values) => Self::Float32(take(values, first, step)),
+            Self::Int(values) => Self::Int(take(values, first, step)),
+        }
+    }
+
     fn first_infinite(&self) -> Option<(usize, f64)> {
         let found = |(index, value): (usize, f64)| value.is_infinite().then_some((index, value));
         match self {

@@ -260,7 +260,7 @@ impl Series<'_> {
             _ => return Err(Unread::Unsupported(format!("data of {kind}"))),
         };
         let column = |(index, name): (usize, String)| {
-            let samples = every(&samples, index, n_columns);
+            let samples = samples.every(index, n_columns);
             let factor = conversion * per_channel.as_ref().map_or(1.0, |factors| factors[index]);
             SignalColumn {
                 name,
@@ -350,18 +350,6 @@ impl Series<'_> {
 
 fn uneven(n_samples: usize, n_times: usize) -> Unread {
     Unread::Unsupported(format!("{n_samples} samples but {n_times} timestamps"))
-}
-
-/// Column `index` of samples in rows of `n_columns`.
-fn every(samples: &Samples, index: usize, n_columns: usize) -> Samples {
-    fn take<T: Copy>(values: &[T], index: usize, n_columns: usize) -> Vec<T> {
-        values.iter().skip(index).step_by(n_columns).copied().collect()
-    }
-    match samples {
-        Samples::Float(values) => Samples::Float(take(values, index, n_columns)),
-        Samples::Float32(values) => Samples::Float32(take(values, index, n_columns)),
-        Samples::Int(values) => Samples::Int(take(values, index, n_columns)),
-    }
 }
 
 /// `value * factor + offset` in 64 bits; samples that need neither stay as they are.
