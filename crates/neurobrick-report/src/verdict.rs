@@ -52,9 +52,7 @@ pub struct SessionVerdict {
 
 impl SessionVerdict {
     fn new(result: &TaskResult, opponent: Option<Predictor>) -> Self {
-        // The fine-tuned model, or whichever model comes first where none is called so.
-        let models = || result.predictors.iter().map(|row| &row.predictor).filter(|p| !p.is_baseline());
-        let model = models().find(|p| **p == Predictor::FineTuned).or_else(|| models().next());
+        let model = result.headline();
         let difference = opponent.as_ref().zip(model).and_then(|(other, own)| result.difference(own, other));
         Self {
             session: result.session.clone(),
@@ -116,6 +114,14 @@ impl TaskVerdict {
     }
 }
 
+/// What the headline's model would be without pretraining.
+fn from_scratch(result: &TaskResult) -> Predictor {
+    match result.headline() {
+        Some(Predictor::FineTunedWithLinear) => Predictor::FromScratchWithLinear,
+        _ => Predictor::FromScratch,
+    }
+}
+
 /// The verdicts of a run, task by task, computed from its paired differences.
 pub fn verdicts(report: &RunReport) -> Vec<TaskVerdict> {
     Task::ALL
@@ -133,7 +139,7 @@ pub fn verdicts(report: &RunReport) -> Vec<TaskVerdict> {
                     .collect(),
                 pretraining: results
                     .iter()
-                    .map(|result| SessionVerdict::new(result, Some(Predictor::FromScratch)))
+                    .map(|result| SessionVerdict::new(result, Some(from_scratch(result))))
                     .collect(),
             })
         })

@@ -115,6 +115,12 @@ pub enum Predictor {
     NewStitch,
     /// The same model trained on the session alone.
     FromScratch,
+    /// [`Self::FineTuned`] in a pool with the linear predictor of the task.
+    FineTunedWithLinear,
+    /// [`Self::NewStitch`] in a pool with the linear predictor of the task.
+    NewStitchWithLinear,
+    /// [`Self::FromScratch`] in a pool with the linear predictor of the task.
+    FromScratchWithLinear,
     /// Each unit's training mean, constant over the trial.
     UnitMean,
     /// Each unit's mean time course over training trials.
@@ -139,6 +145,9 @@ impl Predictor {
             Self::FineTuned => "fine-tuned end to end",
             Self::NewStitch => "new stitch, frozen core",
             Self::FromScratch => "from scratch",
+            Self::FineTunedWithLinear => "fine-tuned + linear",
+            Self::NewStitchWithLinear => "new stitch + linear",
+            Self::FromScratchWithLinear => "from scratch + linear",
             Self::UnitMean => "unit mean",
             Self::Psth => "PSTH",
             Self::Ridge => "ridge",
@@ -150,7 +159,12 @@ impl Predictor {
     /// Whether it is a baseline rather than a variant of the model.
     pub fn is_baseline(&self) -> bool {
         match self {
-            Self::FineTuned | Self::NewStitch | Self::FromScratch => false,
+            Self::FineTuned
+            | Self::NewStitch
+            | Self::FromScratch
+            | Self::FineTunedWithLinear
+            | Self::NewStitchWithLinear
+            | Self::FromScratchWithLinear => false,
             Self::UnitMean | Self::Psth | Self::Ridge | Self::PcaPoissonGlm => true,
             Self::Other { baseline, .. } => *baseline,
         }
@@ -233,6 +247,16 @@ impl TaskResult {
                 None
             }
         })
+    }
+
+    /// The model that headlines speak of: the fine-tuned one, pooled with the linear predictor if it was; otherwise the
+    /// first that is no baseline.
+    pub fn headline(&self) -> Option<&Predictor> {
+        let models = || self.predictors.iter().map(|row| &row.predictor).filter(|p| !p.is_baseline());
+        [Predictor::FineTunedWithLinear, Predictor::FineTuned]
+            .iter()
+            .find_map(|wanted| models().find(|model| *model == wanted))
+            .or_else(|| models().next())
     }
 
     /// The baseline with the highest finite pooled score against the evaluated mean.

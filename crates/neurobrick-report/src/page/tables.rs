@@ -96,9 +96,9 @@ pub(super) fn task_sections(report: &RunReport) -> Vec<TaskSection> {
 /// Color class of a predictor.
 pub(super) fn color(predictor: &Predictor) -> &'static str {
     match predictor {
-        Predictor::FineTuned => "p-fine",
-        Predictor::NewStitch => "p-stitch",
-        Predictor::FromScratch => "p-scratch",
+        Predictor::FineTuned | Predictor::FineTunedWithLinear => "p-fine",
+        Predictor::NewStitch | Predictor::NewStitchWithLinear => "p-stitch",
+        Predictor::FromScratch | Predictor::FromScratchWithLinear => "p-scratch",
         other if other.is_baseline() => "p-base",
         _ => "p-other",
     }
@@ -243,10 +243,10 @@ fn difference_cell(result: &TaskResult, row: &PredictorScores) -> Cell {
         reason: String::new(),
         opens_group: true,
     };
-    if row.predictor == Predictor::FineTuned {
+    let Some(headline) = result.headline().filter(|headline| **headline != row.predictor) else {
         return empty("");
-    }
-    match result.difference(&Predictor::FineTuned, &row.predictor) {
+    };
+    match result.difference(headline, &row.predictor) {
         Some(difference) => Cell { opens_group: true, ..estimate_cell(&difference, numbers::signed) },
         None => empty(""),
     }
