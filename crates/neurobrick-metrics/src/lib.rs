@@ -5,7 +5,7 @@
 //! - [`Score`]: a value that cannot exist without its size, interval, null, baseline and split.
 //! - [`baselines`]: unit mean, PSTH, temporal factors, Wiener filter, ridge, PCA with a Poisson regression, forward
 //!   ridge, last mean.
-//! - [`TemporalFactors`], [`StaticFactors`]: factor models that infer latents from any subset of units.
+//! - [`TemporalFactors`], [`StaticFactors`], [`Gpfa`]: factor models that infer latents from any subset of units.
 //! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties; [`decoders`]: Kalman, Wiener
 //!   cascade, reduced rank, partial least squares, discriminant analysis.
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
@@ -59,7 +59,9 @@ pub use bootstrap::Bootstrap;
 pub use correlation::pearson;
 pub use deviance::{poisson_d2, pseudo_r2_mcfadden};
 pub use error::MetricError;
-pub use factor_analysis::{StaticFactors, TemporalFactors, TemporalFactorsConfig};
+pub use factor_analysis::{
+    Gpfa, GpfaConfig, GpfaPosterior, StaticFactors, TemporalFactors, TemporalFactorsConfig,
+};
 pub use folds::{contiguous_folds, stratified_folds};
 pub use likelihood::{RATE_FLOOR, bits_per_spike, bits_per_spike_per_unit, evaluated_mean, poisson_nll};
 pub use poisson_regression::PoissonRegression;

@@ -32,7 +32,7 @@ impl PartialLeastSquares {
         }
         let (x_scaler, y_scaler) = (Standardizer::fit(x)?, Standardizer::fit(y)?);
         let mut features = matrix_of(&x_scaler.apply(x)?.view());
-        let mut outputs = matrix_of(&y_scaler.apply(y)?.view());
+        let outputs = matrix_of(&y_scaler.apply(y)?.view());
         let (mut weights, mut loadings, mut y_loadings) = (Vec::new(), Vec::new(), Vec::new());
         let start = energy(&features);
         for _ in 0..n_components.min(x.ncols()) {
@@ -50,8 +50,8 @@ impl PartialLeastSquares {
             let scores = product(features.as_ref(), weight.as_ref());
             let loading = faer::Scale(1.0 / square) * product(features.transpose(), scores.as_ref());
             let y_loading = faer::Scale(1.0 / square) * product(outputs.transpose(), scores.as_ref());
+            // Deflated features are orthogonal to the scores, so the outputs need no deflation.
             features -= product(scores.as_ref(), loading.transpose());
-            outputs -= product(scores.as_ref(), y_loading.transpose());
             weights.push(weight);
             loadings.push(loading);
             y_loadings.push(y_loading);

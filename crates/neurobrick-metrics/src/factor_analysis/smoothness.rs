@@ -1,0 +1,82 @@
+//! The covariance of a smooth factor over time, and the time scale that fits it best.
+
+use faer::Mat;
+use faer::linalg::solvers::DenseSolveCore;
+
+use super::gpfa::log_determinant;
+use crate::MetricError;
+use crate::linalg::cholesky;
+
+/// Steps of the search; each shrinks the bracket by the golden ratio, to the last digits.
+const STEPS: usize = 60;
+
+/// `(1 − white) exp(−gamma/2 (t − s)²) + white [t = s]`.
+pub(super) fn kernel(n_bins: usize, gamma: f64, white: f64) -> Mat<f64> {
+    Mat::from_fn(n_bins, n_bins, |s, t| {
+        let lag = s as f64 - t as f64;
+        (1.0 - white) * (-0.5 * gamma * lag * lag).exp() + if s == t { white } else { 0.0 }
+    })
+}
+
+/// The `gamma` that maximizes the expected log-density of a factor, uphill from `start`. `parts` holds, per length of
+/// trials, the number of bins, the number of trials and the sum of second moments over time.
+pub(super) fn best_gamma(
+    parts: &[(usize, usize, &Mat<f64>)],
+    start: f64,
+    white: f64,
+) -> Result<f64, MetricError> {
+    let cost = |log_gamma: f64| -> Result<f64, MetricError> {
+        let mut total = 0.0;
+        for &(n_bins, n_trials, moments) in parts {
+            let factor = cholesky(kernel(n_bins, log_gamma.exp(), white).as_ref(), "covariance of a factor")?;
+            let inverse = factor.inverse();
+            let trace: f64 = (0..n_bins)
+                .map(|t| inverse.col(t).iter().zip(moments.col(t).iter()).map(|(a, b)| a * b).sum::<f64>())
+                .sum();
+            total += n_trials as f64 * log_determinant(&factor) + trace;
+        }
+        Ok(total)
+    };
+    // Walk downhill in growing steps until the cost rises, then narrow the bracket.
+    let middle = start.ln();
+    let here = cost(middle)?;
+    let mut step = 0.1;
+    if cost(middle + step)? > here {
+        step = -step;
+    }
+    // Until the first step downhill the optimum may lie on either side of the start.
+    let (mut low, mut best, mut best_cost) = (middle - step, middle, here);
+    let mut high = middle + step;
+    for _ in 0..STEPS {
+        let next = cost(high)?;
+        if next >= best_cost {
+            break;
+        }
+        (low, best, best_cost) = (best, high, next);
+        step *= 1.5;
+        high = best + step;
+    }
+    golden_section(cost, low, high).map(f64::exp)
+}
+
+fn golden_section(
+    cost: impl Fn(f64) -> Result<f64, MetricError>,
+    mut a: f64,
+    mut b: f64,
+) -> Result<f64, MetricError> {
+    let ratio = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut c, mut d) = (b - ratio * (b - a), a + ratio * (b - a));
+    let (mut at_c, mut at_d) = (cost(c)?, cost(d)?);
+    for _ in 0..STEPS {
+        if at_c < at_d {
+            (b, d, at_d) = (d, c, at_c);
+            c = b - ratio * (b - a);
+            at_c = cost(c)?;
+        } else {
+            (a, c, at_c) = (c, d, at_d);
+            d = a + ratio * (b - a);
+            at_d = cost(d)?;
+        }
+    }
+    Ok(f64::midpoint(a, b))
+}
