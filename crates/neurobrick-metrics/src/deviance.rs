@@ -21,7 +21,7 @@ pub fn poisson_d2(rates: &ArrayView1<f64>, counts: &ArrayView1<f64>) -> Result<f
     Ok(1.0 - model / null)
 }
 
-/// `McFadden`'s pseudo-R²: one minus the ratio of the log-likelihoods of `rates` and of the mean count. Fails as
+/// Pseudo-R² of `McFadden` (1974): one minus the ratio of the log-likelihoods of `rates` and of the mean count. Fails as
 /// [`poisson_d2`].
 pub fn pseudo_r2_mcfadden(rates: &ArrayView1<f64>, counts: &ArrayView1<f64>) -> Result<f64, MetricError> {
     let mean = checked_mean(counts)?;

@@ -9,6 +9,8 @@
 //! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties; [`decoders`]: Kalman, Wiener
 //!   cascade, reduced rank, partial least squares, discriminant analysis.
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
+//! - [`scaling`]: power laws with a floor, their intervals and backtests; [`TwoAlternative`] and
+//!   [`clustered_accuracy`].
 //! - [`smooth_over_time`], [`r2`], [`roc_auc`], [`macro_f1`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
 //!
 //! Axes are `[B, T, N]` (trials, bins, units); rates and counts are in spikes/bin.
@@ -48,10 +50,12 @@ mod probe;
 pub mod r2;
 mod ranking;
 mod ridge_regression;
+pub mod scaling;
 mod score;
 mod sessions;
 mod smoothing;
 mod spike_distance;
+mod two_alternative;
 
 pub use accuracy::Accuracy;
 pub use bits::{BitsTable, Convention, Difference, NullModel};
@@ -72,3 +76,4 @@ pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Sp
 pub use sessions::{Combine, Resampling, SessionBits};
 pub use smoothing::{Edge, smooth_over_time};
 pub use spike_distance::{van_rossum, victor_purpura};
+pub use two_alternative::{PairedAccuracy, TwoAlternative, clustered_accuracy};

@@ -30,6 +30,8 @@ pub enum IntervalMethod {
     SessionScores,
     /// Percentile bootstrap over trials within each class.
     ClassBootstrap,
+    /// Percentile bootstrap over groups of points or answers (a model family, a participant).
+    GroupBootstrap,
     /// Wilson's score interval of a proportion (1927).
     Wilson,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for IntervalMethod {
             Self::SessionBootstrap => "percentile bootstrap over sessions and trials, null fixed",
             Self::SessionScores => "percentile bootstrap over sessions",
             Self::ClassBootstrap => "percentile bootstrap over trials within class",
+            Self::GroupBootstrap => "percentile bootstrap over groups",
             Self::Wilson => "Wilson score interval",
         })
     }

@@ -80,3 +80,20 @@ fn golden_section(
     }
     Ok(f64::midpoint(a, b))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// Moments that are exactly those of a time scale: found from both sides, from far and from the optimum itself.
+    #[test]
+    fn the_planted_time_scale_is_the_optimum() {
+        let (n_trials, gamma) = (7, 0.05);
+        let moments = faer::Scale(n_trials as f64) * kernel(20, gamma, 1e-3);
+        for start in [1.5, 0.06, gamma, 0.001] {
+            let found = best_gamma(&[(20, n_trials, &moments)], start, 1e-3).unwrap();
+            assert!((found / gamma - 1.0).abs() < 1e-6, "{start}: {found}");
+        }
+    }
+}
