@@ -11,6 +11,7 @@
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
 //! - [`scaling`]: power laws with a floor, their intervals and backtests; [`TwoAlternative`] and
 //!   [`clustered_accuracy`].
+//! - [`similarity`]: kernel alignment, Procrustes, dissimilarity matrices, reliability and its ceilings.
 //! - [`smooth_over_time`], [`r2`], [`roc_auc`], [`macro_f1`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
 //!
 //! Axes are `[B, T, N]` (trials, bins, units); rates and counts are in spikes/bin.
@@ -53,6 +54,7 @@ mod ridge_regression;
 pub mod scaling;
 mod score;
 mod sessions;
+pub mod similarity;
 mod smoothing;
 mod spike_distance;
 mod two_alternative;
