@@ -94,6 +94,12 @@ fn log_linear_laws_of_model_families_are_reproduced() {
         let values: Vec<f64> = of.iter().map(|&i| scores[i]).collect();
         LogLinear::fit(&sizes, &values).unwrap()
     };
+    // Least squares passes through the means.
+    let exact = LogLinear::fit(&[1.0, 10.0, 100.0], &[2.0, 5.0, 8.0]).unwrap();
+    assert!(
+        (exact.predict(1000.0) - 11.0).abs() < 1e-12 && (exact.intercept - 2.0).abs() < 1e-12,
+        "{exact:?}"
+    );
     for family in ["Pythia", "OPT", "BLOOM", "Llama", "Qwen1.5", "XGLM", "GPT-Neo/J"] {
         let law = r2_of(family);
         assert!((0.935..0.995).contains(&law.r2) && law.slope > 0.0, "{family} {law:?}");
