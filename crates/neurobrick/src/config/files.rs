@@ -131,7 +131,7 @@ pub struct ScoringConfig {
     /// Whether to fit the baselines.
     pub baselines: bool,
     /// Whether every model is also scored in a pool with the best linear predictor of a task (temporal factors and
-    /// Wiener filter; ridge autoregression for the future), weighted on the validation trials. Needs the baselines.
+    /// Wiener filter; ridge autoregression and the mean of the last bins for the future), weighted on the validation trials. Needs the baselines.
     pub with_linear: bool,
     /// Trial columns whose values together make a condition of the PSTH baseline.
     pub condition_columns: Vec<String>,
@@ -181,7 +181,7 @@ impl ScoringConfig {
 }
 
 /// Names that tables give to baselines.
-const BASELINES: [&str; 8] = [
+const BASELINES: [&str; 9] = [
     "unit_mean",
     "psth",
     "ridge",
@@ -190,6 +190,7 @@ const BASELINES: [&str; 8] = [
     "factors_wiener",
     "last_mean",
     "forward_ridge",
+    "forward_pool",
 ];
 
 impl EvaluateConfig {

@@ -4,7 +4,8 @@ use ndarray::{Array3, ArrayView3, Axis, s};
 use neurobrick_metrics::MetricError;
 use neurobrick_metrics::baselines::{
     Blend, FactorDesign, FactorGrid, ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson,
-    PcaPoissonGrid, Psth, PsthGrid, Query, RidgeDesign, RidgeGrid, UnitMean, WienerDesign, WienerGrid,
+    PcaPoissonGrid, Psth, PsthGrid, Query, RatePool, RidgeDesign, RidgeGrid, UnitMean, WienerDesign,
+    WienerGrid,
 };
 use neurobrick_train::{EvalTask, TaskPlan};
 use serde_json::{Value, json};
@@ -73,21 +74,8 @@ pub(super) fn baseline_rates(
     .map(|psth| (scored(psth.predict(&parts.test_conditions).view()), json!(psth.choice())));
     all.push(or_constant("psth", psth, &scored_constant)?);
     if plan.task == EvalTask::ForwardPrediction {
-        let n_forward = plan.n_bins - plan.first_bin;
-        let (train, valid, test) = (parts.train.view(), parts.valid.view(), parts.test.view());
-        let last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default())
-            .and_then(|last| Ok((last.predict(&test)?, json!(last.choice()))));
-        all.push(or_constant("last_mean", last, &scored_constant)?);
-        let mut on_valid = None;
-        let forward =
-            ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default()).and_then(|forward| {
-                on_valid = Some(forward.predict(&valid)?);
-                Ok((forward.predict(&test)?, json!(forward.choice())))
-            });
-        all.push(BaselineRates {
-            valid: on_valid,
-            ..or_constant("forward_ridge", forward, &scored_constant)?
-        });
+        let counts = scored(parts.valid.view());
+        all.extend(forward_rates(plan, parts, &counts, &scored_constant)?);
         return Ok(all);
     }
     all.push(by_query("ridge", plan, &unit_mean, parts, |query| {
@@ -109,6 +97,42 @@ pub(super) fn baseline_rates(
         Ok((fitted.predict(&parts.test.view())?, Some(on_valid), json!(fitted.choice())))
     })?);
     Ok(all)
+}
+
+/// Baselines of the future, and the pool of the two; `counts` are those of the scored bins of the validation trials.
+fn forward_rates(
+    plan: &TaskPlan,
+    parts: &Parts,
+    counts: &Array3<f64>,
+    constant: &Array3<f64>,
+) -> Result<Vec<BaselineRates>, PipelineError> {
+    let n_forward = plan.n_bins - plan.first_bin;
+    let (train, valid, test) = (parts.train.view(), parts.valid.view(), parts.test.view());
+    let (mut last_valid, mut ridge_valid) = (None, None);
+    let last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default()).and_then(|last| {
+        last_valid = Some(last.predict(&valid)?);
+        Ok((last.predict(&test)?, json!(last.choice())))
+    });
+    let last = or_constant("last_mean", last, constant)?;
+    let ridge =
+        ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default()).and_then(|ridge| {
+            ridge_valid = Some(ridge.predict(&valid)?);
+            Ok((ridge.predict(&test)?, json!(ridge.choice())))
+        });
+    let ridge = or_constant("forward_ridge", ridge, constant)?;
+    if let (Some(ridge_valid), Some(last_valid)) = (ridge_valid, last_valid) {
+        // Ridge knows the past of every unit, the last mean follows the level of the trial.
+        let pool = RatePool::fit(&ridge_valid.view(), &last_valid.view(), &counts.view())?;
+        let both = BaselineRates {
+            name: "forward_pool",
+            rates: pool.rates(&ridge.rates.view(), &last.rates.view())?,
+            valid: Some(pool.rates(&ridge_valid.view(), &last_valid.view())?),
+            choice: Some(json!(pool)),
+        };
+        Ok(vec![last, ridge, both])
+    } else {
+        Ok(vec![last, ridge])
+    }
 }
 
 /// A baseline's rates, or the unit mean, on the record, where validation trials leave nothing to choose by.

@@ -123,6 +123,7 @@ fn predictor(name: &str, group: Group) -> report::Predictor {
         "factor_analysis" => named("temporal factors", group),
         "factors_wiener" => named("temporal factors and Wiener filter", group),
         "last_mean" => named("mean of the last bins", group),
+        "forward_pool" => named("ridge autoregression and last bins", group),
         "forward_ridge" => named("ridge autoregression", group),
         other => named(other, group),
     }
