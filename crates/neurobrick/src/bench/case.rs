@@ -20,6 +20,18 @@ pub struct BenchCase {
     pub n_units: usize,
     /// Trials of a batch.
     pub batch_size: usize,
+    /// Sessions the model knows, all of this many units; every train step is of one of them.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub n_sessions: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_one(n: &usize) -> bool {
+    *n == 1
 }
 
 impl BenchCase {
@@ -30,12 +42,14 @@ impl BenchCase {
             model: NdtStitchConfig::small(40),
             n_units: 1000,
             batch_size,
+            n_sessions: 1,
         };
         let mtm = Self {
             name: "mtm-16".to_owned(),
             model: NdtStitchConfig::published(),
             n_units: 668,
             batch_size: 16,
+            n_sessions: 1,
         };
         vec![mtm, small(16), small(64)]
     }
@@ -43,8 +57,10 @@ impl BenchCase {
     /// Sizes in words, for people.
     pub fn describe(&self) -> String {
         let m = &self.model;
+        let sessions =
+            if self.n_sessions == 1 { String::new() } else { format!(", {} sessions", self.n_sessions) };
         format!(
-            "{}: batch {} x {} bins x {} units; {} layers of {}, {} heads, MLP {}, stitch {}, embed {}",
+            "{}: batch {} x {} bins x {} units; {} layers of {}, {} heads, MLP {}, stitch {}, embed {}{sessions}",
             self.name,
             self.batch_size,
             m.n_bins,

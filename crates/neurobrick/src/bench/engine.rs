@@ -3,13 +3,17 @@
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
+use burn::module::Module;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use ndarray::{Array3, Axis, Slice};
 use neurobrick_core::{Masking, Mode, ModelInput, PopulationModel};
 use neurobrick_models::NdtStitch;
 use neurobrick_nn::poisson_nll_sum;
+use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
-use neurobrick_train::{AdamW, AdamWConfig, Rates, TrainError, loss_and_gradients, loss_targets, run_jobs};
+use neurobrick_train::{
+    AdamW, AdamWConfig, AdamWState, Rates, TrainError, loss_and_gradients, loss_targets, run_jobs,
+};
 
 use crate::bench::{
     BenchCase, BenchError, LEARNING_RATE, MAX_GRAD_NORM, Material, PRODUCT_SHAPE, Work, product_flops,
@@ -27,7 +31,7 @@ pub struct Engine {
     pub(super) model: NdtStitch,
     /// The model as it began, which holds the place of one that a step owns.
     pub(super) start: NdtStitch,
-    pub(super) session: SessionId,
+    sessions: Vec<SessionId>,
     pub(super) counts: Array3<u16>,
     pub(super) masking: Masking,
     pub(super) optimizer: AdamW,
@@ -54,14 +58,14 @@ impl Engine {
         learning_rate: f64,
         max_grad_norm: f64,
     ) -> Result<Self, BenchError> {
-        let Material { model, counts, masking } = material;
+        let Material { model, counts, masking, sessions } = material;
         let n_threads = n_threads.max(1);
-        let session = Material::session()?;
+        let first = sessions.first().ok_or_else(|| BenchError::NoSession)?;
         let n_trials = counts.len_of(Axis(0));
         let size = n_trials.div_ceil(n_threads).max(1);
         let input = |from: usize, to: usize| {
             let part = counts.slice_axis(Axis(0), Slice::from(from..to));
-            ModelInput::new(&session, part, &masking.trials(from..to), &Device::flex())
+            ModelInput::new(first, part, &masking.trials(from..to), &Device::flex())
         };
         Ok(Self {
             parts: (0..n_trials).step_by(size).map(|from| input(from, (from + size).min(n_trials))).collect(),
@@ -70,7 +74,7 @@ impl Engine {
             wide: Arc::new(pool(n_threads)?),
             start: model.clone(),
             model,
-            session,
+            sessions,
             counts,
             masking,
             optimizer: AdamW::new(AdamWConfig::default()),
@@ -94,13 +98,35 @@ impl Engine {
         self.pools.len().max(MIN_SHARDS)
     }
 
-    /// Summed masked loss of the batch without dropout.
+    /// The session of a train step: the first steps take each in turn, so that all have been visited, later ones any.
+    pub(super) fn session_of(&self, step: u64) -> &SessionId {
+        let n = self.sessions.len();
+        let in_turn = usize::try_from(step).ok().filter(|&idx| idx < n);
+        &self.sessions[in_turn.unwrap_or_else(|| Stream::new(SEED, Domain::Order, [step, 0, 0]).below(n))]
+    }
+
+    /// Steps until every session has been visited.
+    pub(super) fn n_sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Numbers that a model is, and bytes that training keeps from step to step: weights, the best model's copy of
+    /// them, and two moments of every parameter that has had a gradient.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let n_parameters = self.model.num_params();
+        let of_state =
+            |state: &AdamWState| state.first.shape().num_elements() + state.second.shape().num_elements();
+        let n_moments: usize = self.optimizer.states().values().map(of_state).sum();
+        (n_parameters, (2 * n_parameters + n_moments) * size_of::<f32>())
+    }
+
+    /// Summed masked loss of the first session's batch without dropout.
     ///
     /// # Errors
     /// If the model refuses its input.
     pub fn eval_loss(&mut self) -> Result<f64, BenchError> {
         let device = Device::flex();
-        let input = ModelInput::new(&self.session, self.counts.view(), &self.masking, &device);
+        let input = ModelInput::new(&self.sessions[0], self.counts.view(), &self.masking, &device);
         let log_rates = self.wide_install(|own| Ok(own.model.forward(&input, Mode::Eval)?.log_rates))?;
         let [counts, counted] = loss_targets(self.counts.view(), &self.masking, &device);
         Ok(poisson_nll_sum(log_rates, counts, counted).cast(DType::F64).into_scalar::<f64>())
@@ -141,7 +167,7 @@ impl Engine {
     fn train_step(&mut self) -> Result<(), BenchError> {
         let (loss, mut gradients) = loss_and_gradients(
             &self.model,
-            &self.session,
+            self.session_of(self.step),
             self.counts.view(),
             &self.masking,
             Some((SEED, self.step)),

@@ -24,6 +24,9 @@ pub enum BenchError {
         /// What was asked.
         received: String,
     },
+    /// A case without sessions.
+    #[error("a case needs at least one session, received 0")]
+    NoSession,
     /// A material file lacks something.
     #[error("material file {}: {reason}", path.display())]
     Material {

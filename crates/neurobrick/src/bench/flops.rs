@@ -65,7 +65,7 @@ mod tests {
             d_mlp: 6,
             ..NdtStitchConfig::small(3)
         };
-        let case = BenchCase { name: "tiny".to_owned(), model, n_units: 5, batch_size: 2 };
+        let case = BenchCase { name: "tiny".to_owned(), model, n_units: 5, batch_size: 2, n_sessions: 1 };
         // Multiply-adds: read-in 6·5·7 = 210, embedding 6·7·11 = 462, projection 6·11·4 = 264,
         // layer on 2·5 = 10 token rows: 4·(10·4·4) = 640, scores and mixing 2·(2 trials · 2 heads · 5·5·2) = 400,
         // MLP 10·4·6 + 10·6·4 = 480; read-out 6·4·5 = 120. Sum 2576.

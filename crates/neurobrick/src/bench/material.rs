@@ -16,7 +16,7 @@ use neurobrick_schema::atomic::write_file;
 
 use crate::bench::{BenchCase, BenchError};
 
-/// Session of all cases.
+/// Begin of the ids of sessions.
 const SESSION: &str = "bench";
 /// Mean spikes per bin over all units: sparse, as counts in bins of 10 to 20 ms are.
 const MEAN_RATE: f64 = 0.15;
@@ -34,17 +34,11 @@ pub struct Material {
     pub counts: Array3<u16>,
     /// What is hidden and counted.
     pub masking: Masking,
+    /// The sessions the model knows; the counts stand for every one of them.
+    pub sessions: Vec<SessionId>,
 }
 
 impl Material {
-    /// The session the model knows.
-    ///
-    /// # Errors
-    /// Never, unless the rules for session ids change.
-    pub fn session() -> Result<SessionId, BenchError> {
-        Ok(SessionId::new(SESSION)?)
-    }
-
     /// Draws weights, Poisson counts and masks by `seed`. Mean rates of units are log-normal and rise and fall once
     /// over a window.
     ///
@@ -60,12 +54,14 @@ impl Material {
             let drive = 1.0 + 0.5 * (std::f64::consts::TAU * turn).sin();
             u16::try_from(draws.poisson(rates[unit] * drive)).unwrap_or(u16::MAX)
         });
-        let spec =
-            SessionSpec::with_mean_rates(Self::session()?, &rates, case.batch_size * case.model.n_bins);
-        let model = NdtStitch::new(case.model.clone(), &[spec], seed, &Device::flex())?;
+        let sessions = sessions(case.n_sessions)?;
+        let n_samples = case.batch_size * case.model.n_bins;
+        let spec = |id: &SessionId| SessionSpec::with_mean_rates(id.clone(), &rates, n_samples);
+        let specs: Vec<SessionSpec> = sessions.iter().map(spec).collect();
+        let model = NdtStitch::new(case.model.clone(), &specs, seed, &Device::flex())?;
         let regions = RegionTable::new(&vec!["all"; case.n_units]);
         let masking = SCHEME.draw(case.batch_size, case.model.n_bins, &regions, seed, [0, 0]);
-        Ok(Self { model, counts, masking })
+        Ok(Self { model, counts, masking, sessions })
     }
 
     /// Writes the file. Masks are stored as 0 and 1.
@@ -117,12 +113,20 @@ impl Material {
         let counted = array("counted")?.mapv(|m| m > 0.5);
         let weights =
             tensors.into_iter().filter_map(|(n, d)| Some((n.strip_prefix(WEIGHTS)?.to_owned(), d))).collect();
-        let spec = SessionSpec { session: Self::session()?, n_units: case.n_units, log_mean_rates: None };
-        let blank = NdtStitch::new(case.model.clone(), &[spec], 0, &Device::flex())?;
+        let sessions = sessions(case.n_sessions)?;
+        let spec =
+            |id: &SessionId| SessionSpec { session: id.clone(), n_units: case.n_units, log_mean_rates: None };
+        let specs: Vec<SessionSpec> = sessions.iter().map(spec).collect();
+        let blank = NdtStitch::new(case.model.clone(), &specs, 0, &Device::flex())?;
         Ok(Self {
             model: load_state_dict(blank, weights)?,
             counts,
             masking: Masking::new(hidden, counted, SCHEME.context(), SCHEME.prompt()),
+            sessions,
         })
     }
+}
+
+fn sessions(n_sessions: usize) -> Result<Vec<SessionId>, BenchError> {
+    (0..n_sessions).map(|idx| Ok(SessionId::new(&format!("{SESSION}-{idx}"))?)).collect()
 }

@@ -122,7 +122,8 @@ fn step_in_parts(engine: &mut Engine) -> Result<StepTimes, BenchError> {
         .map(|p| (engine.model.clone(), starts.iter().copied().skip(p).step_by(n_pools).collect()))
         .collect();
     work.retain(|(_, starts)| !starts.is_empty());
-    let (counts, masking, session, step) = (&engine.counts, &engine.masking, &engine.session, engine.step);
+    let (counts, masking, session, step) =
+        (&engine.counts, &engine.masking, engine.session_of(engine.step), engine.step);
     let results: Vec<Result<OfThread, BenchError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = work
             .into_iter()
@@ -229,7 +230,7 @@ mod tests {
     fn parts_and_rest_make_up_the_whole() {
         let model =
             NdtStitchConfig { d_stitch: 8, d_embed: 8, d_model: 8, n_layers: 1, ..NdtStitchConfig::small(6) };
-        let case = BenchCase { name: "tiny".to_owned(), model, n_units: 5, batch_size: 5 };
+        let case = BenchCase { name: "tiny".to_owned(), model, n_units: 5, batch_size: 5, n_sessions: 1 };
         for n_threads in [1, 2, 3] {
             let times = profile(&case, n_threads, 3, 1).unwrap();
             let parts = times.parts();

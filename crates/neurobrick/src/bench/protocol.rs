@@ -26,6 +26,15 @@ pub enum Request {
         /// Whether to compile the model, on a side that can.
         compiled: bool,
     },
+    /// Builds model and batch by drawing them, on our side only. Takes the place of `open`.
+    Draw {
+        /// Sizes.
+        case: BenchCase,
+        /// Seed of weights, counts and masks.
+        seed: u64,
+        /// Threads to compute with.
+        n_threads: usize,
+    },
     /// Summed masked loss of the batch without dropout, with the weights as they are.
     EvalLoss,
     /// Runs the work a few times without recording it; peak memory counts from here.
@@ -47,6 +56,8 @@ pub enum Request {
     },
     /// Memory of the process.
     Memory,
+    /// What training keeps from step to step, on our side only.
+    Kept,
 }
 
 /// What a side answers.
@@ -88,6 +99,13 @@ pub enum Answer {
         start_bytes: Option<u64>,
         /// Largest resident since the last `warm_up`, where the system tells.
         peak_bytes: Option<u64>,
+    },
+    /// To `kept`.
+    Kept {
+        /// Numbers the model is.
+        n_parameters: usize,
+        /// Weights, the copy of the best ones, and both moments of parameters that have had a gradient.
+        bytes: usize,
     },
     /// The request could not be met.
     Failed {
@@ -137,6 +155,12 @@ mod tests {
             Request::Run { work: Work::SingleTrial, n: 3 },
             Request::Product { n: 4 },
             Request::Memory,
+            Request::Kept,
+            Request::Draw {
+                case: BenchCase { n_sessions: 3, ..BenchCase::all().remove(1) },
+                seed: 1,
+                n_threads: 2,
+            },
         ];
         for request in requests {
             let line = encode(&request).unwrap();

@@ -47,15 +47,20 @@ impl Side {
             self.engine = Some(Engine::new(material, *n_threads, *learning_rate, *max_grad_norm)?);
             return Ok(Answer::Opened { version: format!("neurobrick {}", env!("CARGO_PKG_VERSION")) });
         }
+        if let Request::Draw { case, seed, n_threads } = request {
+            self.engine = Some(Engine::of_case(case, *seed, *n_threads)?);
+            return Ok(Answer::Opened { version: format!("neurobrick {}", env!("CARGO_PKG_VERSION")) });
+        }
         let engine =
             self.engine.as_mut().ok_or_else(|| BenchError::NotOpen { received: format!("{request:?}") })?;
         Ok(match *request {
-            Request::Open { .. } | Request::Memory => {
+            Request::Open { .. } | Request::Draw { .. } | Request::Memory => {
                 Answer::Memory { start_bytes: self.start_bytes, peak_bytes: peak_memory_bytes() }
             }
             Request::EvalLoss => Answer::Loss { loss: engine.eval_loss()? },
             Request::WarmUp { work } => {
-                let last_s = engine.run(work, WARM_UPS)?.last().copied().unwrap_or(0.0);
+                let n = WARM_UPS + if work == Work::Train { engine.n_sessions() - 1 } else { 0 };
+                let last_s = engine.run(work, n)?.last().copied().unwrap_or(0.0);
                 reset_peak_memory();
                 let note = match work {
                     Work::Train => format!("batch in {} shards", engine.n_shards()),
@@ -68,6 +73,10 @@ impl Side {
                 let times_s = engine.run(work, n)?;
                 let page_faults = page_faults().zip(before).map(|(after, before)| after - before);
                 Answer::Times { times_s, page_faults }
+            }
+            Request::Kept => {
+                let (n_parameters, bytes) = engine.kept();
+                Answer::Kept { n_parameters, bytes }
             }
             Request::Product { n } => Answer::Product { gflops: engine.product_gflops(n) },
         })
@@ -91,7 +100,7 @@ mod tests {
             n_layers: 1,
             ..NdtStitchConfig::small(6)
         };
-        BenchCase { name: "tiny".to_owned(), model, n_units: 5, batch_size: 3 }
+        BenchCase { name: "tiny".to_owned(), model, n_units: 5, batch_size: 3, n_sessions: 1 }
     }
 
     fn ask(requests: &[String]) -> Vec<Answer> {
