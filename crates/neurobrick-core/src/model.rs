@@ -102,6 +102,19 @@ pub trait PopulationModel: Module {
     fn with_sessions(&self, sessions: &[SessionSpec], seed: u64, device: &Device)
     -> Result<Self, ModelError>;
 
+    /// What windows of one session need of the model: it answers for them as the whole model does, and its parameters
+    /// are parameters of the whole, with their ids and shapes. Other sessions may be unknown to it.
+    ///
+    /// Training computes with this part, so that a step takes as long with many sessions as with one. The default is
+    /// the whole model; models whose parameters grow with the number of sessions override it.
+    ///
+    /// # Errors
+    /// If the session is unknown.
+    fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {
+        self.session_idx(session)?;
+        Ok(self.clone())
+    }
+
     /// Whether the parameter at this path belongs to sessions (stitches, session tokens) rather than to the
     /// shared core.
     fn is_session_parameter(path: &str) -> bool;

@@ -4,24 +4,32 @@
 /// by itself and as a choice among models.
 #[derive(Clone, Debug, Default)]
 pub struct ModulePath {
-    segments: Vec<Option<String>>,
+    dotted: String,
+    /// Length of the path around every module entered.
+    around: Vec<usize>,
 }
 
 impl ModulePath {
     /// To be called from `enter_module` with its arguments.
     pub fn enter(&mut self, name: &str, container_type: &str) {
-        let is_variant = container_type.starts_with("Enum:");
-        self.segments.push((!is_variant).then(|| name.to_owned()));
+        self.around.push(self.dotted.len());
+        if container_type.starts_with("Enum:") {
+            return;
+        }
+        if !self.dotted.is_empty() {
+            self.dotted.push('.');
+        }
+        self.dotted.push_str(name);
     }
 
     /// To be called from `exit_module`.
     pub fn exit(&mut self) {
-        self.segments.pop();
+        self.dotted.truncate(self.around.pop().unwrap_or(0));
     }
 
     /// The dotted path.
-    pub fn dotted(&self) -> String {
-        self.segments.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(".")
+    pub fn dotted(&self) -> &str {
+        &self.dotted
     }
 }
 
@@ -36,6 +44,9 @@ mod tests {
         path.enter("layers", "Struct:NdtStitch");
         path.enter("0", "Vec");
         assert_eq!(path.dotted(), "layers.0");
+        path.exit();
+        path.enter("weight", "Param");
+        assert_eq!(path.dotted(), "layers.weight");
         path.exit();
         path.exit();
         path.exit();

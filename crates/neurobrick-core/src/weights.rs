@@ -45,7 +45,7 @@ impl ModuleVisitor for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.dotted();
+        let name = self.path.dotted().to_owned();
         self.order.push(name.clone());
         self.found.insert(name, param.val().into_data());
     }
@@ -94,7 +94,7 @@ impl ModuleMapper for Replace {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.state.remove(&self.path.dotted()) {
+        match self.state.remove(self.path.dotted()) {
             Some(data) => param.map(|own| {
                 let fresh = Tensor::from_data(data, (&own.device(), own.dtype()));
                 if own.is_require_grad() { fresh.require_grad() } else { fresh }

@@ -7,6 +7,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
+use neurobrick_schema::SessionId;
 
 use crate::{LinearStitch, ModelConfig, NdtStitch};
 
@@ -65,6 +66,13 @@ impl PopulationModel for AnyModel {
         Ok(match self {
             Self::NdtStitch(model) => Self::NdtStitch(model.with_sessions(sessions, seed, device)?),
             Self::LinearStitch(model) => Self::LinearStitch(model.with_sessions(sessions, seed, device)?),
+        })
+    }
+
+    fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {
+        Ok(match self {
+            Self::NdtStitch(model) => Self::NdtStitch(model.for_session(session)?),
+            Self::LinearStitch(model) => Self::LinearStitch(model.for_session(session)?),
         })
     }
 

@@ -43,6 +43,7 @@ macro_rules! model_contract {
             use super::*;
 
             $crate::model_contract!(@law $build, forward_answers_in_shape);
+            $crate::model_contract!(@law $build, a_part_answers_as_the_whole);
             $crate::model_contract!(@law $build, wrong_input_is_refused);
             $crate::model_contract!(@law $build, hidden_entries_do_not_leak);
             $crate::model_contract!(@law $build, the_future_does_not_reach_the_past);
@@ -306,6 +307,38 @@ pub fn known_sessions_are_kept<M: PopulationModel>(build: impl Fn(&[SessionSpec]
     let input = ModelInput::new(&specs[1].session, counts(8, 2, 8).view(), &masking, &device);
     let error = changed.forward(&input, Mode::Eval).err();
     assert!(matches!(error, Some(ModelError::UnknownSession { .. })), "a dropped session gave {error:?}");
+}
+
+/// [`for_session`](PopulationModel::for_session) answers for its session as the whole model does, has no parameter
+/// that the whole has not, can be cut out of a part again, and refuses a session the model does not know.
+///
+/// # Panics
+/// If the model breaks this law.
+pub fn a_part_answers_as_the_whole<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
+    let (device, specs) = (Device::flex(), sessions());
+    let model = build(&specs, 1, &device);
+    let whole = burn::module::list_param_ids(&model);
+    for spec in &specs {
+        let part = model.for_session(&spec.session).expect("a known session");
+        let again = part.for_session(&spec.session).expect("a part knows its session");
+        let ids = burn::module::list_param_ids(&part);
+        assert!(ids.iter().all(|id| whole.contains(id)), "the part has parameters of its own");
+        let n_units = spec.n_units;
+        let (counts, masking) =
+            (counts(8, 2, n_units), Masking::nothing([2, N_BINS, n_units], Prompt::Neuron));
+        let answer = |m: &M| both(run(m, spec, &counts, &masking));
+        let expected = answer(&model);
+        assert_eq!(answer(&part), expected, "session {} answers differently", spec.session);
+        assert_eq!(answer(&again), expected, "session {} of a part answers differently", spec.session);
+        let alone = |m: &M| {
+            let kept = m.with_sessions(std::slice::from_ref(spec), 9, &device).expect("a known session");
+            answer(&kept)
+        };
+        assert_eq!(alone(&part), expected, "session {} is lost to a part", spec.session);
+    }
+    let stranger = SessionId::new("stranger").expect("a valid id");
+    let error = model.for_session(&stranger).err();
+    assert!(matches!(error, Some(ModelError::UnknownSession { .. })), "an unknown session gave {error:?}");
 }
 
 /// [`is_session_parameter`](PopulationModel::is_session_parameter) holds for exactly the parameters that change

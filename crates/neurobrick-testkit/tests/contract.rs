@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_random::{Domain, Stream};
+use neurobrick_schema::SessionId;
 use neurobrick_testkit::contract::{self, N_BINS};
 use neurobrick_testkit::model_contract;
 
@@ -24,6 +25,7 @@ enum Flaw {
     RedrawsTheCore,
     KeepsEveryToken,
     SeesItself,
+    CopiesParts,
 }
 
 /// Units → three latents → units, each bin by itself.
@@ -131,6 +133,22 @@ impl PopulationModel for Toy {
         Ok(model)
     }
 
+    fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {
+        let idx = self.session_idx(session)?;
+        let core = if self.flaw == Flaw::CopiesParts {
+            Param::from_tensor(self.core.val().detach())
+        } else {
+            self.core.clone()
+        };
+        Ok(Self {
+            read_in: vec![self.read_in[idx].clone()],
+            read_out: vec![self.read_out[idx].clone()],
+            core,
+            table: vec![self.table[idx].clone()],
+            ..*self
+        })
+    }
+
     fn is_session_parameter(path: &str) -> bool {
         path.starts_with("read_")
     }
@@ -177,6 +195,7 @@ mod flaws {
         StitchBySize by sessions_are_told_apart_by_id: "share a stitch"
         RedrawsKnownSessions by known_sessions_are_kept: "answers differently"
         RedrawsTheCore by session_parameters_are_named: "core"
+        CopiesParts by a_part_answers_as_the_whole: "parameters of its own"
         SeesItself by leave_one_out_is_one_pass_per_unit: "leave-one-out and a pass"
     }
 }

@@ -107,8 +107,7 @@ impl ModuleMapper for TakeWeights {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let path = self.path.dotted();
-        let Some(grad) = self.gradients.remove(&path) else { return param };
+        let Some((path, grad)) = self.gradients.remove_entry(self.path.dotted()) else { return param };
         param.map(|weight| {
             let (shape, device, dtype) = (weight.shape(), weight.device(), weight.dtype());
             let weight = weight.reshape([shape.num_elements()]);
@@ -134,7 +133,7 @@ impl ModuleMapper for GiveWeights {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.weights.remove(&self.path.dotted()) {
+        match self.weights.remove(self.path.dotted()) {
             Some((weight, shape)) => param.map(|_| weight.reshape(shape)),
             None => param,
         }

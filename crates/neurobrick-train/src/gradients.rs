@@ -1,8 +1,8 @@
 //! Gradients by parameter path: collected, added in order, measured and clipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use neurobrick_core::ModulePath;
 use neurobrick_nn::flat::{add_in_place, sum_squares};
@@ -54,6 +54,16 @@ impl Gradients {
         Self { entries, scale: self.scale }
     }
 
+    /// The gradients of a part of a model as those of the whole.
+    pub(crate) fn of_whole(mut self, paths: &WholePaths) -> Self {
+        for (path, _) in &mut self.entries {
+            if let Some(whole) = paths.0.get(path) {
+                path.clone_from(whole);
+            }
+        }
+        self
+    }
+
     /// The global norm: the root of the sum of squares over all gradients.
     pub fn norm(&self) -> f64 {
         let gradients = self.entries.iter().map(|(_, gradient)| gradient.clone()).collect();
@@ -83,6 +93,49 @@ impl Gradients {
     }
 }
 
+/// Paths in a whole model by the paths in a part of it, where they differ.
+#[derive(Debug, Default)]
+pub(crate) struct WholePaths(BTreeMap<String, String>);
+
+impl WholePaths {
+    /// Paths of the parameters that `part` has of `whole`.
+    pub(crate) fn new<M: Module>(part: &M, whole: &M) -> Self {
+        let mut in_part = Find::default();
+        part.visit(&mut in_part);
+        let mut in_whole = Find { wanted: Some(in_part.found.keys().copied().collect()), ..Find::default() };
+        whole.visit(&mut in_whole);
+        let differing = in_part.found.into_iter().filter_map(|(id, path)| {
+            let whole = in_whole.found.remove(&id)?;
+            (path != whole).then_some((path, whole))
+        });
+        Self(differing.collect())
+    }
+}
+
+/// Finds paths by the ids of parameters, all or those wanted.
+#[derive(Default)]
+struct Find {
+    path: ModulePath,
+    wanted: Option<BTreeSet<ParamId>>,
+    found: BTreeMap<ParamId, String>,
+}
+
+impl ModuleVisitor for Find {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&param.id)) {
+            self.found.insert(param.id, self.path.dotted().to_owned());
+        }
+    }
+}
+
 struct Collect {
     path: ModulePath,
     backward: burn::tensor::Gradients,
@@ -101,7 +154,7 @@ impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = param.val().grad_remove(&mut self.backward) {
             let n = grad.shape().num_elements();
-            self.entries.push((self.path.dotted(), grad.reshape([n])));
+            self.entries.push((self.path.dotted().to_owned(), grad.reshape([n])));
         }
     }
 }

@@ -6,6 +6,7 @@ use neurobrick_core::{DropoutStreams, Masking, Mode, ModelInput, PopulationModel
 use neurobrick_nn::poisson_nll_sum;
 use neurobrick_schema::SessionId;
 
+use crate::gradients::WholePaths;
 use crate::workers::device_of;
 use crate::{Gradients, TrainError};
 
@@ -26,23 +27,25 @@ pub fn loss_and_gradients<M: PopulationModel>(
     n_shards: usize,
     pools: &[rayon::ThreadPool],
 ) -> Result<(f64, Gradients), TrainError> {
+    let part = model.for_session(session)?;
+    let paths = WholePaths::new(&part, model);
     let n_trials = counts.len_of(Axis(0));
     let size = n_trials.div_ceil(n_shards.max(1)).max(1);
     let starts: Vec<usize> = (0..n_trials).step_by(size).collect();
     let run = |own: M, start: usize| {
         let end = (start + size).min(n_trials);
-        let part = counts.slice_axis(Axis(0), Slice::from(start..end));
-        shard(own, session, part, &masking.trials(start..end), dropout, start as u64)
+        let counts = counts.slice_axis(Axis(0), Slice::from(start..end));
+        shard(own, session, counts, &masking.trials(start..end), dropout, start as u64)
     };
     let results = if pools.len() < 2 || starts.len() < 2 {
-        let own: Vec<M> = starts.iter().map(|_| model.clone()).collect();
+        let own: Vec<M> = starts.iter().map(|_| part.clone()).collect();
         let all = || own.into_iter().zip(&starts).map(|(own, &start)| run(own, start)).collect::<Vec<_>>();
         match pools.first() {
             Some(pool) => pool.install(all),
             None => all(),
         }
     } else {
-        on_pools(model, &starts, pools, &run)?
+        on_pools(&part, &starts, pools, &run)?
     };
     let mut total: Option<(f64, Gradients)> = None;
     for result in results {
@@ -52,7 +55,9 @@ pub fn loss_and_gradients<M: PopulationModel>(
             Some((sum, earlier)) => (sum + loss, earlier.plus(gradients)),
         });
     }
-    total.ok_or_else(|| TrainError::Worker { reason: "an empty batch has no loss".to_owned() })
+    let (loss, gradients) =
+        total.ok_or_else(|| TrainError::Worker { reason: "an empty batch has no loss".to_owned() })?;
+    Ok((loss, gradients.of_whole(&paths)))
 }
 
 type ShardResult = Result<(f64, Gradients), TrainError>;

@@ -215,9 +215,10 @@ impl<M: PopulationModel> Trainer<M> {
         let masking = scheme.draw(trials.len(), data.n_bins(), data.regions(), self.seed, [self.step, 0]);
         let n_counted = masking.counted().iter().filter(|&&c| c).count() as u64;
         let dropout = Some((self.seed, self.step));
-        let (model, pools, n_shards) = (self.model.clone(), &self.pools, self.config.n_shards);
+        // By unique reference, which may go to another thread: models are `Send` but not `Sync`.
+        let (model, pools, n_shards) = (&mut self.model, &self.pools, self.config.n_shards);
         let (loss, mut gradients) = self.pool.install(move || {
-            loss_and_gradients(&model, data.session(), counts.view(), &masking, dropout, n_shards, pools)
+            loss_and_gradients(&*model, data.session(), counts.view(), &masking, dropout, n_shards, pools)
         })?;
         if !loss.is_finite() {
             return Err(TrainError::Diverged {
@@ -239,8 +240,9 @@ impl<M: PopulationModel> Trainer<M> {
             beta1: rates.beta1,
             grad_norm,
         };
-        // The step owns the weights, so that it can write over them; the best model's clone holds the place.
-        let model = std::mem::replace(&mut self.model, self.best_model.clone());
+        // The step owns the weights, so that it can write over them; a part of the best model holds the place.
+        let place_holder = self.best_model.for_session(data.session())?;
+        let model = std::mem::replace(&mut self.model, place_holder);
         self.model = self.pool.install(|| self.optimizer.step(model, gradients, rates));
         self.step += 1;
         Ok(report)
@@ -350,6 +352,6 @@ impl<M: PopulationModel> ModuleMapper for FreezeCore<M> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.set_require_grad(M::is_session_parameter(&self.path.dotted()))
+        param.set_require_grad(M::is_session_parameter(self.path.dotted()))
     }
 }

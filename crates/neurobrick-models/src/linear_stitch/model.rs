@@ -8,6 +8,7 @@ use burn::nn::Linear;
 use burn::tensor::Device;
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, linear};
+use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,16 @@ impl PopulationModel for LinearStitch {
             });
         }
         Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
+    }
+
+    fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {
+        let idx = self.session_idx(session)?;
+        Ok(Self {
+            stitches: vec![self.stitches[idx].clone()],
+            shared: self.shared.clone(),
+            config: self.config.clone(),
+            table: vec![self.table[idx].clone()],
+        })
     }
 
     fn is_session_parameter(path: &str) -> bool {

@@ -4,6 +4,8 @@
 //! single-cell, single-spike resolution", `NeurIPS` 2024, arXiv:2407.14668. Reference code:
 //! `colehurwitz/IBL_MtM_model` at e0c39bd (MIT). Deviations are listed in this folder's README.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -12,6 +14,7 @@ use neurobrick_nn::{
     AttentionMask, Dropout, InitStreams, LayerNorm, PrefixVisibility, ReadOutStart, SessionStitch,
     TransformerLayer, affine, affine_counts, context_mask, embedding, linear, normalize, softsign,
 };
+use neurobrick_schema::SessionId;
 
 use super::NdtStitchConfig;
 use crate::sessions::{check_input, check_size, check_unique};
@@ -30,11 +33,15 @@ pub struct NdtStitch {
     out_norm: LayerNorm,
     #[module(skip)]
     config: NdtStitchConfig,
+    /// Shared by clones, since it holds a number for every unit of every session.
     #[module(skip)]
-    table: Vec<SessionSpec>,
+    table: Arc<Vec<SessionSpec>>,
     /// Position in `stitches` of every session; two sessions share one only when `faithful`.
     #[module(skip)]
     pub(super) stitch_of: Vec<usize>,
+    /// Row in the table of session tokens of the first session, whom the others follow.
+    #[module(skip)]
+    pub(super) first_row: usize,
 }
 
 impl NdtStitch {
@@ -75,8 +82,9 @@ impl NdtStitch {
             layers,
             out_norm: LayerNorm::new(config.d_model, device),
             config,
-            table: Vec::new(),
+            table: Arc::new(Vec::new()),
             stitch_of: Vec::new(),
+            first_row: 0,
         };
         empty.with_sessions(sessions, seed, device)
     }
@@ -120,7 +128,7 @@ impl NdtStitch {
         let token = |table: &Embedding, row: usize| {
             table.weight.val().narrow(0, row, 1).unsqueeze::<3>().expand([b, 1, d])
         };
-        let mut tokens = vec![token(&self.embed_session, session_idx)];
+        let mut tokens = vec![token(&self.embed_session, self.first_row + session_idx)];
         match (&self.embed_prompt, input.prompt) {
             (Some(table), Some(prompt)) => tokens.push(token(table, prompt.row())),
             (None, _) => {}
@@ -184,7 +192,7 @@ impl PopulationModel for NdtStitch {
                 }
             }
             rows.push(if let Some(idx) = known {
-                self.embed_session.weight.val().narrow(0, idx, 1)
+                self.embed_session.weight.val().narrow(0, self.first_row + idx, 1)
             } else {
                 let mut init = InitStreams::new(seed, &format!("{}/token", spec.session));
                 init.normal([1, self.config.d_model], self.config.embed_std(), device).val()
@@ -195,8 +203,29 @@ impl PopulationModel for NdtStitch {
             stitches,
             stitch_of,
             embed_session: Embedding { weight: Param::from_tensor(table.detach()) },
-            table: sessions.to_vec(),
+            table: Arc::new(sessions.to_vec()),
+            first_row: 0,
             ..self.clone()
+        })
+    }
+
+    fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {
+        let idx = self.session_idx(session)?;
+        // Field by field: `..self.clone()` would clone every stitch first.
+        Ok(Self {
+            stitches: vec![self.stitches[self.stitch_of[idx]].clone()],
+            embed_spikes: self.embed_spikes.clone(),
+            projection: self.projection.clone(),
+            embed_pos: self.embed_pos.clone(),
+            embed_prompt: self.embed_prompt.clone(),
+            embed_session: self.embed_session.clone(),
+            embed_dropout: self.embed_dropout.clone(),
+            layers: self.layers.clone(),
+            out_norm: self.out_norm.clone(),
+            config: self.config.clone(),
+            table: Arc::new(vec![self.table[idx].clone()]),
+            stitch_of: vec![0],
+            first_row: self.first_row + idx,
         })
     }
 

@@ -53,7 +53,7 @@ impl NdtStitch {
         let sizes = config.stream_sizes(self.sessions()[idx].n_units);
         let place = SessionPlace {
             stitch: self.stitch_of[idx],
-            session_row: idx,
+            session_row: self.first_row + idx,
             prompt_row: config.prompt.then(|| Prompt::Causal.row()),
         };
         let state = state_dict(self);

@@ -13,6 +13,7 @@ use burn::tensor::Device;
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_data::TrialSplit;
 use neurobrick_nn::{Dropout, InitStreams, ReadOutStart, SessionStitch, linear};
+use neurobrick_schema::SessionId;
 use neurobrick_testkit::synthetic_data;
 use neurobrick_train::TrainSession;
 
@@ -71,6 +72,17 @@ impl PopulationModel for Toy {
             SessionStitch::new(spec.n_units, WIDTH, WIDTH, start, &mut init, device)
         };
         Ok(Self { stitches: sessions.iter().map(stitch).collect(), table: sessions.to_vec(), ..self.clone() })
+    }
+
+    fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {
+        let idx = self.session_idx(session)?;
+        Ok(Self {
+            stitches: vec![self.stitches[idx].clone()],
+            core: self.core.clone(),
+            dropout: self.dropout.clone(),
+            table: vec![self.table[idx].clone()],
+            shift: self.shift,
+        })
     }
 
     fn is_session_parameter(path: &str) -> bool {

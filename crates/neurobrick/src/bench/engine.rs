@@ -180,7 +180,8 @@ impl Engine {
         }
         gradients.clip(self.max_grad_norm);
         // As in the trainer, the step owns the weights and writes over them.
-        let model = std::mem::replace(&mut self.model, self.start.clone());
+        let place_holder = self.start.for_session(self.session_of(self.step))?;
+        let model = std::mem::replace(&mut self.model, place_holder);
         self.model = self.optimizer.step(model, gradients, self.rates);
         self.step += 1;
         Ok(())
