@@ -6,5 +6,6 @@ pub(crate) mod canvas;
 pub(crate) mod forest;
 pub(crate) mod heatmap;
 pub(crate) mod lines;
+pub(crate) mod loglog;
 pub(crate) mod masks;
 pub(crate) mod pipeline;

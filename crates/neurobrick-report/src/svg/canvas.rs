@@ -122,6 +122,15 @@ impl Canvas {
         )
     }
 
+    /// The finished element as a file of its own, with the rules its classes need.
+    pub(crate) fn finish_file(mut self, style: &'static str) -> String {
+        self.body = format!("<style>{style}</style>{}", self.body);
+        let xmlns = r#"<svg xmlns="http://www.w3.org/2000/svg""#;
+        let mut file = self.finish().replacen("<svg", xmlns, 1);
+        file.push('\n');
+        file
+    }
+
     fn push(&mut self, arguments: std::fmt::Arguments<'_>) {
         // Writing to a String cannot fail.
         let _ = self.body.write_fmt(arguments);
