@@ -53,7 +53,8 @@ pub struct Forecast<'a> {
 
 /// A causal model that reads one session bin by bin, keeping keys and values of the bins before.
 ///
-/// Nothing is allocated after construction, so a call takes about the same time whenever it is made.
+/// Nothing is allocated after construction, so a call takes about the same time whenever it is made; what a core
+/// loses by sleeping between bins, [`keep_warm`](Self::keep_warm) keeps.
 #[derive(Clone, Debug)]
 pub struct CausalStream {
     sizes: StreamSizes,
@@ -232,20 +233,61 @@ impl CausalStream {
         Ok(Forecast { first_bin, log_rates: &self.log_rates[..end], rates: &self.rates[..end] })
     }
 
+    /// Passes over weights and cache again and again until `is_due` says that a bin is there: a core that sleeps between
+    /// bins finds the caches cold and its clock slow, and takes several times as long to answer. `is_due` is asked
+    /// before every layer and every other large matrix, so a pass delays a bin by a small part of an answer. The price
+    /// is a core that is never idle.
+    ///
+    /// What the stream knows stays as it is, to the bit.
+    pub fn keep_warm(&mut self, mut is_due: impl FnMut() -> bool) {
+        // Any unit may fire in the bin to come.
+        self.n_active = self.sizes.n_units;
+        for (unit, active) in self.active.iter_mut().enumerate() {
+            *active = (unit, 1.0);
+        }
+        // A full window is followed by a new one.
+        let bin = if self.bins_left() == 0 { 0 } else { self.n_done };
+        while !is_due() {
+            // As in a forecast, the slot of the bin to come is written again before it is read.
+            if !self.read_unless(bin, &mut is_due) {
+                return;
+            }
+            if is_due() {
+                return;
+            }
+            self.write_rates(0);
+            for decoded in &mut self.decoded {
+                decoded.decode(&self.latents);
+            }
+        }
+    }
+
     /// Latents of the active counts as those of `bin`.
     fn read(&mut self, bin: usize) {
+        self.read_unless(bin, &mut || false);
+    }
+
+    /// Latents of the active counts as those of `bin`, unless `stop` says so on the way; whether they are there.
+    fn read_unless(&mut self, bin: usize, stop: &mut impl FnMut() -> bool) -> bool {
         let d = self.sizes.d_model;
         self.read_in.forward_sparse(&self.active[..self.n_active], &mut self.stitched);
+        if stop() {
+            return false;
+        }
         self.embed_spikes.forward(&self.stitched, &mut self.embedded);
         softsign(&self.embedded, &mut self.softsign);
         self.projection.forward(&self.softsign, &mut self.token);
         add_assign(&mut self.token, &self.positions[bin * d..(bin + 1) * d]);
         let slot = self.n_prefix + bin;
         for layer in &mut self.layers {
+            if stop() {
+                return false;
+            }
             layer.project(&self.token, slot, &mut self.scratch);
             layer.update(&mut self.token, slot + 1, &mut self.scratch);
         }
         self.out_norm.forward(&self.token, &mut self.latents);
+        true
     }
 
     /// Rates of the latents into row `row` of the answers.

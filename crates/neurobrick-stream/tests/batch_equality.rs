@@ -57,6 +57,43 @@ proptest! {
     }
 
     #[test]
+    fn a_warm_wait_leaves_no_trace(
+        sizes in sizes(), precision in prop::sample::select(Precision::ALL.to_vec()), seed in any::<u64>(),
+    ) {
+        let place = SessionPlace { stitch: 0, session_row: 0, prompt_row: Some(1) };
+        let model = Model::random(sizes, place, seed);
+        let mut untouched = CausalStream::new(&model.weights(), precision).unwrap();
+        let mut stream = untouched.clone();
+        let mut draws = Draws(seed);
+        let n_bins = model.sizes.n_bins;
+        for i in 0..2 * n_bins {
+            // A wait may end at any question, and before and after a window ends.
+            let n_wanted = usize::try_from(draws.next() % 40).unwrap();
+            let wait = |stream: &mut CausalStream| {
+                let mut n_asked = 0;
+                stream.keep_warm(|| {
+                    n_asked += 1;
+                    n_asked > n_wanted
+                });
+                assert_eq!(n_asked, n_wanted + 1, "a wait ends at the first yes");
+            };
+            wait(&mut stream);
+            prop_assert_eq!(stream.bins_left(), untouched.bins_left());
+            if i == n_bins {
+                prop_assert!(stream.predict_bin(&vec![0u16; model.sizes.n_units]).is_err());
+                stream.begin_window();
+                untouched.begin_window();
+                wait(&mut stream);
+            }
+            let counts = draws.counts(model.sizes.n_units);
+            let answer = stream.predict_bin(&counts).unwrap();
+            let expected = untouched.predict_bin(&counts).unwrap();
+            prop_assert_eq!(answer.log_rates, expected.log_rates);
+            prop_assert_eq!(answer.latents, expected.latents);
+        }
+    }
+
+    #[test]
     fn a_forecast_is_the_batch_pass_with_the_future_hidden_and_leaves_no_trace(
         sizes in sizes(), seen in 0usize..80, seed in any::<u64>(),
     ) {

@@ -13,7 +13,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 #[test]
-fn answers_and_forecasts_do_not_allocate() {
+fn answers_forecasts_and_warm_waits_do_not_allocate() {
     let sizes = StreamSizes {
         n_units: 70,
         n_bins: 20,
@@ -54,6 +54,11 @@ fn answers_and_forecasts_do_not_allocate() {
                 for bin in &bins {
                     let n_ahead = stream.bins_left().min(3);
                     assert!(stream.forecast(n_ahead).unwrap().rates.iter().all(|r| r.is_finite()));
+                    let mut n_asked = 0;
+                    stream.keep_warm(|| {
+                        n_asked += 1;
+                        n_asked > 20
+                    });
                     assert!(stream.predict_bin(bin).unwrap().rates.iter().all(|r| r.is_finite()));
                 }
                 assert!(stream.predict_bin(&bins[0]).is_err());
