@@ -196,6 +196,10 @@ pub(crate) struct StreamArgs {
     /// Milliseconds between timed bins, as in a closed loop; 0 times one right after the other.
     #[arg(long, default_value_t = 0, requires = "bench")]
     pub(crate) pause_ms: u64,
+    /// Keep the core and its caches warm between bins, so that a bin that comes after a pause is answered as fast as
+    /// one that follows another. One core is always busy.
+    #[arg(long)]
+    pub(crate) keep_warm: bool,
     /// Time random weights of a known size instead of a model.
     #[arg(long, value_enum, requires = "bench")]
     pub(crate) size: Option<StreamSize>,

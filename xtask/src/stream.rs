@@ -1,14 +1,16 @@
 //! The verbs `stream` and `decoder`: bins in, answers out, line by line.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
+use std::sync::mpsc::{TryRecvError, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use neurobrick::PipelineError;
 use neurobrick::config::{DecodeTarget, EvaluateConfig};
 use neurobrick::models::NdtStitchConfig;
-use neurobrick::pipeline::{self, DecoderQuestion, StreamLatency};
+use neurobrick::pipeline::{self, DecoderQuestion, Pace, StreamLatency};
 use neurobrick::schema::SessionId;
 use neurobrick::schema::atomic::write_file;
 use neurobrick::stream::{BinAnswer, CausalStream, StreamError, StreamSizes};
@@ -19,6 +21,8 @@ use crate::verbs::Failure;
 
 /// Seed of the synthetic bins and weights of measurements.
 const SEED: u64 = 42;
+/// Lines that may wait while a bin is answered.
+const READ_AHEAD: usize = 64;
 
 /// Opens the stream and answers stdin, or measures.
 pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
@@ -34,11 +38,16 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
         }
     };
     if let Some(n_bins) = args.bench {
-        let pause = Duration::from_millis(args.pause_ms);
-        show_latency(&StreamLatency::measure(&mut stream, n_bins, pause, SEED)?, args.json)?;
+        show_latency(&StreamLatency::measure(&mut stream, n_bins, pace(args)?, SEED)?, args.json)?;
         return Ok(());
     }
-    let n_refused = match answer_lines(&mut stream, io::stdin().lock(), io::stdout().lock(), args.json) {
+    let output = io::stdout().lock();
+    let answered = if args.keep_warm {
+        answer_lines(&mut stream, warm_lines(BufReader::new(io::stdin())), output, args.json)
+    } else {
+        answer_lines(&mut stream, lines(io::stdin().lock()), output, args.json)
+    };
+    let n_refused = match answered {
         // A closed pipe (`| head`) is the reader's choice, not a failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         other => {
@@ -46,6 +55,19 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
         }
     };
     if n_refused == 0 { Ok(()) } else { Err(Failure::RefusedLines(n_refused)) }
+}
+
+fn pace(args: &StreamArgs) -> Result<Pace, PipelineError> {
+    let pause = Duration::from_millis(args.pause_ms);
+    match (pause.is_zero(), args.keep_warm) {
+        (true, false) => Ok(Pace::BackToBack),
+        (false, false) => Ok(Pace::Asleep(pause)),
+        (false, true) => Ok(Pace::Warm(pause)),
+        (true, true) => Err(PipelineError::BadValue {
+            field: "keep-warm".to_owned(),
+            message: "does nothing where bins follow one another; give a --pause-ms".to_owned(),
+        }),
+    }
 }
 
 fn sizes_of(size: StreamSize) -> StreamSizes {
@@ -62,6 +84,7 @@ fn show_latency(found: &StreamLatency, json: bool) -> Result<(), PipelineError> 
     }
     let pace = match found.pause_ms {
         0 => "one right after the other".to_owned(),
+        ms if found.kept_warm => format!("{ms} ms apart, kept warm"),
         ms => format!("{ms} ms apart"),
     };
     say(&format!(
@@ -83,21 +106,67 @@ fn not_json(error: serde_json::Error) -> PipelineError {
     PipelineError::BadFile { path: "stdout".into(), message: error.to_string() }
 }
 
-/// Answers every line of `input` with one line, at once: a bin with rates and behavior, a line that is no bin with
+/// Lines one after the other: the next goes into the buffer, and `false` is the end.
+fn lines(mut input: impl BufRead) -> impl FnMut(&mut CausalStream, &mut String) -> io::Result<bool> {
+    move |_, line| {
+        line.clear();
+        Ok(input.read_line(line)? > 0)
+    }
+}
+
+/// As [`lines`], while the stream keeps warm: another thread reads ahead, by a few lines at most.
+fn warm_lines(
+    mut input: impl BufRead + Send + 'static,
+) -> impl FnMut(&mut CausalStream, &mut String) -> io::Result<bool> {
+    let (to_stream, arrivals) = sync_channel::<io::Result<String>>(READ_AHEAD);
+    let (give_back, used) = sync_channel::<String>(READ_AHEAD);
+    // It is never joined: at the end of a closed output it may still wait for input.
+    thread::spawn(move || {
+        loop {
+            let mut line = used.try_recv().unwrap_or_default();
+            line.clear();
+            let line = match input.read_line(&mut line) {
+                Ok(0) => return,
+                Ok(_) => Ok(line),
+                Err(error) => Err(error),
+            };
+            let is_last = line.is_err();
+            if to_stream.send(line).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    move |stream, line| {
+        let mut arrived = None;
+        stream.keep_warm(|| match arrivals.try_recv() {
+            Ok(line) => {
+                arrived = Some(line);
+                true
+            }
+            Err(TryRecvError::Empty) => false,
+            Err(TryRecvError::Disconnected) => true,
+        });
+        let Some(next) = arrived else { return Ok(false) };
+        // A buffer that finds no room, or no reader any more, is dropped.
+        let _ = give_back.try_send(std::mem::replace(line, next?));
+        Ok(true)
+    }
+}
+
+/// Answers every line of `next_line` with one line, at once: a bin with rates and behavior, a line that is no bin with
 /// the reason. An empty line begins a window and has no answer. Returns how many lines were refused.
 ///
 /// Only reading and writing can fail: a refused bin leaves the stream as it was, so the next one can follow.
 fn answer_lines(
     stream: &mut CausalStream,
-    mut input: impl BufRead,
+    mut next_line: impl FnMut(&mut CausalStream, &mut String) -> io::Result<bool>,
     mut output: impl Write,
     json: bool,
 ) -> io::Result<usize> {
     let (mut line, mut answer, mut counts) = (String::new(), String::new(), Vec::new());
     let mut n_refused = 0;
     for number in 1.. {
-        line.clear();
-        if input.read_line(&mut line)? == 0 {
+        if !next_line(stream, &mut line)? {
             break;
         }
         if line.trim().is_empty() {
@@ -276,7 +345,11 @@ mod tests {
 
     fn answers(input: &str, json: bool) -> (Vec<String>, usize) {
         let mut output = Vec::new();
-        let n_refused = answer_lines(&mut stream(), input.as_bytes(), &mut output, json).unwrap();
+        let n_refused = answer_lines(&mut stream(), lines(input.as_bytes()), &mut output, json).unwrap();
+        let mut warm = Vec::new();
+        let ahead = warm_lines(io::Cursor::new(input.as_bytes().to_vec()));
+        assert_eq!(answer_lines(&mut stream(), ahead, &mut warm, json).unwrap(), n_refused);
+        assert_eq!(warm, output, "keeping warm changes an answer to {input:?}");
         (String::from_utf8(output).unwrap().lines().map(str::to_owned).collect(), n_refused)
     }
 

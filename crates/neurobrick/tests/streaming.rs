@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neurobrick::config::{DataConfig, DecodeTarget, FinetuneConfig, parse_toml};
 use neurobrick::load_sessions;
-use neurobrick::pipeline::{self, DecoderQuestion, Silent, StreamLatency};
+use neurobrick::pipeline::{self, DecoderQuestion, Pace, Silent, StreamLatency};
 use neurobrick::schema::{ColumnValues, SessionId, Store};
 use neurobrick::stream::{Precision, StreamSizes};
 use neurobrick_testkit::synthetic_session;
@@ -110,9 +110,20 @@ fn latencies_are_ordered_and_need_enough_bins() {
         d_mlp: 8,
     };
     let mut stream = pipeline::random_stream(&sizes, Precision::Int8, 1).unwrap();
-    let found = StreamLatency::measure(&mut stream, 150, Duration::ZERO, 1).unwrap();
-    assert!(0.0 < found.p50_us && found.p50_us <= found.p99_us && found.p99_us <= found.max_us, "{found:?}");
-    assert_eq!((found.precision, found.n_bins, found.n_units), (Precision::Int8, 150, 10));
-    let error = StreamLatency::measure(&mut stream, 99, Duration::ZERO, 1).unwrap_err().to_string();
+    let pause = Duration::from_millis(1);
+    for (pace, pause_ms, kept_warm) in
+        [(Pace::BackToBack, 0, false), (Pace::Asleep(pause), 1, false), (Pace::Warm(pause), 1, true)]
+    {
+        let started = Instant::now();
+        let found = StreamLatency::measure(&mut stream, 150, pace, 1).unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(150 * pause_ms), "the pauses were not kept");
+        assert!(
+            0.0 < found.p50_us && found.p50_us <= found.p99_us && found.p99_us <= found.max_us,
+            "{found:?}"
+        );
+        assert_eq!((found.precision, found.n_bins, found.n_units), (Precision::Int8, 150, 10));
+        assert_eq!((found.pause_ms, found.kept_warm), (pause_ms, kept_warm));
+    }
+    let error = StreamLatency::measure(&mut stream, 99, Pace::BackToBack, 1).unwrap_err().to_string();
     assert!(error.contains("at least 100 bins, received 99"), "{error}");
 }

@@ -18,6 +18,6 @@ pub use ingest::{ingest, inspect};
 pub use pretrain::pretrain;
 pub use progress::{Observer, Progress, Silent};
 pub use stream::{DecoderQuestion, FittedDecoder, fit_decoder, load_decoder, open_stream};
-pub use stream_latency::{StreamLatency, random_stream};
+pub use stream_latency::{Pace, StreamLatency, random_stream};
 pub use training::{ModelRecord, load_model};
 pub use transfer::transfer;
