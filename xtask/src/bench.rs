@@ -1,7 +1,8 @@
-//! The verb `bench`: our work against PyTorch's, and where our time goes.
+//! The verb `bench`: our work against PyTorch's, where our time goes, and how it grows with size.
 
 mod environment;
 mod rounds;
+mod scaling;
 mod side;
 
 use std::io::{self, BufReader};
@@ -82,6 +83,9 @@ pub(crate) fn run(args: &BenchArgs, root: &Path, command: &str) -> Result<(), Be
     if args.serve {
         return Ok(serve(BufReader::new(io::stdin()), io::stdout())?);
     }
+    if args.scaling {
+        return scaling::run(args, command);
+    }
     let cases = chosen_cases(args.case.as_deref())?;
     if args.profile { profile_cases(args, &cases) } else { peers(args, &cases, root, command) }
 }
@@ -99,6 +103,7 @@ fn chosen_cases(name: Option<&str>) -> Result<Vec<BenchCase>, BenchFailure> {
 }
 
 fn peers(args: &BenchArgs, cases: &[BenchCase], root: &Path, command: &str) -> Result<(), BenchFailure> {
+    let out = args.out();
     let environment = PeerEnvironment::ready(root, args.python.as_deref())?;
     let plan =
         rounds::Plan { n_threads: args.n_threads(), n_repeats: args.n_repeats(), turn_s: args.turn_s() };
@@ -117,14 +122,20 @@ fn peers(args: &BenchArgs, cases: &[BenchCase], root: &Path, command: &str) -> R
         say(&format!("measuring {}", case.describe()));
         found.cases.push(rounds::measure(case, &plan, &environment, &mut found.missing)?);
         // After every case: a long run that is stopped leaves what it has.
-        write(&found, &args.out)?;
+        write(&found, &out)?;
     }
     say(&format!("\n{}", markdown(&found)));
-    say(&format!("written: {} and {}", args.out.display(), args.out.with_extension("md").display()));
+    say(&format!("written: {} and {}", out.display(), out.with_extension("md").display()));
     Ok(())
 }
 
 fn write(found: &Comparison, out: &Path) -> Result<(), BenchFailure> {
+    write_json(found, out)?;
+    write_file(&out.with_extension("md"), markdown(found).as_bytes())?;
+    Ok(())
+}
+
+fn write_json(found: &impl serde::Serialize, out: &Path) -> Result<(), BenchFailure> {
     if let Some(folder) = out.parent() {
         create_folder(folder)?;
     }
@@ -135,7 +146,6 @@ fn write(found: &Comparison, out: &Path) -> Result<(), BenchFailure> {
     })?;
     json.push(b'\n');
     write_file(out, &json)?;
-    write_file(&out.with_extension("md"), markdown(found).as_bytes())?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The verbs and their flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use neurobrick::stream::Precision;
@@ -92,7 +92,7 @@ pub(crate) enum Verb {
     /// Example: cargo xtask decoder fixtures/configs/evaluate.toml --model runs/tuned/s1 --session s1 --target choice
     /// --out choice.json
     Decoder(DecoderArgs),
-    /// Measures speed and memory: against PyTorch, or part by part.
+    /// Measures speed and memory: against PyTorch, part by part, or against size.
     ///
     /// Example: cargo xtask bench --peers --threads 2
     Bench(BenchArgs),
@@ -123,7 +123,7 @@ pub(crate) enum Verb {
 /// What to measure, and how long.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[command(group = ArgGroup::new("measurement").required(true).args(["peers", "profile", "serve"]))]
+#[command(group = ArgGroup::new("measurement").required(true).args(["peers", "profile", "scaling", "serve"]))]
 pub(crate) struct BenchArgs {
     /// Our train step, forward pass and single-trial latency against PyTorch, eager and compiled, taking turns.
     #[arg(long)]
@@ -131,6 +131,9 @@ pub(crate) struct BenchArgs {
     /// The parts of our train step, on one thread and on two.
     #[arg(long)]
     pub(crate) profile: bool,
+    /// Our train step, forward pass and memory against the size of data and model, one size at a time.
+    #[arg(long, conflicts_with_all = ["case", "python"])]
+    pub(crate) scaling: bool,
     /// Answer requests on stdin as one side of a measurement; `--peers` starts our side so.
     #[arg(long)]
     pub(crate) serve: bool,
@@ -140,7 +143,7 @@ pub(crate) struct BenchArgs {
     /// Threads of every side; all cores by default.
     #[arg(long, value_parser = at_least_one)]
     pub(crate) threads: Option<usize>,
-    /// Turns of every side, or profiled steps.
+    /// Turns of every side, profiled steps, or processes per size.
     #[arg(long, value_parser = at_least_one)]
     pub(crate) repeats: Option<usize>,
     /// Fewer and shorter turns: for a look, not for a number to quote.
@@ -150,15 +153,26 @@ pub(crate) struct BenchArgs {
     /// in target/bench, once.
     #[arg(long)]
     pub(crate) python: Option<PathBuf>,
-    /// Where `--peers` writes JSON; the tables go beside it as .md.
-    #[arg(long, default_value = "runs/bench/peers.json")]
-    pub(crate) out: PathBuf,
+    /// Where `--peers` and `--scaling` write JSON, by default to runs/bench; tables and figure go beside it.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 impl BenchArgs {
     /// Threads asked for, or one per core.
     pub(crate) fn n_threads(&self) -> usize {
         threads_or_all(self.threads)
+    }
+
+    /// Where to write.
+    pub(crate) fn out(&self) -> PathBuf {
+        let name = if self.scaling { "scaling.json" } else { "peers.json" };
+        self.out.clone().unwrap_or_else(|| Path::new("runs/bench").join(name))
+    }
+
+    /// Processes per size.
+    pub(crate) fn n_rounds(&self) -> usize {
+        self.repeats.unwrap_or(if self.quick { 1 } else { 2 })
     }
 
     /// Turns of every side.

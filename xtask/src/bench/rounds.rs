@@ -123,7 +123,7 @@ fn one_line(failure: &BenchFailure) -> String {
 }
 
 /// Repeats in a turn of `turn_s` seconds when the slowest side needs `slowest_s` for one.
-fn per_turn(turn_s: f64, slowest_s: f64) -> usize {
+pub(super) fn per_turn(turn_s: f64, slowest_s: f64) -> usize {
     let fits = |n: &usize| *n as f64 * slowest_s <= turn_s;
     (1..=MAX_PER_TURN).take_while(fits).last().unwrap_or(1)
 }

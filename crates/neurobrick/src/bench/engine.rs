@@ -60,7 +60,7 @@ impl Engine {
     ) -> Result<Self, BenchError> {
         let Material { model, counts, masking, sessions } = material;
         let n_threads = n_threads.max(1);
-        let first = sessions.first().ok_or_else(|| BenchError::NoSession)?;
+        let first = sessions.first().ok_or(BenchError::NoSession)?;
         let n_trials = counts.len_of(Axis(0));
         let size = n_trials.div_ceil(n_threads).max(1);
         let input = |from: usize, to: usize| {

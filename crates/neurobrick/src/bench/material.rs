@@ -128,5 +128,5 @@ impl Material {
 }
 
 fn sessions(n_sessions: usize) -> Result<Vec<SessionId>, BenchError> {
-    (0..n_sessions).map(|idx| Ok(SessionId::new(&format!("{SESSION}-{idx}"))?)).collect()
+    (0..n_sessions).map(|idx| Ok(SessionId::new(format!("{SESSION}-{idx}"))?)).collect()
 }

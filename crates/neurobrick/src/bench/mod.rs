@@ -2,17 +2,21 @@
 //!
 //! The measured sides are processes that answer [`Request`]s line by line: ours is [`serve`], a peer's is a program
 //! in another language. Both read one [`Material`] file (weights, counts, masks), so both do the same work; whoever
-//! conducts the measurement lets them take turns and collects a [`Comparison`]. `cargo xtask bench` does that.
+//! conducts the measurement lets them take turns and collects a [`Comparison`], or takes our side up ladders of sizes
+//! and collects a [`Scaling`]. `cargo xtask bench` does that.
 
 mod case;
 mod comparison;
 mod engine;
 mod error;
+mod fit;
 mod flops;
 mod material;
 mod process;
 mod profile;
 mod protocol;
+mod scaling;
+mod scaling_table;
 mod serve;
 mod statistics;
 mod table;
@@ -21,11 +25,14 @@ pub use case::{BenchCase, LEARNING_RATE, MAX_GRAD_NORM, Work};
 pub use comparison::{CaseResult, Comparison, SideResult, SideUse, WorkResult, same_loss};
 pub use engine::Engine;
 pub use error::BenchError;
-pub use flops::{PRODUCT_SHAPE, product_flops, work_flops};
+pub use fit::{OffsetPower, upper_exponent};
+pub use flops::{PRODUCT_SHAPE, n_parameters, needed_bytes, product_flops, work_flops};
 pub use material::Material;
 pub use process::{load_average, page_faults, processor_name, reset_peak_memory, resident_bytes};
 pub use profile::{StepTimes, profile, profile_table};
 pub use protocol::{Answer, Request, decode, encode};
+pub use scaling::{ScaleAxis, ScalePoint, Scaling, base_case};
+pub use scaling_table::{scaling_figure, scaling_markdown};
 pub use serve::serve;
 pub use statistics::{Summary, median};
 pub use table::markdown;
