@@ -18,7 +18,7 @@ fn draw() -> (Array3<f64>, Array3<f64>, Array3<f64>) {
     let mut factor = || Array3::from_shape_simple_fn(SHAPE, || (0.7 * stream.normal()).exp());
     let (a, b) = (factor(), factor());
     let mut spikes = Stream::new(5, Domain::Synthetic, [0; 3]);
-    let counts = Zip::from(&a).and(&b).map_collect(|a, b| spikes.poisson(0.3 * a * b) as f64);
+    let counts = Zip::from(&a).and(&b).map_collect(|a, b| f64::from(spikes.poisson(0.3 * a * b)));
     (a.mapv(|a| 0.4 * a), b.mapv(|b| 0.4 * b), counts)
 }
 

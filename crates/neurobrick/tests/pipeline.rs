@@ -96,7 +96,13 @@ fn an_evaluation_scores_all_tasks_and_repeats_to_the_byte() {
         let tuned = score("fine_tuned", NullModel::EvaluatedMean);
         assert!(tuned.interval().lo <= tuned.value() && tuned.value() <= tuned.interval().hi);
         assert_eq!(tuned.baseline().name, "unit_mean");
-        assert!(task.differences.iter().all(|d| d.left == "fine_tuned"));
+        assert!(
+            task.differences.iter().all(|d| ["fine_tuned", "fine_tuned+linear"].contains(&d.left.as_str()))
+        );
+        let pooled = task.predictors.iter().find(|p| p.name == "fine_tuned+linear").unwrap();
+        let weight = pooled.choice.as_ref().unwrap()["pool"]["weight"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&weight), "{weight}");
+        assert!(score("fine_tuned+linear", NullModel::EvaluatedMean).value().is_finite());
     }
     // Latents that rotate are shared by all units: other units tell of a hidden one, as the session was made.
     let ridge = tasks[0].predictors.iter().find(|p| p.name == "ridge").unwrap();
