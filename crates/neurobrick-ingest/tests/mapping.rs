@@ -216,7 +216,7 @@ fn what_cannot_be_meant_is_refused() {
             "file = \"trials.csv\", array = \"side\"",
             &["trials.csv", "is 2, but 5"],
         ),
-        ("array = \"times\"", "array = \"times\", arry = 1", &["mapping.toml", "arry"]),
+        ("array = \"times\"", "array = \"times\", row = 1", &["mapping.toml", "row"]),
         ("array = \"units\"", "array = \"position\"", &["arrays.npz", "broken numbers"]),
     ];
     assert!(read(made(&good).path()).is_ok());
