@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use neurobrick::stream::Precision;
+use neurobrick::train::EvalTask;
 
 /// Foundation models of neural data: recordings in, models, scores and reports out.
 #[derive(Debug, Parser)]
@@ -73,6 +74,40 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask transfer fixtures/configs/transfer.toml --out runs/transfer
     Transfer(StepArgs),
+    /// Latents of a session's trials, for analyses elsewhere: a safetensors file with trials, split and bin times.
+    ///
+    /// Example: cargo xtask embed runs/demo/fine_tuned/session01_Cori_2016-12-14 --store runs/demo/store
+    /// --out latents.safetensors
+    Embed {
+        #[command(flatten)]
+        apply: ApplyArgs,
+        /// Latents that know their own and earlier bins only.
+        #[arg(long)]
+        causal: bool,
+    },
+    /// Rates that a model predicts for what a task hides from it, as a safetensors file.
+    ///
+    /// Example: cargo xtask predict runs/demo/fine_tuned/session01_Cori_2016-12-14 --store runs/demo/store
+    /// --task co_smoothing --out rates.safetensors
+    Predict {
+        #[command(flatten)]
+        apply: ApplyArgs,
+        /// What is hidden: co_smoothing (each unit in turn), co_smoothing_group, forward_prediction, inter_region or
+        /// intra_region.
+        #[arg(long, value_parser = task)]
+        task: EvalTask,
+    },
+    /// Finished evaluations side by side.
+    ///
+    /// Example: cargo xtask compare runs/demo runs/evaluation
+    Compare {
+        /// Run folders of `demo` or `evaluate`.
+        #[arg(required = true, num_args = 2..)]
+        runs: Vec<PathBuf>,
+        /// JSON for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Renders report.html and card.md of a finished run again.
     ///
     /// Example: cargo xtask report runs/demo
@@ -258,6 +293,56 @@ impl DecoderArgs {
     pub(crate) fn n_threads(&self) -> usize {
         threads_or_all(self.threads)
     }
+}
+
+/// A model and the trials it is applied to.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// Folder of a trained model, or of the run that made it.
+    pub(crate) model: PathBuf,
+    /// The store with the session.
+    #[arg(long)]
+    pub(crate) store: PathBuf,
+    /// The session; may be left out if the model reads only one.
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// Which trials, by the model's own split.
+    #[arg(long, value_enum, default_value_t = Trials::All)]
+    pub(crate) trials: Trials,
+    /// The safetensors file to write.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Worker threads; the result does not depend on it.
+    #[arg(long, value_parser = at_least_one)]
+    pub(crate) threads: Option<usize>,
+}
+
+impl ApplyArgs {
+    /// Threads asked for, or one per core.
+    pub(crate) fn n_threads(&self) -> usize {
+        threads_or_all(self.threads)
+    }
+}
+
+/// Trials by their part in the split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Trials {
+    /// Every trial that yields a window.
+    All,
+    /// Training trials.
+    Train,
+    /// Validation trials.
+    Valid,
+    /// Test trials.
+    Test,
+}
+
+fn task(text: &str) -> Result<EvalTask, String> {
+    let known = || EvalTask::ALL.map(EvalTask::name).join(", ");
+    EvalTask::ALL
+        .into_iter()
+        .find(|task| task.name() == text)
+        .ok_or_else(|| format!("known are: {}", known()))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::pipeline::{self, Observer};
+use neurobrick::evaluation::RunComparison;
+use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
 use neurobrick::report::{self, RunReport};
 use neurobrick::schema::atomic::write_file;
 use neurobrick::schema::{SchemaError, SessionId};
@@ -10,7 +11,7 @@ use neurobrick::{PipelineError, RunFolder};
 
 use crate::bench::{self, BenchFailure};
 use crate::checks::{self, CheckError};
-use crate::cli::{Cli, RunArgs, Verb};
+use crate::cli::{ApplyArgs, Cli, RunArgs, Trials, Verb};
 use crate::screen::{Screen, say};
 use crate::stream;
 use crate::tidy::{self, TidyError};
@@ -89,6 +90,13 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
             say(&format!("tables: {}", step.run.out.join("transfer.md").display()));
             Ok(())
         }
+        Verb::Embed { apply, causal } => {
+            arrays(apply, "latents", |question| pipeline::embed(question, *causal))
+        }
+        Verb::Predict { apply, task } => {
+            arrays(apply, "rates", |question| pipeline::predict_rates(question, *task))
+        }
+        Verb::Compare { runs, json } => compare(runs, *json),
         Verb::Report { run } => render_again(run),
         Verb::Bench(args) => Ok(bench::run(args, &root(), &command())?),
         Verb::Stream(args) => stream::run(args),
@@ -180,6 +188,52 @@ fn inspect(store: &Path, sessions: &[String], json: bool) -> Result<(), Failure>
         for summary in summaries {
             say(&format!("{summary}\n"));
         }
+    }
+    Ok(())
+}
+
+/// Applies a model and writes the array called `name`.
+fn arrays(
+    args: &ApplyArgs,
+    name: &str,
+    work: impl FnOnce(&ArrayQuestion<'_>) -> Result<ArrayFile, PipelineError>,
+) -> Result<(), Failure> {
+    let session = args.session.as_deref().map(SessionId::new).transpose()?;
+    let trials = match args.trials {
+        Trials::All => TrialSet::All,
+        Trials::Train => TrialSet::Train,
+        Trials::Valid => TrialSet::Valid,
+        Trials::Test => TrialSet::Test,
+    };
+    let question = ArrayQuestion {
+        model: &args.model,
+        store: &args.store,
+        session: session.as_ref(),
+        trials,
+        n_threads: args.n_threads(),
+    };
+    let file = work(&question)?;
+    file.write(&args.out)?;
+    let facts = file.facts();
+    let (axes, session) = (facts.get("axes"), facts.get("session"));
+    say(&format!(
+        "{name} {:?} ({}) of {}: {}",
+        file.shape(name).unwrap_or_default(),
+        axes.map_or("", String::as_str),
+        session.map_or("", String::as_str),
+        args.out.display()
+    ));
+    Ok(())
+}
+
+fn compare(runs: &[PathBuf], json: bool) -> Result<(), Failure> {
+    let found = RunComparison::read(runs)?;
+    if json {
+        let text = serde_json::to_string_pretty(&found)
+            .map_err(|e| PipelineError::BadFile { path: runs[0].clone(), message: e.to_string() })?;
+        say(&text);
+    } else {
+        say(&found.markdown());
     }
     Ok(())
 }

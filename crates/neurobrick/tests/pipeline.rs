@@ -4,12 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ndarray::{Array3, s};
 use neurobrick::config::{EvaluateConfig, FinetuneConfig, PretrainConfig, parse_toml};
-use neurobrick::evaluation::EvaluationResult;
-use neurobrick::metrics::{Convention, NullModel};
-use neurobrick::pipeline::{self, Silent};
-use neurobrick::schema::Store;
-use neurobrick::{PipelineError, RunFolder};
+use neurobrick::core::weights::from_safetensors;
+use neurobrick::evaluation::{EvaluationResult, RunComparison};
+use neurobrick::metrics::{Convention, NullModel, bits_per_spike};
+use neurobrick::pipeline::{self, ArrayQuestion, Silent, TrialSet};
+use neurobrick::schema::{SessionId, Store};
+use neurobrick::train::EvalTask;
+use neurobrick::{PipelineError, RunFolder, load_sessions};
 use neurobrick_testkit::synthetic_session;
 
 const DATA: &str = r#"
@@ -109,6 +112,79 @@ fn an_evaluation_scores_all_tasks_and_repeats_to_the_byte() {
     let pooled = ridge.scores[0].score.as_ref().unwrap();
     assert!(pooled.interval().lo > 0.0, "{pooled:?}");
     assert_eq!(result.sessions[0].decoding.len(), 2, "raw counts and latents");
+}
+
+#[test]
+fn arrays_are_what_evaluation_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let out = evaluate(folder.path(), &evaluation(folder.path(), 5, "fine_tuned"), "one").unwrap();
+    let result: EvaluationResult =
+        serde_json::from_slice(&fs::read(out.join("metrics.json")).unwrap()).unwrap();
+    let (model, store) = (folder.path().join("tuned/synthetic-3"), folder.path().join("store"));
+    let question =
+        ArrayQuestion { model: &model, store: &store, session: None, trials: TrialSet::Test, n_threads: 2 };
+    let path = folder.path().join("rates.safetensors");
+    pipeline::predict_rates(&question, EvalTask::ForwardPrediction).unwrap().write(&path).unwrap();
+    let state = from_safetensors(&fs::read(&path).unwrap()).unwrap();
+    let rates = state["rates"].clone();
+    assert_eq!(rates.shape().to_vec(), [12, 2, 18], "a fifth of 60 trials, a tenth of 20 bins");
+    let starts = state["bin_start_s"].try_to_vec::<f64>().unwrap();
+    assert!((starts[0] - 0.36).abs() < 1e-12 && (starts[1] - 0.38).abs() < 1e-12, "{starts:?}");
+    let rates: Vec<f64> = rates.try_to_vec::<f32>().unwrap().into_iter().map(f64::from).collect();
+    let rates = Array3::from_shape_vec((12, 2, 18), rates).unwrap();
+
+    let sessions = vec![SessionId::new("synthetic-3").unwrap()];
+    let loaded =
+        load_sessions(&evaluation(folder.path(), 5, "x").data, &sessions, 5).unwrap().remove(0).train;
+    let test = loaded.data.counts_of(&loaded.split.test);
+    let scored = test.slice(s![.., 18.., ..]);
+    let task = result.sessions[0].tasks.iter().find(|t| t.task == EvalTask::ForwardPrediction).unwrap();
+    let entry = task.predictors[0]
+        .scores
+        .iter()
+        .find(|s| s.null == NullModel::EvaluatedMean && s.convention == Convention::Pooled);
+    let expected = entry.unwrap().score.as_ref().unwrap().value();
+    let value = bits_per_spike(&rates.view(), &scored).unwrap();
+    assert!((value - expected).abs() < 1e-6, "{value} instead of {expected}");
+
+    let embed =
+        |trials, is_causal| pipeline::embed(&ArrayQuestion { trials, ..question }, is_causal).unwrap();
+    let all = embed(TrialSet::All, false);
+    assert_eq!(all.shape("latents").unwrap(), [60, 20, 8]);
+    assert_ne!(all.facts()["context"], embed(TrialSet::Test, true).facts()["context"]);
+    let parts: Vec<String> = serde_json::from_str(&all.facts()["split"]).unwrap();
+    assert_eq!(parts.iter().filter(|part| *part == "test").count(), 12);
+    let several = ArrayQuestion { model: &folder.path().join("pretrain"), ..question };
+    let error = pipeline::embed(&several, false).unwrap_err().to_string();
+    assert!(error.contains("synthetic-1, synthetic-2"), "{error}");
+}
+
+#[test]
+fn evaluations_stand_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let runs = [("one", "fine_tuned"), ("two", "other_name")]
+        .map(|(out, name)| evaluate(folder.path(), &evaluation(folder.path(), 5, name), out).unwrap());
+    let found = RunComparison::read(&runs).unwrap();
+    assert!(found.warnings.is_empty(), "{:?}", found.warnings);
+    let row = |name: &str| {
+        let rows = &found.scores;
+        rows.iter().find(|r| r.task == EvalTask::CoSmoothing && r.predictor == name).unwrap()
+    };
+    let ridge = row("ridge");
+    assert!(ridge.scores[0].is_some() && ridge.scores[0] == ridge.scores[1]);
+    // The same model under two names: each has its own row, and the same score.
+    assert_eq!(row("fine_tuned").scores[0], row("other_name").scores[1]);
+    assert!(row("fine_tuned").scores[1].is_none() && found.markdown().contains("| other_name | – |"));
+
+    let path = runs[1].join("manifest.json");
+    let other = fs::read_to_string(&path).unwrap().replace("\"seed\": 5", "\"seed\": 6");
+    fs::write(&path, other).unwrap();
+    assert!(RunComparison::read(&runs).unwrap().warnings[0].contains("seeds differ (5, 6)"));
+    assert!(RunComparison::read(&runs[..1]).is_err());
+    let none = RunComparison::read(&[runs[0].clone(), folder.path().join("store")]).unwrap_err();
+    assert!(none.to_string().contains("no metrics.json here"), "{none}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Scores of models and baselines on the test trials of a session, and what a report shows of them.
 
 mod baselines;
+mod compare;
 mod decode;
 mod figures;
 mod results;
@@ -8,6 +9,7 @@ mod score;
 mod to_report;
 mod transfer;
 
+pub use compare::{ComparedScore, RunComparison};
 pub use decode::decode_session;
 pub(crate) use decode::labels;
 pub use figures::{Figures, mask_pictures, session_figures};

@@ -1,5 +1,6 @@
 //! The end-to-end runs behind the verbs of `cargo xtask`.
 
+mod arrays;
 mod demo;
 mod evaluate;
 mod finetune;
@@ -11,6 +12,7 @@ mod stream_latency;
 mod training;
 mod transfer;
 
+pub use arrays::{ArrayFile, ArrayQuestion, TrialSet, embed, predict_rates};
 pub use demo::demo;
 pub use evaluate::evaluate;
 pub use finetune::finetune;
