@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use neurobrick::stream::Precision;
 use neurobrick::train::EvalTask;
@@ -89,12 +90,12 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask predict runs/demo/fine_tuned/session01_Cori_2016-12-14 --store runs/demo/store
     /// --task co_smoothing --out rates.safetensors
+    #[expect(clippy::doc_markdown, reason = "the help shows this text as it is")]
     Predict {
         #[command(flatten)]
         apply: ApplyArgs,
-        /// What is hidden: co_smoothing (each unit in turn), co_smoothing_group, forward_prediction, inter_region or
-        /// intra_region.
-        #[arg(long, value_parser = task)]
+        /// What is hidden and predicted.
+        #[arg(long, value_parser = PossibleValuesParser::new(EvalTask::ALL.map(EvalTask::name)).try_map(task))]
         task: EvalTask,
     },
     /// Finished evaluations side by side.
@@ -337,12 +338,8 @@ pub(crate) enum Trials {
     Test,
 }
 
-fn task(text: &str) -> Result<EvalTask, String> {
-    let known = || EvalTask::ALL.map(EvalTask::name).join(", ");
-    EvalTask::ALL
-        .into_iter()
-        .find(|task| task.name() == text)
-        .ok_or_else(|| format!("known are: {}", known()))
+fn task(name: String) -> Result<EvalTask, String> {
+    EvalTask::ALL.into_iter().find(|task| task.name() == name).ok_or(name)
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
