@@ -6,12 +6,16 @@
 
 use std::f64::consts::LN_2;
 
-use ndarray::{ArrayView, ArrayView3, Axis, Dimension, IntoDimension};
+use ndarray::{ArrayView, ArrayView3, Axis, Dimension, IntoDimension, s};
+use rayon::prelude::*;
 
 use crate::MetricError;
 
 /// The rate in spikes/bin that stands for a predicted rate of exactly zero (`nlb_tools`).
 pub const RATE_FLOOR: f64 = 1e-9;
+
+/// Trials whose sums one thread takes at a time.
+const BLOCK: usize = 16;
 
 /// Exact Poisson negative log-likelihood in nats, `Σ r − n ln r + ln Γ(n + 1)`, over entries with a count.
 ///
@@ -61,14 +65,39 @@ pub fn bits_per_spike_per_unit(
 
 /// Mean of each unit over the entries of `counts` (`[B, T, N]`, spikes/bin) that are not NaN; NaN without any.
 pub fn evaluated_mean(counts: &ArrayView3<f64>) -> Vec<f64> {
-    counts
-        .axis_iter(Axis(2))
+    let n_units = counts.len_of(Axis(2));
+    let of_block = |block: ArrayView3<'_, f64>| {
+        let (mut sums, mut seen) = (vec![0.0; n_units], vec![0.0; n_units]);
+        for row in block.rows() {
+            for ((sum, n), &count) in sums.iter_mut().zip(&mut seen).zip(row) {
+                if !count.is_nan() {
+                    *sum += count;
+                    *n += 1.0;
+                }
+            }
+        }
+        (sums, seen)
+    };
+    let blocks: Vec<_> = blocks_of(counts).map(of_block).collect();
+    let total = |unit: usize| {
+        blocks.iter().fold((0.0, 0.0), |(sum, n), (sums, seen)| (sum + sums[unit], n + seen[unit]))
+    };
+    (0..n_units)
         .map(|unit| {
-            let seen = unit.iter().filter(|n| !n.is_nan());
-            let (sum, n) = seen.fold((0.0, 0usize), |(sum, n), &count| (sum + count, n + 1));
-            sum / n as f64
+            let (sum, n) = total(unit);
+            sum / n
         })
         .collect()
+}
+
+/// Trials in blocks of a fixed size, each for one thread: sums over blocks do not depend on the number of threads.
+fn blocks_of<'a>(
+    counts: &'a ArrayView3<'_, f64>,
+) -> impl IndexedParallelIterator<Item = ArrayView3<'a, f64>> {
+    let n_trials = counts.len_of(Axis(0));
+    (0..n_trials.div_ceil(BLOCK))
+        .into_par_iter()
+        .map(move |block| counts.slice(s![block * BLOCK..((block + 1) * BLOCK).min(n_trials), .., ..]))
 }
 
 struct UnitSums {
@@ -79,26 +108,37 @@ struct UnitSums {
 
 fn per_unit_sums(rates: &ArrayView3<f64>, counts: &ArrayView3<f64>) -> Result<Vec<UnitSums>, MetricError> {
     check_shapes(rates.shape(), counts.shape())?;
-    let null = evaluated_mean(counts);
-    let mut units = Vec::with_capacity(null.len());
-    for (unit_idx, &null_rate) in null.iter().enumerate() {
-        let null_rate = if null_rate == 0.0 { RATE_FLOOR } else { null_rate };
-        let mut sums = UnitSums { gain: 0.0, spikes: 0.0 };
-        let observed = counts.index_axis(Axis(2), unit_idx);
-        let predicted = rates.index_axis(Axis(2), unit_idx);
-        for (((trial, bin), &count), &rate) in observed.indexed_iter().zip(predicted.iter()) {
-            if count.is_nan() {
-                continue;
+    let null: Vec<f64> =
+        evaluated_mean(counts).into_iter().map(|rate| if rate == 0.0 { RATE_FLOOR } else { rate }).collect();
+    let zero = || null.iter().map(|_| UnitSums { gain: 0.0, spikes: 0.0 }).collect::<Vec<_>>();
+    let of_block = |block: usize, (rates, counts): (ArrayView3<'_, f64>, ArrayView3<'_, f64>)| {
+        let mut units = zero();
+        for (row, (predicted, observed)) in rates.rows().into_iter().zip(counts.rows()).enumerate() {
+            let n_bins = counts.len_of(Axis(1));
+            let entries = units.iter_mut().zip(&null).zip(predicted).zip(observed).enumerate();
+            for (unit, (((sums, &null_rate), &rate), &count)) in entries {
+                if count.is_nan() {
+                    continue;
+                }
+                let position = || vec![block * BLOCK + row / n_bins, row % n_bins, unit];
+                let rate = checked_rate(rate, position)?;
+                check_count(count, position)?;
+                sums.gain += entry_gain(rate, null_rate, count);
+                sums.spikes += count;
             }
-            let position = || vec![trial, bin, unit_idx];
-            let rate = checked_rate(rate, position)?;
-            check_count(count, position)?;
-            sums.gain += entry_gain(rate, null_rate, count);
-            sums.spikes += count;
         }
-        units.push(sums);
+        Ok(units)
+    };
+    let both = blocks_of(rates).zip(blocks_of(counts)).enumerate();
+    let blocks: Vec<Result<Vec<UnitSums>, MetricError>> = both.map(|(i, pair)| of_block(i, pair)).collect();
+    let mut total = zero();
+    for block in blocks {
+        for (sum, part) in total.iter_mut().zip(block?) {
+            sum.gain += part.gain;
+            sum.spikes += part.spikes;
+        }
     }
-    Ok(units)
+    Ok(total)
 }
 
 /// `r − n ln r`: the part of the cost that depends on the rate, nats.
