@@ -73,7 +73,7 @@ pub use likelihood::{RATE_FLOOR, bits_per_spike, bits_per_spike_per_unit, evalua
 pub use poisson_regression::PoissonRegression;
 pub use probe::{LogisticProbe, ProbeGrid};
 pub use ranking::{macro_f1, roc_auc};
-pub use ridge_regression::{RidgeRegression, RidgeSearch};
+pub use ridge_regression::{RidgeRegression, RidgeSearch, RidgeSolver};
 pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
 pub use sessions::{Combine, Resampling, SessionBits};
 pub use smoothing::{Edge, smooth_over_time};
