@@ -178,3 +178,29 @@ fn lags_are_in_order() {
     let want = array![[1.0, 10.0, 2.0, 20.0, 3.0, 30.0], [2.0, 20.0, 3.0, 30.0, 4.0, 40.0]];
     assert_eq!(lagged(&values.view(), 1, 1).unwrap(), want);
 }
+
+/// Trials that start far from where the last one ended: no step leads over the border.
+#[test]
+fn kalman_fits_trials_without_steps_between_them() {
+    let trial = |start: f64| {
+        let mut state = start;
+        let states = Array2::from_shape_fn((8, 1), |_| {
+            let now = state;
+            state *= 0.8;
+            now
+        });
+        let counts = Array2::from_shape_fn((8, 3), |(t, n)| {
+            states[[t, 0]] * (n + 1) as f64 + 0.05 * ((7 * t + 3 * n) % 5) as f64
+        });
+        (counts, states)
+    };
+    let trials: Vec<_> = [5.0, -5.0, 4.0, -4.0, 3.0, -3.0].into_iter().map(trial).collect();
+    let views: Vec<_> = trials.iter().map(|(counts, states)| (counts.view(), states.view())).collect();
+    let apart = Kalman::fit_trials(&views, 1.0).unwrap();
+    assert!((apart.transition()[[0, 0]] - 0.8).abs() < 1e-9, "{:?}", apart.transition());
+    let (counts, states): (Vec<_>, Vec<_>) = views.iter().copied().unzip();
+    let join = |parts: &[ArrayView2<f64>]| ndarray::concatenate(ndarray::Axis(0), parts).unwrap();
+    let joined = Kalman::fit(&join(&counts).view(), &join(&states).view(), 1.0).unwrap();
+    assert!((joined.transition()[[0, 0]] - 0.8).abs() > 0.05, "{:?}", joined.transition());
+    assert!(matches!(Kalman::fit_trials(&[], 1.0), Err(MetricError::Empty { .. })));
+}

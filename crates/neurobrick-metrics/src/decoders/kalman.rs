@@ -2,7 +2,7 @@
 
 use faer::linalg::solvers::Solve;
 use faer::{Mat, MatRef};
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
 use super::standardizer::{check_columns, check_finite, check_rows};
 use crate::MetricError;
@@ -38,31 +38,56 @@ impl Kalman {
     /// Fails on mismatched rows, fewer than two rows, values that are not finite, a `trust` that is not positive, and
     /// where states or residuals are linearly dependent.
     pub fn fit(counts: &ArrayView2<f64>, states: &ArrayView2<f64>, trust: f64) -> Result<Self, MetricError> {
-        check_rows(states, counts.nrows(), "states")?;
-        check_finite(counts, "counts")?;
-        check_finite(states, "states")?;
+        Self::fit_trials(&[(counts.view(), states.view())], trust)
+    }
+
+    /// As [`Self::fit`] for several stretches (trials) of counts and states: no step leads from one to the next. Fails
+    /// as it does, and on stretches of different widths.
+    pub fn fit_trials(
+        trials: &[(ArrayView2<'_, f64>, ArrayView2<'_, f64>)],
+        trust: f64,
+    ) -> Result<Self, MetricError> {
+        for (counts, states) in trials {
+            check_rows(states, counts.nrows(), "states")?;
+            check_finite(counts, "counts")?;
+            check_finite(states, "states")?;
+            check_columns(counts, trials[0].0.ncols(), "counts")?;
+            check_columns(states, trials[0].1.ncols(), "states")?;
+        }
         if !(trust.is_finite() && trust > 0.0) {
             return Err(MetricError::InvalidSetting { what: "trust", value: trust, must: "above zero" });
         }
-        if counts.nrows() < 2 {
+        let (mut from, mut to, mut first) = (Vec::new(), Vec::new(), 0);
+        for (counts, _) in trials {
+            let end = first + counts.nrows();
+            from.extend(first..end - 1);
+            to.extend(first + 1..end);
+            first = end;
+        }
+        if from.is_empty() {
             return Err(MetricError::Empty { what: "list of steps from row to row" });
         }
-        let (mut x, mut z) = (matrix_of(states), matrix_of(counts));
+        let joined = |views: Vec<ArrayView2<'_, f64>>| {
+            concatenate(Axis(0), &views).map_err(|_| MetricError::Empty { what: "list of trials" })
+        };
+        let states = joined(trials.iter().map(|trial| trial.1.view()).collect())?;
+        let counts = joined(trials.iter().map(|trial| trial.0.view()).collect())?;
+        let (mut x, mut z) = (matrix_of(&states.view()), matrix_of(&counts.view()));
         let (state_means, count_means) = (column_means(x.as_ref()), column_means(z.as_ref()));
         subtract_from_columns(&mut x, &state_means);
         subtract_from_columns(&mut z, &count_means);
-        let n = x.nrows();
-        let (before, after) = (x.as_ref().subrows(0, n - 1), x.as_ref().subrows(1, n - 1));
-        let transition = least_squares(before, after)?;
-        let step = after - product(before, transition.transpose());
+        let rows = |of: &[usize]| Mat::from_fn(of.len(), x.ncols(), |i, j| x[(of[i], j)]);
+        let (before, after) = (rows(&from), rows(&to));
+        let transition = least_squares(before.as_ref(), after.as_ref())?;
+        let step = after - product(before.as_ref(), transition.transpose());
         let observation = least_squares(x.as_ref(), z.as_ref())?;
         let residual = &z - product(x.as_ref(), observation.transpose());
         let moments =
             |m: &Mat<f64>, divisor: f64| faer::Scale(1.0 / divisor) * product(m.transpose(), m.as_ref());
         Ok(Self {
-            state_noise: moments(&step, (n - 1) as f64 * trust),
-            count_noise: moments(&residual, n as f64),
-            prior: moments(&x, n as f64),
+            state_noise: moments(&step, from.len() as f64 * trust),
+            count_noise: moments(&residual, x.nrows() as f64),
+            prior: moments(&x, x.nrows() as f64),
             state_means,
             count_means,
             transition,
