@@ -7,7 +7,7 @@ use super::check_positive;
 use crate::{Bootstrap, ConfidenceInterval, IntervalMethod, MetricError};
 
 /// Residuals of the logarithm beyond this count by their size, not their square (Hoffmann et al. 2022).
-const HUBER_DELTA: f64 = 1e-3;
+pub(super) const HUBER_DELTA: f64 = 1e-3;
 /// Steps of a fit; with so small a delta it is nearly a fit of absolute deviations, which converges slowly.
 const STEPS: usize = 2000;
 /// A fit ends when its loss falls by less than this share.
@@ -17,7 +17,7 @@ const START_FLOORS: [f64; 4] = [1e-6, 0.3, 0.7, 0.95];
 /// Exponents to start from.
 const START_EXPONENTS: [f64; 4] = [0.05, 0.15, 0.4, 1.0];
 /// Logarithm of the lowest floor, which stands for none.
-const LOWEST_LOG_FLOOR: f64 = -40.0;
+pub(super) const LOWEST_LOG_FLOOR: f64 = -40.0;
 
 /// `floor + scale · size^−exponent`: an error that falls with size toward what more of it cannot remove.
 ///
