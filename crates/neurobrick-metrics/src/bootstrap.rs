@@ -1,5 +1,7 @@
 //! The percentile bootstrap: resampled trial weights, addressed by seed, and quantiles of the resampled values.
 
+use std::collections::BTreeMap;
+
 use neurobrick_random::{Domain, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,30 @@ impl Bootstrap {
             drawn.iter().map(|&i| scores[i]).sum::<f64>() / scores.len() as f64
         };
         self.interval(self.values(mean), method)
+    }
+
+    /// Interval of any statistic of rows, whole clusters of rows resampled (trials, sessions, subjects): rows of one cluster
+    /// are not independent. `statistic` gets the drawn rows, repeats included; resamples in which it is `None` or not
+    /// finite are left out. Bounds are NaN with fewer than two clusters.
+    pub fn clustered(
+        &self,
+        cluster_of_row: &[usize],
+        statistic: impl Fn(&[usize]) -> Option<f64> + Send + Sync,
+    ) -> ConfidenceInterval {
+        let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (row, cluster) in cluster_of_row.iter().enumerate() {
+            clusters.entry(*cluster).or_default().push(row);
+        }
+        let clusters: Vec<Vec<usize>> = clusters.into_values().collect();
+        if clusters.len() < 2 {
+            return self.undefined(IntervalMethod::GroupBootstrap);
+        }
+        let values = self.values(|resample| {
+            let drawn = self.draws(resample, clusters.len());
+            let rows: Vec<usize> = drawn.into_iter().flat_map(|i| clusters[i].iter().copied()).collect();
+            statistic(&rows).unwrap_or(f64::NAN)
+        });
+        self.interval(values, IntervalMethod::GroupBootstrap)
     }
 
     /// How often each of `n` items occurs in resample number `resample`; `slot` addresses independent draws within

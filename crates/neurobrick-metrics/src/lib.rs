@@ -11,6 +11,8 @@
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
 //! - [`scaling`]: power laws with a floor, their intervals and backtests; [`TwoAlternative`] and
 //!   [`clustered_accuracy`].
+//! - [`audit`]: leak and shortcut tests on a dataset, its split and its score; [`NullDistribution`] and [`TestedScore`] for
+//!   decoders.
 //! - [`similarity`]: kernel alignment, Procrustes, dissimilarity matrices, reliability and its ceilings.
 //! - [`smooth_over_time`], [`r2`], [`roc_auc`], [`macro_f1`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
 //!
@@ -34,6 +36,7 @@
 //! The crate has no features.
 
 mod accuracy;
+pub mod audit;
 pub mod baselines;
 mod bits;
 mod bootstrap;
@@ -46,6 +49,7 @@ mod folds;
 mod likelihood;
 mod linalg;
 pub mod nlb;
+mod null;
 mod poisson_regression;
 mod probe;
 pub mod r2;
@@ -57,6 +61,7 @@ mod sessions;
 pub mod similarity;
 mod smoothing;
 mod spike_distance;
+mod tested_score;
 mod two_alternative;
 
 pub use accuracy::Accuracy;
@@ -70,12 +75,14 @@ pub use factor_analysis::{
 };
 pub use folds::{contiguous_folds, stratified_folds};
 pub use likelihood::{RATE_FLOOR, bits_per_spike, bits_per_spike_per_unit, evaluated_mean, poisson_nll};
+pub use null::{NullDistribution, NullTest};
 pub use poisson_regression::PoissonRegression;
 pub use probe::{LogisticProbe, ProbeGrid};
-pub use ranking::{macro_f1, roc_auc};
+pub use ranking::{balanced_accuracy, macro_f1, roc_auc};
 pub use ridge_regression::{RidgeRegression, RidgeSearch, RidgeSolver};
 pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
 pub use sessions::{Combine, Resampling, SessionBits};
 pub use smoothing::{Edge, smooth_over_time};
 pub use spike_distance::{van_rossum, victor_purpura};
+pub use tested_score::{DecodingMetric, TestedScore};
 pub use two_alternative::{PairedAccuracy, TwoAlternative, clustered_accuracy};

@@ -1,5 +1,7 @@
 //! Scores of classifiers beside [`Accuracy`](crate::Accuracy): area under the ROC curve and macro F1.
 
+use std::collections::BTreeMap;
+
 use crate::MetricError;
 
 /// Area under the ROC curve: the chance that a `true` row scores above a `false` one, ties counting half.
@@ -51,4 +53,24 @@ pub fn macro_f1(truth: &[usize], predicted: &[usize]) -> Result<f64, MetricError
         2.0 * right as f64 / (count(truth, class) + count(predicted, class))
     });
     Ok(scores.sum::<f64>() / classes.len() as f64)
+}
+
+/// Mean over the classes of `truth` of the share of their rows predicted right; chance is one over the number of classes.
+///
+/// Fails on unequal lengths and without rows.
+pub fn balanced_accuracy(truth: &[usize], predicted: &[usize]) -> Result<f64, MetricError> {
+    if truth.len() != predicted.len() {
+        let (expected, got) = (vec![truth.len()], vec![predicted.len()]);
+        return Err(MetricError::ShapeMismatch { what: "predicted labels", expected, got });
+    }
+    if truth.is_empty() {
+        return Err(MetricError::Empty { what: "list of labels" });
+    }
+    // Right and all rows of each class.
+    let mut classes: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    for (t, p) in truth.iter().zip(predicted) {
+        let class = classes.entry(*t).or_default();
+        *class = (class.0 + f64::from(u8::from(t == p)), class.1 + 1.0);
+    }
+    Ok(classes.values().map(|(right, all)| right / all).sum::<f64>() / classes.len() as f64)
 }

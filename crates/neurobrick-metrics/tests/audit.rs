@@ -1,0 +1,191 @@
+//! Audits of real recordings with a planted leak and without one, and of leaks planted one by one.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use ndarray::{Array2, Axis, concatenate, s};
+use neurobrick_metrics::MetricError;
+use neurobrick_metrics::audit::{
+    AuditReport, AuditRows, AuditSettings, AuditSplit, Check, Nuisance, Outcome, audit,
+};
+use neurobrick_random::{Domain, Stream};
+
+/// Number of the run, class and features of each row of a table of the fixtures.
+fn table(name: &str) -> Array2<f64> {
+    let path = format!("{}/../../fixtures/audit/muse_eeg/{name}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows: Vec<Vec<f64>> =
+        text.lines().skip(1).map(|line| line.split(',').map(|v| v.parse().unwrap()).collect()).collect();
+    Array2::from_shape_fn((rows.len(), rows[0].len()), |(i, j)| rows[i][j])
+}
+
+fn whole(x: f64) -> usize {
+    x.to_string().parse().unwrap()
+}
+
+fn rows_of(table: &Array2<f64>) -> AuditRows {
+    let column = |j: usize| -> Vec<usize> { table.column(j).iter().map(|v| whole(*v)).collect() };
+    let runs = column(0);
+    let one_hot = Array2::from_shape_fn((runs.len(), 14), |(i, j)| f64::from(u8::from(runs[i] == j)));
+    AuditRows {
+        features: table.slice(s![.., 4..]).to_owned(),
+        labels: column(1),
+        trials: (0..runs.len()).collect(),
+        groups: runs,
+        spans_s: table.rows().into_iter().map(|row| [row[2], row[3]]).collect(),
+        stimuli: None,
+        nuisances: vec![
+            Nuisance { name: "time in the run".to_owned(), values: table.slice(s![.., 2..3]).to_owned() },
+            Nuisance { name: "run".to_owned(), values: one_hot },
+        ],
+        outputs: None,
+    }
+}
+
+/// 70 % of the rows train, drawn at random: how such windows are often split.
+fn random_split(n: usize, seed: u64) -> AuditSplit {
+    let order = Stream::new(seed, Domain::Split, [0, 0, 0]).permutation(n);
+    let (train, test) = order.split_at(n * 7 / 10);
+    AuditSplit { train: train.to_vec(), test: test.to_vec() }
+}
+
+fn run(rows: &AuditRows, split: &AuditSplit) -> AuditReport {
+    audit(rows, split, &AuditSettings::with_seed(1)).unwrap()
+}
+
+fn outcome(report: &AuditReport, check: Check) -> Outcome {
+    report.finding(check).unwrap().outcome
+}
+
+/// A label of runs that means nothing scores 0.7 under random windows and nothing with runs held out.
+#[test]
+fn the_planted_leak_is_found_from_every_side() {
+    let rows = rows_of(&table("p300_windows.csv"));
+    let report = run(&rows, &random_split(rows.labels.len(), 1));
+    assert!((0.66..0.76).contains(&report.score), "{}", report.score);
+    assert_eq!(report.outcome(), Outcome::Fail);
+    for check in
+        [Check::OverlappingWindows, Check::GroupsHeldOut, Check::LabelsOfGroups, Check::NuisanceAlone]
+    {
+        assert_eq!(outcome(&report, check), Outcome::Fail, "{:?}", report.finding(check));
+    }
+    assert_eq!(outcome(&report, Check::CorrelatedNeighbors), Outcome::Warning);
+    let held_out = report.finding(Check::GroupsHeldOut).unwrap();
+    let number = |name: &str| held_out.numbers.iter().find(|(n, _)| n == name).unwrap().1;
+    assert!((number("folds") - 4.0).abs() < 0.5, "pairs of runs");
+    assert!((number("score with groups held out") - 0.49).abs() < 0.03, "{held_out:?}");
+    // Labels dealt to runs at random score as high: the shuffle of windows would have called it significant.
+    assert!(report.null.p_value > 0.05 && report.null.mean > 0.6, "{:?}", report.null);
+    // Time in the run says nothing, the run everything.
+    let messages: Vec<&str> = report.findings.iter().map(|f| f.message.as_str()).collect();
+    assert!(messages.iter().any(|m| m.starts_with("run alone decodes the label at 1.000")), "{messages:?}");
+}
+
+#[test]
+fn a_code_that_holds_across_runs_passes() {
+    let rows = rows_of(&table("ssvep_trials.csv"));
+    let report = run(&rows, &random_split(rows.labels.len(), 1));
+    assert!(report.score > 0.95, "{}", report.score);
+    for finding in &report.findings {
+        assert!(finding.outcome <= Outcome::Pass, "{finding:?}");
+    }
+    assert!(report.null.p_value < 0.01 && (report.null.mean - 0.5).abs() < 0.05, "{:?}", report.null);
+}
+
+/// Each leak planted into clean rows raises its own check, and no other fails.
+#[test]
+fn each_leak_fails_its_own_check() {
+    let clean = rows_of(&table("ssvep_trials.csv"));
+    let n = clean.labels.len();
+    let split = random_split(n, 2);
+    let check = |rows: &AuditRows, split: &AuditSplit, check: Check| {
+        let report = run(rows, split);
+        assert_eq!(outcome(&report, check), Outcome::Fail, "{check:?}: {:?}", report.finding(check));
+        for finding in report.findings.iter().filter(|f| f.check != check) {
+            assert!(finding.outcome < Outcome::Fail, "{check:?} raised {finding:?}");
+        }
+    };
+
+    let mut shared = clean.clone();
+    shared.trials[split.test[0]] = split.train[0];
+    check(&shared, &split, Check::SharedTrials);
+
+    let mut overlapping = clean.clone();
+    overlapping.groups[split.test[3]] = overlapping.groups[split.train[5]];
+    overlapping.spans_s[split.test[3]] = overlapping.spans_s[split.train[5]].map(|t| t + 1.9);
+    check(&overlapping, &split, Check::OverlappingWindows);
+
+    let mut copied = clean.clone();
+    let copy = copied.features.row(split.train[7]).to_owned();
+    copied.features.row_mut(split.test[4]).assign(&copy);
+    check(&copied, &split, Check::Duplicates);
+
+    let mut standardized = clean.clone();
+    for mut column in standardized.features.columns_mut() {
+        let mean = column.mean().unwrap();
+        let sd = (column.mapv(|v| (v - mean).powi(2)).mean().unwrap()).sqrt();
+        column.mapv_inplace(|v| (v - mean) / sd);
+    }
+    check(&standardized, &split, Check::StatisticsBeforeSplit);
+
+    let mut moved = clean.clone();
+    let movement = Array2::from_shape_fn((n, 1), |(i, _)| 0.1 * (i % 3) as f64 + clean.labels[i] as f64);
+    moved.nuisances.push(Nuisance { name: "movement".to_owned(), values: movement });
+    check(&moved, &split, Check::NuisanceAlone);
+
+    let mut collapsed = clean.clone();
+    collapsed.outputs = Some(Array2::from_shape_fn((n, 6), |(i, j)| (i * (j + 1)) as f64));
+    check(&collapsed, &split, Check::CollapsedOutputs);
+    let mut spread = clean.clone();
+    spread.outputs = Some(clean.features.clone());
+    assert_eq!(outcome(&run(&spread, &split), Check::CollapsedOutputs), Outcome::Pass);
+}
+
+/// A stimulus that tells the label is named, one that does not passes.
+#[test]
+fn stimuli_that_tell_the_label_are_named() {
+    let mut rows = rows_of(&table("ssvep_trials.csv"));
+    let split = random_split(rows.labels.len(), 3);
+    rows.stimuli = Some(rows.labels.iter().map(|label| 10 + label).collect());
+    assert_eq!(outcome(&run(&rows, &split), Check::RepeatedStimuli), Outcome::Warning);
+    rows.stimuli = Some((0..rows.labels.len()).map(|row| row / 7 % 3).collect());
+    assert_eq!(outcome(&run(&rows, &split), Check::RepeatedStimuli), Outcome::Pass);
+}
+
+/// More features than the audit's decoder takes at once: a code in one of them is found all the same, noise is not.
+#[test]
+fn many_features_are_projected_by_the_training_rows() {
+    let clean = rows_of(&table("ssvep_trials.csv"));
+    let n = clean.labels.len();
+    let mut stream = Stream::new(4, Domain::Synthetic, [0, 0, 0]);
+    let noise = Array2::from_shape_fn((n, 90), |_| 0.3 * stream.normal());
+    let split = random_split(n, 4);
+    let mut rows = clean.clone();
+    rows.features = concatenate(Axis(1), &[clean.features.view(), noise.view()]).unwrap();
+    assert!(run(&rows, &split).score > 0.85);
+    rows.features = noise;
+    let report = run(&rows, &split);
+    assert!((report.score - 0.5).abs() < 0.2 && report.null.p_value > 0.05, "{report:?}");
+    assert_eq!(outcome(&report, Check::GroupsHeldOut), Outcome::Pass);
+}
+
+#[test]
+fn unusable_rows_and_splits_are_refused() {
+    let rows = rows_of(&table("ssvep_trials.csv"));
+    let settings = AuditSettings::with_seed(1);
+    let split = random_split(rows.labels.len(), 1);
+    let refused = |rows: &AuditRows, split: &AuditSplit| audit(rows, split, &settings).unwrap_err();
+    let both = AuditSplit { train: vec![0, 1, 2], test: vec![2, 3] };
+    assert_eq!(refused(&rows, &both), MetricError::Duplicate { what: "row", index: 2 });
+    let beyond = AuditSplit { train: vec![0, 1], test: vec![192] };
+    assert!(matches!(refused(&rows, &beyond), MetricError::OutOfRange { index: 192, .. }));
+    let empty = AuditSplit { train: vec![0, 1], test: Vec::new() };
+    assert_eq!(refused(&rows, &empty), MetricError::Empty { what: "test rows" });
+    let mut one_class = rows.clone();
+    one_class.labels.fill(1);
+    assert!(matches!(refused(&one_class, &split), MetricError::InvalidSetting { .. }));
+    let mut short = rows.clone();
+    short.groups.pop();
+    assert!(matches!(refused(&short, &split), MetricError::ShapeMismatch { .. }));
+    let mut broken = rows;
+    broken.features[[3, 1]] = f64::NAN;
+    assert!(matches!(refused(&broken, &split), MetricError::NotFinite { .. }));
+}
