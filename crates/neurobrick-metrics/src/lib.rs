@@ -9,6 +9,7 @@
 //! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties; [`decoders`]: Kalman, Wiener
 //!   cascade, reduced rank, partial least squares, discriminant analysis.
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
+//! - [`GroupSummary`]: scores by group with the worst shown; [`Retrieval`]: top-k and two-way identification.
 //! - [`scaling`]: power laws with a floor, their intervals and backtests; [`TwoAlternative`] and
 //!   [`clustered_accuracy`].
 //! - [`audit`]: leak and shortcut tests on a dataset, its split and its score; [`NullDistribution`] and [`TestedScore`] for
@@ -46,6 +47,7 @@ mod deviance;
 mod error;
 mod factor_analysis;
 mod folds;
+mod groups;
 mod likelihood;
 mod linalg;
 pub mod nlb;
@@ -54,6 +56,7 @@ mod poisson_regression;
 mod probe;
 pub mod r2;
 mod ranking;
+mod retrieval;
 mod ridge_regression;
 pub mod scaling;
 mod score;
@@ -74,11 +77,13 @@ pub use factor_analysis::{
     Gpfa, GpfaConfig, GpfaPosterior, StaticFactors, TemporalFactors, TemporalFactorsConfig,
 };
 pub use folds::{contiguous_folds, stratified_folds};
+pub use groups::{GroupRow, GroupSummary};
 pub use likelihood::{RATE_FLOOR, bits_per_spike, bits_per_spike_per_unit, evaluated_mean, poisson_nll};
 pub use null::{NullDistribution, NullTest};
 pub use poisson_regression::PoissonRegression;
 pub use probe::{LogisticProbe, ProbeGrid};
 pub use ranking::{balanced_accuracy, macro_f1, roc_auc};
+pub use retrieval::{Retrieval, Share};
 pub use ridge_regression::{RidgeRegression, RidgeSearch, RidgeSolver};
 pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
 pub use sessions::{Combine, Resampling, SessionBits};
