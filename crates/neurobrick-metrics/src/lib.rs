@@ -8,7 +8,7 @@
 //! - [`TemporalFactors`], [`StaticFactors`], [`Gpfa`]: factor models that infer latents from any subset of units.
 //! - [`LogisticProbe`] and [`RidgeRegression`]: decoders with cross-validated penalties; [`decoders`]: Kalman, Wiener
 //!   cascade, reduced rank, partial least squares, discriminant analysis.
-//! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`.
+//! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`; [`bwb`]: how `BrainWideBench` scores activity.
 //! - [`GroupSummary`]: scores by group with the worst shown; [`Retrieval`]: top-k and two-way identification.
 //! - [`scaling`]: power laws with a floor, their intervals and backtests; [`TwoAlternative`] and
 //!   [`clustered_accuracy`].
@@ -41,6 +41,7 @@ pub mod audit;
 pub mod baselines;
 mod bits;
 mod bootstrap;
+pub mod bwb;
 mod correlation;
 pub mod decoders;
 mod deviance;
