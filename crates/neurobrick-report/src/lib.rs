@@ -2,7 +2,8 @@
 //!
 //! Fill a [`RunReport`] and hand it to [`write()`]: the result is a single `report.html` without scripts or external
 //! resources, in light and dark, for screen, phone and paper. [`card`] makes the Markdown model card of the same run,
-//! [`verdicts`] the plain sentences at the top. [`log_panels()`] draws cost against size as an SVG file.
+//! [`verdicts`] the plain sentences at the top. [`log_panels()`] draws cost against size as an SVG file,
+//! [`ladders`] scores against size.
 //!
 //! ```no_run
 //! use neurobrick_report::RunReport;
@@ -22,6 +23,7 @@
 pub use card::card;
 pub use error::{ReportError, Result};
 pub use page::{render, write};
+pub use svg::ladder::{LadderCurve, LadderPanel, LadderPoint, ladders};
 pub use svg::loglog::{LogCurve, LogPanel, log_panels};
 pub use verdict::{Outcome, SessionVerdict, TaskVerdict, verdicts};
 

@@ -5,6 +5,7 @@ pub(crate) mod bars;
 pub(crate) mod canvas;
 pub(crate) mod forest;
 pub(crate) mod heatmap;
+pub(crate) mod ladder;
 pub(crate) mod lines;
 pub(crate) mod loglog;
 pub(crate) mod masks;

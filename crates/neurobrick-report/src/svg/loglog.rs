@@ -6,13 +6,13 @@ use super::axes::{self, Scale};
 use super::canvas::{Anchor, Canvas, pixel};
 
 /// Panels side by side.
-const COLUMNS: usize = 3;
+pub(super) const COLUMNS: usize = 3;
 /// Size of a panel with its labels, in pixels.
-const PANEL: (f64, f64) = (270.0, 230.0);
+pub(super) const PANEL: (f64, f64) = (270.0, 230.0);
 /// Room at the left, right, top and bottom of a panel.
-const MARGIN: (f64, f64, f64, f64) = (52.0, 14.0, 30.0, 44.0);
+pub(super) const MARGIN: (f64, f64, f64, f64) = (52.0, 14.0, 30.0, 44.0);
 /// Colors and strokes of a figure outside of a page, on paper of its own.
-const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1d2328}.tick,.legend{font-size:11.5px;fill:#5b656e}\
+pub(super) const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1d2328}.tick,.legend{font-size:11.5px;fill:#5b656e}\
     .title{font-weight:600}.paper{fill:#fbfbf9}.mesh{stroke:#e2e5e6}.axis{stroke:#8a949c;fill:none}\
     .line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}.dot{fill:currentColor;stroke:#fbfbf9}\
     .dashed{stroke-dasharray:5 4;stroke-width:1.5}.c-0{color:#0072b2}.c-1{color:#e69f00}.c-2{color:#009e73}\
