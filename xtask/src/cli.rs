@@ -109,6 +109,19 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Labels and behavior decoded from counts, baselines' latents and models' latents by every decoder, with nulls.
+    ///
+    /// Example: cargo xtask decode fixtures/configs/decode.toml --out runs/decode
+    Decode(StepArgs),
+    /// Scores against the size of pretraining (sessions, trials or width), with laws, intervals and a figure. Takes as long
+    /// as all its trainings; a stopped run goes on.
+    ///
+    /// Example: cargo xtask scale fixtures/configs/scale.toml --out runs/scale
+    Scale(StepArgs),
+    /// Leak and shortcut tests on tables of features and on labels decoded from sessions. Ends with code 65 if one fails.
+    ///
+    /// Example: cargo xtask audit fixtures/configs/audit.toml --out runs/audit
+    Audit(StepArgs),
     /// Renders report.html and card.md of a finished run again.
     ///
     /// Example: cargo xtask report runs/demo

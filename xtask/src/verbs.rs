@@ -11,7 +11,7 @@ use neurobrick::{PipelineError, RunFolder};
 
 use crate::bench::{self, BenchFailure};
 use crate::checks::{self, CheckError};
-use crate::cli::{ApplyArgs, Cli, RunArgs, Trials, Verb};
+use crate::cli::{ApplyArgs, Cli, RunArgs, StepArgs, Trials, Verb};
 use crate::screen::{Screen, say};
 use crate::stream;
 use crate::tidy::{self, TidyError};
@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Tidy(#[from] TidyError),
     #[error("tidy found {0} violations; they are listed above")]
     Untidy(usize),
+    #[error("the audit failed on: {0}; the report above says why")]
+    FailedAudit(String),
     #[error("{0} lines were refused; their answers say why")]
     RefusedLines(usize),
 }
@@ -37,7 +39,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Pipeline(error) => error.exit_code(),
-            Self::RefusedLines(_) => 65,
+            Self::RefusedLines(_) | Self::FailedAudit(_) => 65,
             Self::Bench(_) | Self::Check(_) | Self::Tidy(_) | Self::Untidy(_) => 1,
         }
     }
@@ -97,6 +99,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
             arrays(apply, "rates", |question| pipeline::predict_rates(question, *task))
         }
         Verb::Compare { runs, json } => compare(runs, *json),
+        Verb::Decode(step) => decode(step),
+        Verb::Scale(step) => scale(step),
+        Verb::Audit(step) => audit(step),
         Verb::Report { run } => render_again(run),
         Verb::Bench(args) => Ok(bench::run(args, &root(), &command())?),
         Verb::Stream(args) => stream::run(args),
@@ -146,6 +151,37 @@ fn demo(config: &Path, run: &RunArgs, fresh: bool) -> Result<(), Failure> {
     })?;
     show(&page, &run.out);
     Ok(())
+}
+
+fn decode(step: &StepArgs) -> Result<(), Failure> {
+    let config = neurobrick::config::load(&step.config)?;
+    let found = with_screen(step.run.n_threads(), |screen| {
+        pipeline::decode(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+    })?;
+    say(&found.markdown());
+    say(&format!("tables: {}", step.run.out.join("decode.md").display()));
+    Ok(())
+}
+
+fn scale(step: &StepArgs) -> Result<(), Failure> {
+    let config = neurobrick::config::load(&step.config)?;
+    let found = with_screen(step.run.n_threads(), |screen| {
+        pipeline::scale(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+    })?;
+    say(&found.markdown());
+    say(&format!("tables and figure: {}/scale.md, scale.svg", step.run.out.display()));
+    Ok(())
+}
+
+fn audit(step: &StepArgs) -> Result<(), Failure> {
+    let config = neurobrick::config::load(&step.config)?;
+    let found = with_screen(step.run.n_threads(), |screen| {
+        pipeline::audit(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+    })?;
+    say(&found.markdown());
+    say(&format!("report: {}", step.run.out.join("audit.md").display()));
+    let failed = found.failed();
+    if failed.is_empty() { Ok(()) } else { Err(Failure::FailedAudit(failed.join(", "))) }
 }
 
 /// The verdicts, and where to look.

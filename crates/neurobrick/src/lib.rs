@@ -31,8 +31,10 @@
 //!
 //! The crate has no features.
 
+pub mod auditing;
 pub mod bench;
 pub mod config;
+pub mod decoding;
 mod error;
 pub mod evaluation;
 pub mod pipeline;
@@ -40,6 +42,7 @@ pub mod prelude;
 #[cfg(doctest)]
 mod readme;
 mod run_folder;
+pub mod scaling;
 mod sessions;
 
 pub use error::PipelineError;

@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use neurobrick::config::{DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, json_schemas, load};
+use neurobrick::config::{
+    AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, ScaleConfig,
+    json_schemas, load,
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -35,4 +38,9 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     load::<PretrainConfig>(&config("pretrain.toml")).unwrap().train.validate().unwrap();
     load::<FinetuneConfig>(&config("finetune.toml")).unwrap().train.validate().unwrap();
     load::<EvaluateConfig>(&config("evaluate.toml")).unwrap();
+    for name in ["audit.toml", "audit_sessions.toml"] {
+        load::<AuditConfig>(&config(name)).unwrap().validate().unwrap();
+    }
+    load::<DecodeConfig>(&config("decode.toml")).unwrap().validate().unwrap();
+    load::<ScaleConfig>(&config("scale.toml")).unwrap().validate().unwrap();
 }

@@ -6,7 +6,10 @@ use std::path::Path;
 use schemars::{Schema, schema_for};
 use serde::de::DeserializeOwned;
 
-use super::{DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, TransferConfig};
+use super::{
+    AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, ScaleConfig,
+    TransferConfig,
+};
 use crate::PipelineError;
 
 /// Reads a configuration: `.toml`, `.yaml` or `.yml`.
@@ -47,6 +50,9 @@ pub fn json_schemas() -> Vec<(&'static str, Schema)> {
         ("finetune", schema_for!(FinetuneConfig)),
         ("evaluate", schema_for!(EvaluateConfig)),
         ("transfer", schema_for!(TransferConfig)),
+        ("audit", schema_for!(AuditConfig)),
+        ("decode", schema_for!(DecodeConfig)),
+        ("scale", schema_for!(ScaleConfig)),
     ]
 }
 

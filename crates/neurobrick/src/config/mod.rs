@@ -1,12 +1,18 @@
 //! Configuration files of the verbs: TOML or YAML, strict, with every path relative to the working folder.
 
+mod audit;
+mod decode;
 mod files;
 mod load;
+mod scale;
 mod transfer;
 
+pub use audit::{AuditConfig, NuisanceColumns, RowSplit, SessionsAudit, TableAudit};
+pub use decode::{BehaviorTarget, DecodeConfig, DecodeFeature};
 pub use files::{
     DataConfig, DecodeTarget, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig,
     ScoringConfig, Start,
 };
 pub use load::{json_schemas, load, parse_toml};
+pub use scale::{ScaleAxis, ScaleConfig, ScaleTarget};
 pub use transfer::TransferConfig;

@@ -119,7 +119,7 @@ pub(crate) fn labels(
 }
 
 /// A column's numbers.
-fn numbers(name: &str, values: &ColumnValues) -> Result<Vec<Option<f64>>, PipelineError> {
+pub(crate) fn numbers(name: &str, values: &ColumnValues) -> Result<Vec<Option<f64>>, PipelineError> {
     match values {
         ColumnValues::Float(v) => Ok(v.clone()),
         ColumnValues::Int(v) => Ok(v.iter().map(|x| x.map(|x| x as f64)).collect()),

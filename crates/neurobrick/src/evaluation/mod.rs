@@ -11,12 +11,13 @@ mod transfer;
 
 pub use compare::{ComparedScore, RunComparison};
 pub use decode::decode_session;
-pub(crate) use decode::labels;
+pub(crate) use decode::{labels, numbers};
 pub use figures::{Figures, mask_pictures, session_figures};
 pub use results::{
     DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation,
     ScoreEntry, SessionEvaluation, TaskEvaluation,
 };
 pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session};
+pub(crate) use score::{text_at, unknown_column};
 pub use to_report::{ReportInputs, run_report};
 pub use transfer::{TransferGain, TransferResult, TransferScore};

@@ -313,7 +313,7 @@ fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, 
 }
 
 /// The value of a trial column as text, the items of a list joined by commas; empty where it is missing.
-pub(super) fn text_at(values: &ColumnValues, row: usize) -> String {
+pub(crate) fn text_at(values: &ColumnValues, row: usize) -> String {
     match values {
         ColumnValues::Float(v) => v[row].map_or_else(String::new, |x| x.to_string()),
         ColumnValues::Int(v) => v[row].map_or_else(String::new, |x| x.to_string()),
@@ -325,7 +325,7 @@ pub(super) fn text_at(values: &ColumnValues, row: usize) -> String {
     }
 }
 
-pub(super) fn unknown_column(session: &TrainSession, name: &str) -> PipelineError {
+pub(crate) fn unknown_column(session: &TrainSession, name: &str) -> PipelineError {
     let known: Vec<&str> = session.data.trials().columns().iter().map(|c| c.name.as_str()).collect();
     PipelineError::BadValue {
         field: "scoring".to_owned(),

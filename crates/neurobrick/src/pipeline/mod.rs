@@ -1,24 +1,30 @@
 //! The end-to-end runs behind the verbs of `cargo xtask`.
 
 mod arrays;
+mod audit;
+mod decode;
 mod demo;
 mod evaluate;
 mod finetune;
 mod ingest;
 mod pretrain;
 mod progress;
+mod scale;
 mod stream;
 mod stream_latency;
 mod training;
 mod transfer;
 
 pub use arrays::{ArrayFile, ArrayQuestion, TrialSet, embed, predict_rates};
+pub use audit::audit;
+pub use decode::decode;
 pub use demo::demo;
 pub use evaluate::evaluate;
 pub use finetune::finetune;
 pub use ingest::{ingest, inspect};
 pub use pretrain::pretrain;
 pub use progress::{Observer, Progress, Silent};
+pub use scale::scale;
 pub use stream::{DecoderQuestion, FittedDecoder, fit_decoder, load_decoder, open_stream};
 pub use stream_latency::{Pace, StreamLatency, random_stream};
 pub use training::{ModelRecord, load_model};

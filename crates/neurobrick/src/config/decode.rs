@@ -1,0 +1,120 @@
+//! Configuration of decoding.
+
+use neurobrick_schema::SessionId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DataConfig, DecodeTarget, ModelSource};
+use crate::PipelineError;
+
+/// What is decoded from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DecodeFeature {
+    /// Square roots of counts: of the whole window for labels, of each bin for behavior.
+    RawCounts,
+    /// Latents of factors with a power spectrum over the bins, fitted to training trials.
+    TemporalFactors,
+}
+
+impl DecodeFeature {
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RawCounts => "raw_counts",
+            Self::TemporalFactors => "temporal_factors",
+        }
+    }
+}
+
+/// A continuous behavior: a column of a signal, averaged over every bin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BehaviorTarget {
+    /// Name in tables.
+    pub name: String,
+    /// The signal.
+    pub signal: String,
+    /// Its column.
+    pub column: String,
+    /// Whether its size without its sign is decoded (speed from velocity).
+    #[serde(default)]
+    pub absolute: bool,
+}
+
+/// Labels and behavior decoded from counts and latents by every decoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecodeConfig {
+    /// Seed of splits, folds, nulls and intervals; for models, that of their training.
+    pub seed: u64,
+    /// Sessions.
+    pub sessions: Vec<SessionId>,
+    /// Store, window and split.
+    pub data: DataConfig,
+    /// Models whose latents are decoded from.
+    #[serde(default)]
+    pub models: Vec<ModelSource>,
+    /// What else is decoded from.
+    #[serde(default = "all_features")]
+    pub features: Vec<DecodeFeature>,
+    /// Labels of trials.
+    #[serde(default)]
+    pub labels: Vec<DecodeTarget>,
+    /// Continuous behavior.
+    #[serde(default)]
+    pub behaviors: Vec<BehaviorTarget>,
+    /// Blocks of consecutive trials within which labels are shuffled for the null.
+    #[serde(default = "five")]
+    pub n_blocks: usize,
+    /// Draws of every null.
+    #[serde(default = "hundred")]
+    pub n_shuffles: usize,
+    /// Resamples of the bootstrap over test trials.
+    #[serde(default = "thousand")]
+    pub n_resamples: usize,
+}
+
+fn all_features() -> Vec<DecodeFeature> {
+    vec![DecodeFeature::RawCounts, DecodeFeature::TemporalFactors]
+}
+fn five() -> usize {
+    5
+}
+fn hundred() -> usize {
+    100
+}
+fn thousand() -> usize {
+    1000
+}
+
+impl DecodeConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// If there is nothing to decode or to decode from, or a number is out of range.
+    pub fn validate(&self) -> Result<(), PipelineError> {
+        let refuse = |field: &str, message: &str| {
+            Err(PipelineError::BadValue { field: field.to_owned(), message: message.to_owned() })
+        };
+        if self.sessions.is_empty() {
+            return refuse("sessions", "name at least one session");
+        }
+        if self.labels.is_empty() && self.behaviors.is_empty() {
+            return refuse("labels", "name a label or a behavior; there is nothing to decode");
+        }
+        if self.features.is_empty() && self.models.is_empty() {
+            return refuse("features", "name features or models; there is nothing to decode from");
+        }
+        if self.n_blocks == 0 {
+            return refuse("n_blocks", "must be positive");
+        }
+        if self.n_shuffles < 20 {
+            return refuse("n_shuffles", "needs at least 20 to tell one in twenty");
+        }
+        if self.n_resamples < 100 {
+            return refuse("n_resamples", "needs at least 100 for an interval");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! Configuration of a scaling curve.
+
+use std::path::PathBuf;
+
+use neurobrick_data::{SplitConfig, WindowConfig};
+use neurobrick_models::ModelConfig;
+use neurobrick_schema::SessionId;
+use neurobrick_train::{EvalTask, TrainConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ScoringConfig;
+use crate::PipelineError;
+
+/// What grows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScaleAxis {
+    /// Numbers of sessions to pretrain on, taken from the pool in an order of its own for every repeat; smaller sets lie
+    /// within larger ones.
+    Sessions(Vec<usize>),
+    /// Largest number of trials of every pretraining session (training and validation together).
+    Trials(Vec<usize>),
+    /// Widths of the network: of tokens (`d_model`), with stitch, embedding and MLP in the proportions of the model.
+    Width(Vec<usize>),
+}
+
+impl ScaleAxis {
+    /// The sizes.
+    pub fn sizes(&self) -> &[usize] {
+        match self {
+            Self::Sessions(sizes) | Self::Trials(sizes) | Self::Width(sizes) => sizes,
+        }
+    }
+
+    /// What the sizes count.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Sessions(_) => "pretraining sessions",
+            Self::Trials(_) => "trials per pretraining session",
+            Self::Width(_) => "width",
+        }
+    }
+}
+
+/// A score whose price is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleTarget {
+    /// The task.
+    pub task: EvalTask,
+    /// Mean over the evaluated sessions of pooled bits/spike.
+    pub bits_per_spike: f64,
+}
+
+/// Pretraining on ever more, evaluated on sessions left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleConfig {
+    /// Seed of splits, weights and masks; repeats add their number to it in pretraining.
+    pub seed: u64,
+    /// Folders of recordings to ingest.
+    pub recordings: Vec<PathBuf>,
+    /// Sessions to pretrain on.
+    pub pool: Vec<SessionId>,
+    /// Sessions left out of pretraining, fine-tuned and scored.
+    pub evaluate: Vec<SessionId>,
+    /// What grows.
+    pub axis: ScaleAxis,
+    /// Times the ladder is climbed, each with another order of the pool and another start of the weights.
+    #[serde(default = "two")]
+    pub repeats: u64,
+    /// The window cut from every trial.
+    pub window: WindowConfig,
+    /// Fractions of trials.
+    #[serde(default)]
+    pub split: SplitConfig,
+    /// The model.
+    pub model: ModelConfig,
+    /// How to pretrain; the number of steps is the same at every size.
+    pub pretrain: TrainConfig,
+    /// How to fine-tune.
+    pub finetune: TrainConfig,
+    /// How to train the control from scratch.
+    pub from_scratch: TrainConfig,
+    /// What is scored.
+    #[serde(default)]
+    pub scoring: ScoringConfig,
+    /// Scores whose price is asked for.
+    #[serde(default)]
+    pub targets: Vec<ScaleTarget>,
+}
+
+fn two() -> u64 {
+    2
+}
+
+impl ScaleConfig {
+    /// Checks everything before the first step.
+    ///
+    /// # Errors
+    /// If a value is out of range, sizes do not ascend, or a session is in both lists.
+    pub fn validate(&self) -> Result<(), PipelineError> {
+        self.model.validate()?;
+        for train in [&self.pretrain, &self.finetune, &self.from_scratch] {
+            train.validate()?;
+        }
+        self.scoring.validate()?;
+        let refuse =
+            |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
+        let sizes = self.axis.sizes();
+        if sizes.len() < 2 || sizes[0] == 0 || sizes.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return refuse("axis", format!("needs at least two ascending sizes above zero, got {sizes:?}"));
+        }
+        if let ScaleAxis::Sessions(_) = self.axis
+            && sizes[sizes.len() - 1] > self.pool.len()
+        {
+            let message =
+                format!("asks for {} sessions, the pool has {}", sizes[sizes.len() - 1], self.pool.len());
+            return refuse("axis", message);
+        }
+        if let (ScaleAxis::Trials(_), Some(few)) = (&self.axis, sizes.iter().find(|&&n| n < 2)) {
+            return refuse("axis", format!("{few} trials cannot both train and validate; name 2 or more"));
+        }
+        if let (ScaleAxis::Width(_), ModelConfig::LinearStitch(_)) = (&self.axis, &self.model) {
+            return refuse("axis", "a linear model has no width; scale its sessions or trials".to_owned());
+        }
+        if self.repeats == 0 {
+            return refuse("repeats", "must be positive".to_owned());
+        }
+        for (field, list) in [("pool", &self.pool), ("evaluate", &self.evaluate)] {
+            if list.is_empty() {
+                return refuse(field, "name at least one session".to_owned());
+            }
+        }
+        match self.pool.iter().find(|session| self.evaluate.contains(session)) {
+            Some(both) => {
+                refuse("evaluate", format!("{both} is also in the pool; it would be pretrained on"))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Binary labels of trials.
+
+use ndarray::{Array2, Axis};
+use neurobrick_metrics::decoders::{DiscriminantAnalysis, Shrinkage};
+use neurobrick_metrics::{
+    Baseline, Bootstrap, Counted, DecodingMetric, LogisticProbe, MetricError, NullDistribution, NullTest,
+    ProbeGrid, Split, TestedScore, balanced_accuracy, stratified_folds,
+};
+use neurobrick_train::TrainSession;
+
+use super::result::{DecodeRow, Decoded};
+use super::{Feature, Judging};
+
+const SHRINKAGES: [Shrinkage; 5] = [
+    Shrinkage::LedoitWolf,
+    Shrinkage::Fixed(0.1),
+    Shrinkage::Fixed(0.3),
+    Shrinkage::Fixed(0.6),
+    Shrinkage::Fixed(0.9),
+];
+const N_FOLDS: usize = 4;
+
+/// A decoder with its penalty.
+#[derive(Clone, Copy)]
+enum Setting {
+    Logistic { c: f64 },
+    Discriminant { shrinkage: Shrinkage },
+}
+
+/// Labels of the labeled trials with the rows that are fitted to and scored on.
+struct Task<'a> {
+    x: Array2<f64>,
+    labels: Vec<bool>,
+    /// Trial of each row.
+    trials: Vec<usize>,
+    fit: Vec<usize>,
+    test: Vec<usize>,
+    judging: &'a Judging,
+}
+
+/// One label from one feature by every decoder of labels.
+pub(crate) fn decode_labels(
+    session: &TrainSession,
+    (target, labels): (&str, &[Option<bool>]),
+    feature: &Feature,
+    judging: &Judging,
+) -> Vec<DecodeRow> {
+    let bins = feature.values.len_of(Axis(1)).max(1) as f64;
+    let means = feature.values.sum_axis(Axis(1)) / bins;
+    let trials: Vec<usize> = (0..labels.len()).filter(|&trial| labels[trial].is_some()).collect();
+    let rows_of = |side: &[usize]| -> Vec<usize> {
+        (0..trials.len()).filter(|&row| side.binary_search(&trials[row]).is_ok()).collect()
+    };
+    let mut fitted = [&session.split.train[..], &session.split.valid].concat();
+    fitted.sort_unstable();
+    let task = Task {
+        x: means.select(Axis(0), &trials),
+        labels: trials.iter().map(|&trial| labels[trial] == Some(true)).collect(),
+        fit: rows_of(&fitted),
+        test: rows_of(&session.split.test),
+        trials,
+        judging,
+    };
+    let id = session.data.session();
+    let row = |decoder: &str, choice: Result<(Setting, String), MetricError>| {
+        let decoded = choice.and_then(|(setting, choice)| task.judged(setting, choice));
+        DecodeRow::new(id, [target, &feature.name, decoder], decoded)
+    };
+    vec![row("logistic", task.choose_logistic()), row("discriminant", task.choose_discriminant())]
+}
+
+impl Task<'_> {
+    fn choose_logistic(&self) -> Result<(Setting, String), MetricError> {
+        let x = self.x.select(Axis(0), &self.fit);
+        let grid = ProbeGrid { n_folds: N_FOLDS, ..ProbeGrid::with_seed(self.judging.seed) };
+        let (probe, _) = LogisticProbe::fit_search(&x.view(), &pick(&self.labels, &self.fit), &grid)?;
+        Ok((Setting::Logistic { c: probe.c() }, format!("C = {:e}", probe.c())))
+    }
+
+    /// The shrinkage with the best balanced accuracy over folds, the first of equals.
+    fn choose_discriminant(&self) -> Result<(Setting, String), MetricError> {
+        let fit_labels = pick(&self.labels, &self.fit);
+        let folds = stratified_folds(&fit_labels, N_FOLDS, self.judging.seed)?;
+        let mut best: Option<(f64, Shrinkage)> = None;
+        for shrinkage in SHRINKAGES {
+            let mut total = 0.0;
+            for fold in 0..N_FOLDS {
+                let side = |inside: bool| -> Vec<usize> {
+                    let rows = self.fit.iter().zip(&folds).filter(|(_, f)| (**f == fold) == inside);
+                    rows.map(|(row, _)| *row).collect()
+                };
+                total +=
+                    self.score(Setting::Discriminant { shrinkage }, &self.labels, &side(false), &side(true))?;
+            }
+            if best.is_none_or(|(score, _)| total > score) {
+                best = Some((total, shrinkage));
+            }
+        }
+        let (_, shrinkage) = best.ok_or(MetricError::Empty { what: "list of shrinkages" })?;
+        let choice = match shrinkage {
+            Shrinkage::LedoitWolf => "shrinkage by Ledoit and Wolf".to_owned(),
+            Shrinkage::Fixed(share) => format!("shrinkage {share}"),
+        };
+        Ok((Setting::Discriminant { shrinkage }, choice))
+    }
+
+    fn predict(
+        &self,
+        setting: Setting,
+        labels: &[bool],
+        fit: &[usize],
+        test: &[usize],
+    ) -> Result<Vec<bool>, MetricError> {
+        let (x, x_test) = (self.x.select(Axis(0), fit), self.x.select(Axis(0), test));
+        let labels = pick(labels, fit);
+        match setting {
+            Setting::Logistic { c } => LogisticProbe::fit(&x.view(), &labels, c)?.predict(&x_test.view()),
+            Setting::Discriminant { shrinkage } => {
+                let classes = numbered(&labels);
+                let fit = DiscriminantAnalysis::fit(&x.view(), &classes, shrinkage)?;
+                Ok(fit.predict(&x_test.view())?.into_iter().map(|class| class == 1).collect())
+            }
+        }
+    }
+
+    fn score(
+        &self,
+        setting: Setting,
+        labels: &[bool],
+        fit: &[usize],
+        test: &[usize],
+    ) -> Result<f64, MetricError> {
+        let predicted = self.predict(setting, labels, fit, test)?;
+        balanced_accuracy(&numbered(&pick(labels, test)), &numbered(&predicted))
+    }
+
+    fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
+        let Judging { seed, n_blocks, n_shuffles, n_resamples } = *self.judging;
+        let predicted = self.predict(setting, &self.labels, &self.fit, &self.test)?;
+        let truth = pick(&self.labels, &self.test);
+        if let Some(missing) = [false, true].into_iter().find(|class| !truth.contains(class)) {
+            return Err(MetricError::SingleClass { trials: truth.len(), class: !missing });
+        }
+        let (truth, predicted) = (numbered(&truth), numbered(&predicted));
+        let value = balanced_accuracy(&truth, &predicted)?;
+        let at =
+            |labels: &[usize], rows: &[usize]| -> Vec<usize> { rows.iter().map(|&r| labels[r]).collect() };
+        let clusters: Vec<usize> = (0..truth.len()).collect();
+        let interval = Bootstrap { seed, n_resamples, level: 0.95 }.clustered(&clusters, |rows| {
+            let drawn = at(&truth, rows);
+            // A resample of one class has no balanced accuracy.
+            let both = drawn.contains(&0) && drawn.contains(&1);
+            both.then(|| balanced_accuracy(&drawn, &at(&predicted, rows)).ok()).flatten()
+        });
+        let null = |test: NullTest, groups: &[usize]| {
+            NullDistribution::new(test, groups, value, (seed, n_shuffles), |order| {
+                let labels: Vec<bool> = order.iter().map(|&row| self.labels[row]).collect();
+                self.score(setting, &labels, &self.fit, &self.test).ok()
+            })
+        };
+        let n = self.trials.len();
+        let blocks: Vec<usize> = (0..n).map(|row| row * n_blocks / n).collect();
+        let counted =
+            Counted { trials: truth.len(), units: 0, entries: truth.len(), spikes: 0.0, sessions: 1 };
+        // Always the majority of the training trials: right in one class, wrong in the other.
+        let fit_labels = pick(&self.labels, &self.fit);
+        let majority = usize::from(2 * fit_labels.iter().filter(|&&label| label).count() >= fit_labels.len());
+        let naive = balanced_accuracy(&truth, &vec![majority; truth.len()])?;
+        let baseline = Baseline { name: "majority class".to_owned(), value: naive };
+        let metric = (DecodingMetric::BalancedAccuracy, value);
+        let shuffled = null(NullTest::LabelShuffle, &blocks)?;
+        let shifted = null(NullTest::CircularShift, &vec![0; n])?;
+        let score = TestedScore::new(metric, counted, interval, shuffled, baseline, Split::Test)?;
+        Ok(Decoded { score, shifted: Some(shifted), choice })
+    }
+}
+
+fn pick(labels: &[bool], rows: &[usize]) -> Vec<bool> {
+    rows.iter().map(|&row| labels[row]).collect()
+}
+
+fn numbered(labels: &[bool]) -> Vec<usize> {
+    labels.iter().map(|&label| usize::from(label)).collect()
+}

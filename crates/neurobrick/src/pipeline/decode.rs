@@ -1,0 +1,158 @@
+//! Labels and behavior decoded from counts, baselines' latents and models' latents.
+
+use std::path::Path;
+use std::time::Instant;
+
+use ndarray::Axis;
+use neurobrick_core::Prompt;
+use neurobrick_metrics::{TemporalFactors, TemporalFactorsConfig};
+use neurobrick_models::rounded;
+use neurobrick_schema::Store;
+use neurobrick_schema::atomic::write_file;
+use neurobrick_train::latents;
+
+use super::evaluate::session_run;
+use super::training::{load_model, note_left_out};
+use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature};
+use crate::decoding::{
+    Behavior, DecodeResult, DecodeRow, Feature, Judging, binned_signal, decode_behavior, decode_labels,
+};
+use crate::evaluation::labels;
+use crate::pipeline::{Observer, Progress};
+use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
+
+/// Decodes every target of every session, and writes `decode.json`, `decode.md` and `manifest.json` into `out`.
+///
+/// # Errors
+/// If data, models, columns or signals are missing. A target that cannot be decoded is recorded with its reason.
+pub fn decode(
+    config: &DecodeConfig,
+    out: &Path,
+    command: &str,
+    n_threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<DecodeResult, PipelineError> {
+    config.validate()?;
+    let folder = RunFolder::open(out)?;
+    let started = Instant::now();
+    let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
+    folder.settle_config(config)?;
+    let n_targets = config.labels.len() + config.behaviors.len();
+    let n_features = config.features.len() + config.models.len();
+    let mut state = Progress {
+        stage: "decode".to_owned(),
+        done: 0,
+        total: (sessions.len() * n_targets * n_features) as u64,
+        message: String::new(),
+    };
+    let judging = Judging {
+        seed: config.seed,
+        n_blocks: config.n_blocks,
+        n_shuffles: config.n_shuffles,
+        n_resamples: config.n_resamples,
+    };
+    let mut rows: Vec<DecodeRow> = Vec::new();
+    for session in &sessions {
+        note_left_out(&session.train.data, observer);
+        let features = features(config, session, n_threads)?;
+        let id = &session.hash.session;
+        let mut advance = |target: &str, observer: &mut dyn Observer| {
+            state.message = format!("{id}: {target}");
+            observer.progress(&state);
+            state.done += 1;
+        };
+        for target in &config.labels {
+            let labels = labels(&session.train, target)?;
+            for feature in &features {
+                advance(target.name(), observer);
+                rows.extend(decode_labels(&session.train, (target.name(), &labels), feature, &judging));
+            }
+        }
+        for target in &config.behaviors {
+            let behavior = behavior(config, session, target, observer)?;
+            for feature in &features {
+                advance(&target.name, observer);
+                rows.extend(decode_behavior(id, &behavior, feature, &judging));
+            }
+        }
+    }
+    for row in &rows {
+        if let Some(reason) = &row.undefined {
+            let DecodeRow { session, target, feature, decoder, .. } = row;
+            observer.note(&format!("{session}: {target} from {feature} by {decoder} is undefined: {reason}"));
+        }
+    }
+    observer.progress(&state);
+    let result = DecodeResult { format_version: 1, rows };
+    let hashes = sessions.into_iter().map(|session| session.hash).collect();
+    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    manifest.stages.push(("decode".to_owned(), started.elapsed().as_secs_f64()));
+    folder.write_json("decode.json", &result)?;
+    folder.write_json("manifest.json", &manifest)?;
+    write_file(&out.join("decode.md"), result.markdown().as_bytes())?;
+    Ok(result)
+}
+
+/// Everything that targets of a session are decoded from.
+fn features(
+    config: &DecodeConfig,
+    session: &LoadedSession,
+    n_threads: usize,
+) -> Result<Vec<Feature>, PipelineError> {
+    let data = &session.train.data;
+    let all: Vec<usize> = (0..data.n_trials()).collect();
+    let mut found = Vec::new();
+    for feature in &config.features {
+        let values = match feature {
+            DecodeFeature::RawCounts => data.counts_of(&all).mapv(f64::sqrt),
+            DecodeFeature::TemporalFactors => {
+                let train = data.counts_of(&session.train.split.train);
+                let limit = data.n_units().min(train.len_of(Axis(0)) * data.n_bins());
+                let default = TemporalFactorsConfig::default();
+                let n_factors = default.n_factors.min(limit);
+                let settings = TemporalFactorsConfig { n_factors, ..default };
+                let units: Vec<usize> = (0..data.n_units()).collect();
+                TemporalFactors::fit(&train.view(), &settings)?
+                    .latents(&data.counts_of(&all).view(), &units)?
+            }
+        };
+        found.push(Feature { name: feature.name().to_owned(), values });
+    }
+    for source in &config.models {
+        let (model, record) = load_model(&session_run(&source.path, &session.hash.session).join("model"))?;
+        record.check_data(&config.data, config.seed, &session.hash)?;
+        let model = rounded(model, source.precision)?;
+        let values = latents(&model, data, &all, Prompt::Neuron, n_threads)?;
+        found.push(Feature { name: source.name.clone(), values });
+    }
+    Ok(found)
+}
+
+/// A behavior on the trials that its signal covers.
+fn behavior(
+    config: &DecodeConfig,
+    session: &LoadedSession,
+    target: &BehaviorTarget,
+    observer: &mut dyn Observer,
+) -> Result<Behavior, PipelineError> {
+    let id = &session.hash.session;
+    let recording = Store::open(&config.data.store)?.read(id)?;
+    let (data, split) = (&session.train.data, &session.train.split);
+    let values = binned_signal(&recording, data, &config.data.window, target)?;
+    let covered = |trial: usize| values.row(trial).iter().all(|value| value.is_finite());
+    let trials: Vec<usize> = (0..data.n_trials()).filter(|&trial| covered(trial)).collect();
+    if trials.len() < data.n_trials() {
+        let (n, all) = (trials.len(), data.n_trials());
+        observer.note(&format!("{id}: {} covers {n} of {all} trials", target.name));
+    }
+    let rows_of = |sides: [&[usize]; 2]| -> Vec<usize> {
+        (0..trials.len()).filter(|&row| sides.iter().any(|side| side.contains(&trials[row]))).collect()
+    };
+    Ok(Behavior {
+        name: target.name.clone(),
+        values: values.select(Axis(0), &trials).insert_axis(Axis(2)),
+        fit: rows_of([&split.train, &split.valid]),
+        test: rows_of([&split.test, &[]]),
+        trials,
+    })
+}

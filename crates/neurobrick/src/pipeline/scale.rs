@@ -1,0 +1,253 @@
+//! Scores against the size of pretraining.
+
+use std::path::Path;
+use std::time::Instant;
+
+use neurobrick_data::SplitConfig;
+use neurobrick_metrics::{Bootstrap, Convention};
+use neurobrick_models::ModelConfig;
+use neurobrick_random::{Domain, Stream, name_index};
+use neurobrick_schema::SessionId;
+use neurobrick_schema::atomic::write_file;
+use neurobrick_stream::Precision;
+use neurobrick_train::EvalTask;
+
+use super::evaluate::evaluate_all;
+use super::{finetune, ingest, pretrain};
+use crate::config::{
+    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, ScaleAxis, ScaleConfig,
+    ScoringConfig, Start,
+};
+use crate::evaluation::{EvaluationResult, Group, SessionEvaluation};
+use crate::pipeline::Observer;
+use crate::scaling::{ScalePoint, ScaleResult, saturated_bits};
+use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
+
+/// The model that is scored.
+const MODEL: &str = "fine_tuned";
+
+/// Climbs the ladder into `out` and writes `scale.json`, `scale.md`, `scale.svg` and `manifest.json`. A run that was
+/// stopped goes on where it was.
+///
+/// # Errors
+/// If a recording is refused, or any step fails.
+pub fn scale(
+    config: &ScaleConfig,
+    out: &Path,
+    command: &str,
+    n_threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<ScaleResult, PipelineError> {
+    config.validate()?;
+    let folder = RunFolder::open(out)?;
+    folder.settle_config(config)?;
+    let store = out.join("store");
+    let ingested = ingest(&config.recordings, &store, observer)?;
+    if !ingested.is_complete() {
+        let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
+        let details = lines.collect::<Vec<_>>().join("\n");
+        return Err(PipelineError::Refused { n_refused: ingested.refused.len(), details });
+    }
+    let data = DataConfig { store, window: config.window.clone(), split: config.split.clone() };
+    let all = [&config.pool[..], &config.evaluate].concat();
+    let hashes = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
+    let manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    let mut climb = Climb { config, data: &data, out, manifest, observer };
+
+    let control = climb.rung(&out.join("from-scratch"), &Start::Scratch(config.model.clone()), true)?;
+    let mut points = climb.points(&control, 0, 0)?;
+    let baselines = baselines(&control);
+    for repeat in 0..config.repeats {
+        for &size in config.axis.sizes() {
+            let path = out.join(format!("repeat-{repeat}")).join(format!("size-{size}"));
+            let start = climb.pretrained(&path, repeat, size)?;
+            let found = climb.rung(&path, &start, false)?;
+            points.extend(climb.points(&found, size, repeat)?);
+        }
+    }
+    let mut manifest = climb.manifest;
+    manifest.peak_memory_bytes = peak_memory_bytes();
+    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.scoring.n_resamples, level: 0.95 };
+    let result = ScaleResult::new(config.axis.label(), points, &baselines, &config.targets, &bootstrap);
+    folder.write_json("scale.json", &result)?;
+    folder.write_json("manifest.json", &manifest)?;
+    write_file(&out.join("scale.md"), result.markdown().as_bytes())?;
+    if let Some(figure) = result.figure() {
+        write_file(&out.join("scale.svg"), figure.as_bytes())?;
+    }
+    Ok(result)
+}
+
+/// A climb under way.
+struct Climb<'a> {
+    config: &'a ScaleConfig,
+    data: &'a DataConfig,
+    out: &'a Path,
+    manifest: RunManifest,
+    observer: &'a mut dyn Observer,
+}
+
+impl Climb<'_> {
+    /// The model pretrained on this size, trained now unless it is there.
+    fn pretrained(&mut self, path: &Path, repeat: u64, size: usize) -> Result<Start, PipelineError> {
+        let path = path.join("pretrain");
+        let start = Start::Pretrained(path.join("model"));
+        if path.join("manifest.json").exists() {
+            return Ok(start);
+        }
+        let config = self.config;
+        let mut data = self.data.clone();
+        let (mut sessions, mut model) = (config.pool.clone(), config.model.clone());
+        match config.axis {
+            ScaleAxis::Sessions(_) => sessions = self.drawn(repeat, size),
+            ScaleAxis::Trials(_) => {
+                data.split = SplitConfig { max_calibration: Some(size), ..data.split };
+            }
+            ScaleAxis::Width(_) => model = with_width(&model, size),
+        }
+        let pretraining = PretrainConfig {
+            seed: config.seed + repeat,
+            sessions,
+            exclude: config.evaluate.clone(),
+            data,
+            model,
+            train: config.pretrain.clone(),
+        };
+        let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
+        let record = pretrain(&pretraining, &path, &command, n_threads, self.observer)?;
+        self.manifest.stages.extend(record.stages);
+        Ok(start)
+    }
+
+    /// The first sessions of the pool in the order of this repeat.
+    fn drawn(&self, repeat: u64, size: usize) -> Vec<SessionId> {
+        let stream = Stream::new(self.config.seed, Domain::Split, [name_index("scale"), repeat, 0]);
+        let order = { stream }.permutation(self.config.pool.len());
+        order.into_iter().take(size).map(|i| self.config.pool[i].clone()).collect()
+    }
+
+    /// Fine-tunes every evaluated session from a start, and scores it.
+    fn rung(
+        &mut self,
+        path: &Path,
+        start: &Start,
+        with_baselines: bool,
+    ) -> Result<EvaluationResult, PipelineError> {
+        let done = path.join("scores.json");
+        if done.exists() {
+            let bytes = std::fs::read(&done).map_err(PipelineError::io("read", &done))?;
+            return serde_json::from_slice(&bytes)
+                .map_err(|e| PipelineError::BadFile { path: done, message: e.to_string() });
+        }
+        let config = self.config;
+        let is_scratch = matches!(start, Start::Scratch(_));
+        let tuned = path.join(MODEL);
+        let tuning = FinetuneConfig {
+            seed: config.seed,
+            sessions: config.evaluate.clone(),
+            start: start.clone(),
+            data: self.data.clone(),
+            train: if is_scratch { config.from_scratch.clone() } else { config.finetune.clone() },
+        };
+        let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
+        let record = finetune(&tuning, &tuned, &command, n_threads, self.observer)?;
+        self.manifest.stages.extend(record.stages);
+        let started = Instant::now();
+        let evaluation = EvaluateConfig {
+            seed: config.seed,
+            sessions: config.evaluate.clone(),
+            models: vec![ModelSource { name: MODEL.to_owned(), path: tuned, precision: Precision::F32 }],
+            data: self.data.clone(),
+            // Baselines are the same at every size.
+            scoring: ScoringConfig {
+                baselines: with_baselines && config.scoring.baselines,
+                with_linear: false,
+                ..config.scoring.clone()
+            },
+        };
+        let result = evaluate_all(&evaluation, n_threads, self.observer)?.result;
+        let shown = path.strip_prefix(self.out).unwrap_or(path).display().to_string();
+        self.manifest.stages.push((format!("{shown}: evaluate"), started.elapsed().as_secs_f64()));
+        let bytes = serde_json::to_vec_pretty(&result)
+            .map_err(|e| PipelineError::BadFile { path: done.clone(), message: e.to_string() })?;
+        write_file(&done, &bytes)?;
+        Ok(result)
+    }
+
+    fn points(
+        &self,
+        result: &EvaluationResult,
+        size: usize,
+        repeat: u64,
+    ) -> Result<Vec<ScalePoint>, PipelineError> {
+        let (seed, max_units) = (self.config.seed, self.config.scoring.max_units);
+        let loaded = load_sessions(self.data, &self.config.evaluate, seed)?;
+        let mut points = Vec::new();
+        for (session, data) in result.sessions.iter().zip(&loaded) {
+            for (task, bits) in pooled(session, MODEL) {
+                points.push(ScalePoint {
+                    size,
+                    repeat,
+                    session: session.session.clone(),
+                    task,
+                    bits_per_spike: bits,
+                    saturated: saturated_bits(&data.train, task, max_units, seed)?,
+                });
+            }
+        }
+        Ok(points)
+    }
+}
+
+/// Pooled scores of a predictor by task, under the null that the task is quoted with.
+fn pooled(session: &SessionEvaluation, name: &str) -> Vec<(EvalTask, f64)> {
+    let score = |task: &crate::evaluation::TaskEvaluation| {
+        let null = crate::scaling::null_of(task.task);
+        let predictor = task.predictors.iter().find(|p| p.name == name)?;
+        let entry = predictor.scores.iter().find(|s| s.null == null && s.convention == Convention::Pooled)?;
+        Some((task.task, entry.score.as_ref()?.value()))
+    };
+    session.tasks.iter().filter_map(score).collect()
+}
+
+/// Mean over sessions of every baseline by task.
+fn baselines(result: &EvaluationResult) -> Vec<(EvalTask, String, f64)> {
+    let mut names: Vec<&str> = Vec::new();
+    for predictor in result.sessions.iter().flat_map(|s| &s.tasks).flat_map(|t| &t.predictors) {
+        if predictor.group == Group::Baseline && !names.contains(&predictor.name.as_str()) {
+            names.push(&predictor.name);
+        }
+    }
+    let mut found = Vec::new();
+    for name in names {
+        for task in EvalTask::ALL {
+            let scores: Vec<f64> = result
+                .sessions
+                .iter()
+                .filter_map(|session| pooled(session, name).into_iter().find(|(t, _)| *t == task))
+                .map(|(_, bits)| bits)
+                .collect();
+            if scores.len() == result.sessions.len() {
+                found.push((task, name.to_owned(), scores.iter().sum::<f64>() / scores.len() as f64));
+            }
+        }
+    }
+    found
+}
+
+/// The model with another width, all other widths in proportion and the same number of heads.
+fn with_width(model: &ModelConfig, width: usize) -> ModelConfig {
+    match model {
+        ModelConfig::NdtStitch(config) => {
+            let scaled = |size: usize| (size * width / config.d_model.max(1)).max(1);
+            ModelConfig::NdtStitch(neurobrick_models::NdtStitchConfig {
+                d_model: width,
+                d_stitch: scaled(config.d_stitch),
+                d_embed: scaled(config.d_embed),
+                d_mlp: scaled(config.d_mlp),
+                ..config.clone()
+            })
+        }
+        ModelConfig::LinearStitch(config) => ModelConfig::LinearStitch(config.clone()),
+    }
+}

@@ -1,0 +1,7 @@
+//! Scaling curves: points of the ladder, the laws through them, and what they cost further up.
+
+mod result;
+mod unexplained;
+
+pub use result::{Answer, ScaleLaws, ScalePoint, ScaleResult, Step};
+pub(crate) use unexplained::{null_of, saturated_bits};

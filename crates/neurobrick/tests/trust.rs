@@ -1,0 +1,209 @@
+//! Audits, decoding and scaling curves on real sessions and small models: what they find, write and refuse.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+use std::path::{Path, PathBuf};
+
+use neurobrick::PipelineError;
+use neurobrick::config::{AuditConfig, DecodeConfig, ScaleConfig, load, parse_toml};
+use neurobrick::metrics::audit::{Check, Outcome};
+use neurobrick::pipeline::{self, Silent};
+use neurobrick_schema::{Clock, Recording, Samples, Signal, SignalColumn, Store};
+use neurobrick_testkit::synthetic_session;
+use neurobrick_train::EvalTask;
+
+const FIRST: &str = "session14_Lederberg_2017-12-07";
+const SECOND: &str = "session01_Cori_2016-12-14";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn recordings() -> PathBuf {
+    root().join("fixtures/recordings/steinmetz2019-binned")
+}
+
+#[test]
+fn the_shipped_audit_fails_the_planted_leak_and_passes_the_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config: AuditConfig = load(&root().join("fixtures/configs/audit.toml")).unwrap();
+    config.n_shuffles = 60;
+    for table in &mut config.tables {
+        table.path = root().join(&table.path);
+    }
+    let found = pipeline::audit(&config, folder.path(), "test", 2, &mut Silent).unwrap();
+    assert_eq!(found.failed(), ["number of the run from EEG, random windows"]);
+    let flicker = &found.audits[1].report;
+    assert!(flicker.outcome() < Outcome::Fail && flicker.score > 0.95, "{flicker:?}");
+    let text = std::fs::read_to_string(folder.path().join("audit.md")).unwrap();
+    assert!(text.contains("| nuisance alone | FAIL | run alone decodes the label at 1.000"), "{text}");
+    let written: neurobrick::auditing::AuditResult =
+        serde_json::from_slice(&std::fs::read(folder.path().join("audit.json")).unwrap()).unwrap();
+    assert_eq!(written.audits.len(), 2);
+
+    let mut broken = config.clone();
+    broken.tables[0].label = "is_even".to_owned();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let error = pipeline::audit(&broken, elsewhere.path(), "test", 2, &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("no column `is_even`; it has: run, is_odd"), "{error}");
+}
+
+/// The stimulus tells its own side, which is what a table of stimuli shows; time and vigor do not.
+#[test]
+fn labels_of_a_session_are_audited_and_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let ingested = pipeline::ingest(&[recordings()], &store, &mut Silent).unwrap();
+    assert!(ingested.is_complete());
+    let side = "{ larger = { name = \"side\", first = \"contrast_right\", second = \"contrast_left\" } }";
+    let data = format!(
+        "data = {{ store = \"{}\", window = {{ start_s = 0.0, end_s = 0.4, bin_size_s = 0.04 }} }}\n",
+        store.display()
+    );
+    let audit: AuditConfig = parse_toml(
+        "audit",
+        &format!(
+            "seed = 42\nn_shuffles = 60\n[[sessions]]\nsessions = [\"{SECOND}\"]\nlabel = {side}\n\
+             stimulus_columns = [\"contrast_left\", \"contrast_right\"]\n{data}"
+        ),
+    )
+    .unwrap();
+    let found = pipeline::audit(&audit, &folder.path().join("audit"), "test", 2, &mut Silent).unwrap();
+    let report = &found.audits[0].report;
+    assert_eq!(report.finding(Check::RepeatedStimuli).unwrap().outcome, Outcome::Warning);
+    assert_eq!(report.finding(Check::SharedTrials).unwrap().outcome, Outcome::Pass);
+    assert!(report.score > 0.6, "{}", report.score);
+
+    let decode: DecodeConfig = parse_toml(
+        "decode",
+        &format!(
+            "seed = 42\nsessions = [\"{SECOND}\"]\nn_shuffles = 20\nn_resamples = 200\nlabels = [{side}]\n{data}"
+        ),
+    )
+    .unwrap();
+    let out = folder.path().join("decode");
+    let found = pipeline::decode(&decode, &out, "test", 2, &mut Silent).unwrap();
+    assert_eq!(found.rows.len(), 4, "two features, two decoders");
+    for row in &found.rows {
+        let score = row.score.as_ref().unwrap();
+        assert!((score.baseline().value - 0.5).abs() < 1e-12);
+        assert!((score.null().mean - 0.5).abs() < 0.15, "{row:?}");
+        assert!(score.interval().lo < score.value() && score.value() < score.interval().hi, "{row:?}");
+    }
+    let session = &found.rows[0].session;
+    let (_, _, best) = found.best(session, "side").unwrap();
+    assert!(best > 0.65, "{best}");
+    let text = std::fs::read_to_string(out.join("decode.md")).unwrap();
+    assert!(text.contains(&format!("## side of {SECOND}")), "{text}");
+}
+
+/// A signal that follows six units is decoded from them, one that follows nothing is not.
+#[test]
+fn behavior_is_decoded_bin_by_bin_against_shifted_trials() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let session = with_signals(&synthetic_session(5, 80, 12, 20, 4));
+    Store::create(&store).unwrap().write(&session).unwrap();
+    let text = format!(
+        "seed = 1\nsessions = [\"synthetic-5\"]\nfeatures = [\"raw_counts\", \"temporal_factors\"]\nn_shuffles = 20\n\
+         n_resamples = 100\nbehaviors = [{{ name = \"follows\", signal = \"wheel\", column = \"speed\" }}, \
+         {{ name = \"noise\", signal = \"wheel\", column = \"noise\" }}]\n\
+         data = {{ store = \"{}\", window = {{ start_s = 0.0, end_s = 0.24, bin_size_s = 0.02 }} }}\n",
+        store.display()
+    );
+    let config: DecodeConfig = parse_toml("decode", &text).unwrap();
+    let found = pipeline::decode(&config, &folder.path().join("out"), "test", 2, &mut Silent).unwrap();
+    assert_eq!(found.rows.len(), 20, "two behaviors, two features, five decoders");
+    for row in &found.rows {
+        let score = row.score.as_ref().unwrap_or_else(|| panic!("{row:?}"));
+        if row.target == "noise" {
+            assert!(score.value() < 0.05, "{row:?}");
+        } else if row.feature == "raw_counts" && row.decoder != "kalman" {
+            assert!(score.value() > 0.5 && score.null().p_value < 0.05, "{row:?}");
+            assert!(score.value() > score.baseline().value + 0.3, "{row:?}");
+        } else {
+            assert!(score.value() > 0.1, "{row:?}");
+        }
+    }
+    let unknown = text.replace("column = \"noise\"", "column = \"nose\"");
+    let config: DecodeConfig = parse_toml("decode", &unknown).unwrap();
+    let error = pipeline::decode(&config, &folder.path().join("other"), "test", 2, &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("has no column `nose`; it has: speed, noise"), "{error}");
+}
+
+/// The recording with a signal of two columns, two samples per bin: the counts of six units, and noise.
+fn with_signals(recording: &Recording) -> Recording {
+    let neurobrick_schema::Activity::Counts(counts) = recording.activity() else { panic!("counts") };
+    let mut draws = neurobrick::random::Stream::new(9, neurobrick::random::Domain::Synthetic, [0, 0, 0]);
+    let (mut times_s, mut speed, mut noise) = (Vec::new(), Vec::new(), Vec::new());
+    for (trial, interval) in recording.trials().intervals().iter().enumerate() {
+        for bin in 0..counts.n_bins() {
+            let sum: f64 = (0..6).map(|unit| f64::from(counts.row(trial, unit)[bin])).sum();
+            for part in [0.25, 0.75] {
+                times_s.push(interval.start_s + (bin as f64 + part) * counts.bin_size_s());
+                speed.push(sum + 0.5 * draws.normal());
+                noise.push(draws.normal());
+            }
+        }
+    }
+    let column = |name: &str, samples| SignalColumn {
+        name: name.to_owned(),
+        unit: None,
+        description: None,
+        samples: Samples::Float(samples),
+    };
+    let columns = vec![column("speed", speed), column("noise", noise)];
+    let signal = Signal::new("wheel", None, Clock::Irregular { times_s }, columns).unwrap();
+    let mut parts = recording.clone().into_parts();
+    parts.signals = vec![signal];
+    Recording::from_parts(parts).unwrap()
+}
+
+#[test]
+fn a_ladder_is_climbed_paired_with_its_control_and_drawn() {
+    let train = "n_steps = 10\nvalid_every = 5\ncheckpoint_every = 10\n";
+    let text = format!(
+        "seed = 3\nrecordings = [\"{}\"]\npool = [\"{FIRST}\", \"session16_Lederberg_2017-12-09\"]\nevaluate = [\"{SECOND}\"]\n\
+         axis = {{ sessions = [1, 2] }}\nrepeats = 2\n\
+         targets = [{{ task = \"co_smoothing_group\", bits_per_spike = 9.0 }}]\n\
+         window = {{ start_s = 0.0, end_s = 0.4, bin_size_s = 0.04 }}\n\
+         [model]\nkind = \"ndt_stitch\"\nn_bins = 10\nd_stitch = 8\nd_embed = 16\nd_model = 8\nn_layers = 1\nn_heads = 2\n\
+         d_mlp = 16\ndropout_embed = 0.1\ndropout = 0.1\n[pretrain]\n{train}[finetune]\n{train}[from_scratch]\n{train}\
+         [scoring]\ntasks = [\"co_smoothing_group\"]\nn_resamples = 100\n",
+        recordings().display()
+    );
+    let config: ScaleConfig = parse_toml("scale", &text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("scale");
+    let found = pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap();
+    assert_eq!(found.points.len(), 5, "a control, and two sizes twice");
+    let laws = &found.laws[0];
+    assert_eq!(laws.task, EvalTask::CoSmoothingGroup);
+    assert_eq!(
+        laws.steps.iter().map(|step| (step.size, step.n_better[0])).collect::<Vec<_>>(),
+        [(1, 2), (2, 2)]
+    );
+    for step in &laws.steps {
+        assert!(
+            (step.mean - laws.control - step.gain).abs() < 1e-12,
+            "one session: the mean gain is the gain"
+        );
+    }
+    let (name, best) = laws.baseline.as_ref().unwrap();
+    assert!(*best > laws.control, "ten steps do not beat {name}");
+    assert!(found.points.iter().all(|point| point.saturated > point.bits_per_spike + 1.0));
+    assert!(laws.line.is_some() && laws.power.is_none() && !laws.left_out.is_empty());
+    assert_eq!(laws.answers.len(), 1);
+    let figure = std::fs::read_to_string(out.join("scale.svg")).unwrap();
+    assert!(figure.contains("co smoothing group") && figure.matches("<circle").count() == 2);
+    // A finished run is read, not repeated.
+    let before = std::fs::metadata(out.join("repeat-1/size-2/scores.json")).unwrap().modified().unwrap();
+    assert_eq!(pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap(), found);
+    let after = std::fs::metadata(out.join("repeat-1/size-2/scores.json")).unwrap().modified().unwrap();
+    assert_eq!(before, after);
+
+    let seen =
+        text.replace("evaluate = [\"session01_Cori_2016-12-14\"]", &format!("evaluate = [\"{FIRST}\"]"));
+    let config: ScaleConfig = parse_toml("scale", &seen).unwrap();
+    let error = pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap_err();
+    assert!(matches!(&error, PipelineError::BadValue { field, .. } if field == "evaluate"), "{error}");
+}
