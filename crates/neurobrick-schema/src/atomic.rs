@@ -150,6 +150,25 @@ pub fn recover_dirs(parent: &Path) -> Result<(), SchemaError> {
     Ok(())
 }
 
+/// Deletes temporary files and folders in `parent` that were made by processes of which `is_running` says no.
+///
+/// Errors: [`SchemaError::Io`].
+pub(crate) fn remove_unfinished(parent: &Path, is_running: impl Fn(u32) -> bool) -> Result<(), SchemaError> {
+    for name in entry_names(parent)? {
+        let maker = name.strip_prefix(TEMP_PREFIX).and_then(|rest| rest.rsplit('-').nth(1));
+        let Some(maker) = maker.and_then(|maker| maker.parse().ok()) else {
+            continue;
+        };
+        if is_running(maker) {
+            continue;
+        }
+        let path = parent.join(&name);
+        // What cannot be removed is never read either, and tried again next time.
+        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    }
+    Ok(())
+}
+
 /// Names of all entries of a folder, sorted.
 pub(crate) fn entry_names(dir: &Path) -> Result<Vec<String>, SchemaError> {
     let mut names = Vec::new();

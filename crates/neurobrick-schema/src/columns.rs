@@ -53,6 +53,33 @@ impl ColumnValues {
         }
     }
 
+    /// The entries at some positions, in that order.
+    ///
+    /// # Panics
+    /// When a position is out of range, as slices do.
+    #[must_use]
+    pub fn rows(&self, rows: &[usize]) -> Self {
+        fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().map(|&row| values[row].clone()).collect()
+        }
+        match self {
+            Self::Float(values) => Self::Float(pick(values, rows)),
+            Self::Int(values) => Self::Int(pick(values, rows)),
+            Self::Text(values) => Self::Text(pick(values, rows)),
+            Self::Bool(values) => Self::Bool(pick(values, rows)),
+            Self::List(list) => {
+                let items: Vec<usize> = rows.iter().flat_map(|&row| list.range(row)).collect();
+                let mut end = 0;
+                let ends = rows.iter().map(|&row| {
+                    end += list.range(row).len();
+                    end
+                });
+                let ends = ends.collect();
+                Self::List(ListValues { ends, items: Box::new(list.items().rows(&items)) })
+            }
+        }
+    }
+
     fn list_depth(&self) -> usize {
         match self {
             Self::List(list) => 1 + list.items().list_depth(),

@@ -153,6 +153,18 @@ pub enum SchemaError {
         /// The store's folder.
         store: PathBuf,
     },
+    /// A session of counts was asked for spike times.
+    #[error("session {session} exists as counts only; it has no spike times")]
+    NoSpikeTimes {
+        /// Which session.
+        session: SessionId,
+    },
+    /// Another process writes to the store.
+    #[error("the store {} is being written by another process; wait until it has finished", store.display())]
+    StoreInUse {
+        /// The store's folder.
+        store: PathBuf,
+    },
     /// A file listed in the manifest is not there.
     #[error("{} is missing although the manifest lists it", path.display())]
     MissingFile {

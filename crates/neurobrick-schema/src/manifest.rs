@@ -41,7 +41,7 @@ impl FileEntry {
         Ok(Self { name: name.into(), bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
     }
 
-    fn check(&self, path: &Path, bytes: u64, blake3: &str) -> Result<(), SchemaError> {
+    pub(crate) fn check(&self, path: &Path, bytes: u64, blake3: &str) -> Result<(), SchemaError> {
         if bytes != self.bytes {
             return Err(SchemaError::damaged(
                 path,

@@ -6,7 +6,7 @@
 //! <store>/<session>/{electrodes.parquet, intervals.<name>.parquet, signal.<name>.parquet}, where there are any
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::manifest::Manifest;
 use crate::recording::{Recording, RecordingParts};
 use crate::session_file::{ActivityFile, IntervalsFile, SessionFile};
 use crate::signal_tables::{read_signal, write_signal};
+use crate::spike_file::SpikeFile;
 use crate::tables::{self, CountsShape};
 use crate::trials::IntervalTable;
 
@@ -151,6 +152,17 @@ impl Store {
     /// What was stored before is then untouched.
     pub fn write(&self, recording: &Recording) -> Result<SessionDigest, SchemaError> {
         let session = &recording.info().session;
+        let staging = self.stage(session)?;
+        let digest = write_session(staging.path(), recording)?;
+        self.commit(staging, &digest)?;
+        Ok(digest)
+    }
+
+    /// An empty folder in the store under a temporary name, for [`write_session`]; it is never read, and disappears
+    /// unless it is committed.
+    ///
+    /// Errors: [`SchemaError::InvalidValue`] for the name `store.json`; [`SchemaError::Io`].
+    pub fn stage(&self, session: &SessionId) -> Result<Staging, SchemaError> {
         if session.as_str().eq_ignore_ascii_case(STORE_FILE) {
             return Err(SchemaError::InvalidValue {
                 what: "session id".into(),
@@ -158,17 +170,43 @@ impl Store {
                 rule: "another name, since store.json is a file of the store itself",
             });
         }
-        let staging = Staging::create(&self.path, session.as_str())?;
-        let dir = staging.path();
-        let names = write_files(dir, recording)?;
-        let manifest = Manifest::of_dir(dir, &names)?;
-        manifest.write(dir)?;
-        staging.commit(&self.session_path(session))?;
-        Ok(SessionDigest {
-            session: session.clone(),
-            digest: manifest.digest(),
-            bytes: manifest.total_bytes(),
-        })
+        Staging::create(&self.path, session.as_str())
+    }
+
+    /// Puts a staged session in place, also of one that is there already. The folder must be as `digest` says, so that
+    /// nobody puts in place what another process has not finished.
+    ///
+    /// Errors: [`SchemaError::DamagedSession`]; [`SchemaError::Io`]. What was stored before is then untouched.
+    pub fn commit(&self, staging: Staging, digest: &SessionDigest) -> Result<(), SchemaError> {
+        let found = Manifest::read(staging.path())?;
+        found.check_names(staging.path())?;
+        if found.digest() != digest.digest {
+            return Err(SchemaError::DamagedSession {
+                session: digest.session.clone(),
+                cause: Box::new(SchemaError::damaged(staging.path(), "not what was written")),
+            });
+        }
+        staging.commit(&self.session_path(&digest.session))
+    }
+
+    /// Claims the store for one writer at a time; the claim ends when the returned file is dropped or the process ends.
+    ///
+    /// Errors: [`SchemaError::StoreInUse`] when another process has it; [`SchemaError::Io`].
+    pub fn lock(&self) -> Result<File, SchemaError> {
+        let path = self.path.join(STORE_FILE);
+        let file = File::open(&path).map_err(SchemaError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(SchemaError::StoreInUse { store: self.path.clone() }),
+            Err(fs::TryLockError::Error(error)) => Err(SchemaError::io("lock", &path)(error)),
+        }
+    }
+
+    /// Deletes what processes that are no more have left unfinished. Call it with the store locked.
+    ///
+    /// Errors: [`SchemaError::Io`].
+    pub fn remove_unfinished(&self, is_running: impl Fn(u32) -> bool) -> Result<(), SchemaError> {
+        atomic::remove_unfinished(&self.path, is_running)
     }
 
     /// Reads a session. Length and BLAKE3 of every file are checked before it is decoded.
@@ -181,6 +219,26 @@ impl Store {
             manifest.check_names(dir)?;
             let file = read_session_file(dir, &manifest, session)?;
             read_files(dir, &manifest, file)
+        })
+    }
+
+    /// The spikes of a session, to read a range of time, or all of them without holding all at once. Only the bytes of
+    /// the spikes are checked.
+    ///
+    /// Errors: [`SchemaError::SessionNotFound`], [`SchemaError::DamagedSession`]; [`SchemaError::NoSpikeTimes`] for a
+    /// session that exists as counts only.
+    pub fn spike_file(&self, session: &SessionId) -> Result<SpikeFile, SchemaError> {
+        self.guard(session, |dir| {
+            let manifest = Manifest::read(dir)?;
+            let file = read_session_file(dir, &manifest, session)?;
+            let path = dir.join(SPIKES_FILE);
+            match (file.activity, manifest.file(SPIKES_FILE)) {
+                (ActivityFile::Spikes {}, Some(entry)) => SpikeFile::open(&path, entry, file.n_spikes),
+                (ActivityFile::Spikes {}, None) => Err(SchemaError::MissingFile { path }),
+                (ActivityFile::Counts { .. }, _) => {
+                    Err(SchemaError::NoSpikeTimes { session: session.clone() })
+                }
+            }
         })
     }
 
@@ -236,7 +294,9 @@ impl Store {
     ) -> Result<T, SchemaError> {
         let dir = self.existing(session)?;
         f(&dir).map_err(|cause| match cause {
-            cause @ (SchemaError::Io { .. } | SchemaError::UnsupportedVersion { .. }) => cause,
+            cause @ (SchemaError::Io { .. }
+            | SchemaError::UnsupportedVersion { .. }
+            | SchemaError::NoSpikeTimes { .. }) => cause,
             cause => SchemaError::DamagedSession { session: session.clone(), cause: Box::new(cause) },
         })
     }
@@ -247,6 +307,21 @@ fn store_file_bytes(path: &Path) -> Result<Vec<u8>, SchemaError> {
         .map_err(|error| SchemaError::Encode { path: path.join(STORE_FILE), detail: error.to_string() })?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// Writes all files of a session into an empty folder, the manifest last: the folder that [`Store::commit`] puts in
+/// place. The same recording gives the same bytes.
+///
+/// Errors: [`SchemaError::Io`]; [`SchemaError::Encode`].
+pub fn write_session(dir: &Path, recording: &Recording) -> Result<SessionDigest, SchemaError> {
+    let names = write_files(dir, recording)?;
+    let manifest = Manifest::of_dir(dir, &names)?;
+    manifest.write(dir)?;
+    Ok(SessionDigest {
+        session: recording.info().session.clone(),
+        digest: manifest.digest(),
+        bytes: manifest.total_bytes(),
+    })
 }
 
 /// Writes everything but the manifest, and returns the names of the files.

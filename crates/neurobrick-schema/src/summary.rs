@@ -6,10 +6,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::activity::Activity;
+use crate::card::Card;
 use crate::columns::Column;
 use crate::ids::{DatasetId, SessionId, SubjectId};
+use crate::quality::{UnitQuality, unit_quality};
 use crate::recording::Recording;
 use crate::signals::{Clock, Signal};
+
+/// Share of intervals below the refractory period above which a unit is told of.
+const MAX_REFRACTORY_SHARE: f64 = 0.01;
 
 /// How many units a region has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +49,18 @@ pub struct SignalSummary {
     pub columns: Vec<String>,
     /// Number of NaN in all columns.
     pub n_nan: usize,
+    /// The longest time between two samples, where every sample has its own time.
+    #[serde(default)]
+    pub longest_gap: Option<Silence>,
+}
+
+/// A time in which nothing was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Silence {
+    /// From when on, in seconds from session start.
+    pub start_s: f64,
+    /// How long, in seconds.
+    pub length_s: f64,
 }
 
 /// A session at a glance; `Display` is what `inspect` prints.
@@ -88,6 +105,18 @@ pub struct SessionSummary {
     /// The signals.
     #[serde(default)]
     pub signals: Vec<SignalSummary>,
+    /// Spikes per second of units: the tenth part, the median and the ninetieth part of them.
+    #[serde(default)]
+    pub rate_quantiles_hz: Option<[f64; 3]>,
+    /// The longest time without a spike of any unit: a gap in the recording, if it is long.
+    #[serde(default)]
+    pub longest_silence: Option<Silence>,
+    /// Units with more than one interval in a hundred shorter than [`REFRACTORY_S`](crate::REFRACTORY_S).
+    #[serde(default)]
+    pub n_refractory_units: usize,
+    /// Where the data come from and what may be done with them.
+    #[serde(default)]
+    pub card: Option<Card>,
 }
 
 /// Summarizes a recording.
@@ -110,6 +139,9 @@ pub fn summary(recording: &Recording) -> SessionSummary {
         }
     };
     let (n_units, n_spikes) = (recording.n_units(), recording.n_spikes());
+    let quality = unit_quality(recording);
+    let is_refractory =
+        |unit: &&UnitQuality| unit.refractory_share.is_some_and(|share| share > MAX_REFRACTORY_SHARE);
     SessionSummary {
         session: recording.info().session.clone(),
         subject: recording.info().subject.clone(),
@@ -122,7 +154,14 @@ pub fn summary(recording: &Recording) -> SessionSummary {
         duration_s,
         mean_rate_hz: (duration_s > 0.0 && n_units > 0)
             .then(|| n_spikes as f64 / duration_s / n_units as f64),
-        n_silent_units: has_spiked(recording).into_iter().filter(|spiked| !spiked).count(),
+        n_silent_units: quality.iter().filter(|unit| unit.n_spikes == 0).count(),
+        rate_quantiles_hz: rate_quantiles(&quality),
+        longest_silence: match recording.activity() {
+            Activity::Spikes(spikes) => longest(spikes.times_s()),
+            Activity::Counts(_) => None,
+        },
+        n_refractory_units: quality.iter().filter(is_refractory).count(),
+        card: Some(recording.info().card.clone()),
         regions,
         trial_columns: names(recording.trials().columns()),
         unit_columns: names(recording.unit_columns()),
@@ -158,6 +197,10 @@ fn signal_summary(signal: &Signal) -> SignalSummary {
         },
         columns: columns.collect(),
         n_nan: signal.columns().iter().map(|column| column.samples.n_nan()).sum(),
+        longest_gap: match signal.clock() {
+            Clock::Regular { .. } => None,
+            Clock::Irregular { times_s } => longest(times_s),
+        },
     }
 }
 
@@ -175,23 +218,19 @@ fn span_s(recording: &Recording) -> f64 {
     range.map_or(0.0, |(low, high)| high - low)
 }
 
-fn has_spiked(recording: &Recording) -> Vec<bool> {
-    let mut spiked = vec![false; recording.n_units()];
-    match recording.activity() {
-        Activity::Spikes(spikes) => {
-            for &unit in spikes.units() {
-                spiked[unit as usize] = true;
-            }
-        }
-        Activity::Counts(counts) => {
-            for trial in 0..counts.n_trials() {
-                for (unit, spiked) in spiked.iter_mut().enumerate() {
-                    *spiked |= counts.row(trial, unit).iter().any(|&count| count > 0);
-                }
-            }
-        }
-    }
-    spiked
+/// The longest step between ascending times.
+fn longest(times_s: &[f64]) -> Option<Silence> {
+    let steps = times_s.windows(2).map(|pair| Silence { start_s: pair[0], length_s: pair[1] - pair[0] });
+    steps.max_by(|a, b| a.length_s.total_cmp(&b.length_s))
+}
+
+/// Rates of the units at the tenth, fiftieth and ninetieth part of them; `None` when no time was recorded.
+fn rate_quantiles(quality: &[UnitQuality]) -> Option<[f64; 3]> {
+    let mut rates: Vec<f64> =
+        quality.iter().map(|unit| unit.rate_hz).filter(|rate| rate.is_finite()).collect();
+    rates.sort_by(f64::total_cmp);
+    let last = rates.len().checked_sub(1)?;
+    Some([1, 5, 9].map(|tenth| rates[(last * tenth + 5) / 10]))
 }
 
 impl fmt::Display for SessionSummary {
@@ -209,6 +248,19 @@ impl fmt::Display for SessionSummary {
         match self.mean_rate_hz {
             Some(rate) => writeln!(f, ", {rate:.2} Hz per unit")?,
             None => writeln!(f)?,
+        }
+        if let Some([low, middle, high]) = self.rate_quantiles_hz {
+            writeln!(f, "rates     {low:.2} | {middle:.2} | {high:.2} Hz (10 | 50 | 90 % of units)")?;
+        }
+        if let Some(Silence { start_s, length_s }) = self.longest_silence {
+            writeln!(f, "gaps      longest silence of all units {length_s:.3} s, from {start_s:.3} s")?;
+        }
+        if self.n_refractory_units > 0 {
+            writeln!(
+                f,
+                "quality   {} units with over 1 % of intervals below 1.5 ms",
+                self.n_refractory_units
+            )?;
         }
         let regions: Vec<String> =
             self.regions.iter().map(|region| format!("{} {}", region.region, region.n_units)).collect();
@@ -236,6 +288,23 @@ impl fmt::Display for SessionSummary {
             }
             if signal.n_nan > 0 {
                 write!(f, ", {} NaN", signal.n_nan)?;
+            }
+            if let Some(Silence { start_s, length_s }) = signal.longest_gap {
+                write!(f, ", longest gap {length_s:.3} s from {start_s:.3} s")?;
+            }
+        }
+        if let Some(card) = &self.card {
+            let species = card.species.as_deref().unwrap_or("unknown");
+            write!(f, "\nspecies   {species}\nconsent   {}\nlicense   {}", card.consent, card.license)?;
+            write!(f, "\nsource    {} ({} files)", card.source, card.source_files.len())?;
+            if !card.citation.is_empty() {
+                write!(f, "\ncite      {}", card.citation)?;
+            }
+            for change in &card.changes {
+                write!(f, "\nstep      {change}")?;
+            }
+            if let Some(notes) = &card.notes {
+                write!(f, "\nnotes     {notes}")?;
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ use crate::session_file::{ColumnFile, ColumnType};
 /// Rows of a row group: a time range of the spikes is found by the statistics of whole groups.
 pub(crate) const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Rows that are decoded at once.
-const BATCH_ROWS: usize = 1 << 16;
+pub(crate) const BATCH_ROWS: usize = 1 << 16;
 /// Counts that are encoded at once.
 const COUNTS_PER_BATCH: usize = 1 << 22;
 
@@ -148,7 +148,7 @@ pub(crate) fn read_units(
     Ok((units, growing.finish()?))
 }
 
-fn spikes_schema() -> SchemaRef {
+pub(crate) fn spikes_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("time_s", DataType::Float64, false),
         Field::new("unit", DataType::UInt32, false),

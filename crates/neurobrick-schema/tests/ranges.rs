@@ -1,0 +1,106 @@
+//! A range of time reads few row groups, and finds what reading all finds; and rows of every kind of column.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod made;
+
+use std::fs;
+
+use neurobrick_schema::*;
+
+/// 2.5 million spikes, one every millisecond, of 7 units: three row groups.
+fn long_recording() -> Recording {
+    let n = 2_500_000_u32;
+    let times = (0..n).map(|i| f64::from(i) * 1e-3).collect();
+    let units = (0..n).map(|i| i % 7).collect();
+    let mut parts = made::spikes_recording("long").into_parts();
+    let unit = |i: u32| Unit { id: i.to_string(), region: "CA1".into(), depth_um: None, quality: None };
+    parts.units = (0..7).map(unit).collect();
+    parts.unit_columns = Vec::new();
+    parts.activity = Activity::Spikes(Spikes::new(times, units).unwrap());
+    Recording::from_parts(parts).unwrap()
+}
+
+#[test]
+fn a_range_of_time_reads_the_row_groups_that_it_touches() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    let recording = long_recording();
+    store.write(&recording).unwrap();
+    let file = store.spike_file(&recording.info().session).unwrap();
+    assert_eq!(file.n_spikes(), 2_500_000);
+    assert_eq!(file.row_groups_between(0.0, 1e9), (3, 3));
+    assert_eq!(file.row_groups_between(100.0, 200.0), (1, 3));
+    assert_eq!(file.row_groups_between(1048.0, 1049.0), (2, 3));
+    assert_eq!(file.row_groups_between(-5.0, 0.0), (0, 3));
+    // Half-open, like every interval.
+    let found = file.read_between(1048.0, 1049.0, None).unwrap();
+    assert_eq!((found.len(), found.times_s()[0], found.units()[0]), (1000, 1048.0, 1_048_000 % 7));
+    let some = file.read_between(1048.0, 1049.0, Some(&[5, 2])).unwrap();
+    assert!(some.units().iter().all(|unit| [2, 5].contains(unit)) && some.len() == 286, "{}", some.len());
+    assert!(file.read_between(10.0, 5.0, None).unwrap().is_empty());
+    // Batch by batch, all of them, no batch large.
+    let (mut n, mut largest) = (0, 0);
+    for batch in file.between(f64::NEG_INFINITY, f64::INFINITY, None).unwrap() {
+        let batch = batch.unwrap();
+        n += batch.len();
+        largest = largest.max(batch.len());
+    }
+    assert!(n == 2_500_000 && largest <= 1 << 16, "{n} {largest}");
+}
+
+#[test]
+fn a_damaged_or_missing_file_of_spikes_is_noticed_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    let recording = made::spikes_recording("day-1");
+    let session = &recording.info().session;
+    store.write(&recording).unwrap();
+    let path = store.path().join("day-1/spikes.parquet");
+    let good = fs::read(&path).unwrap();
+    let Activity::Spikes(spikes) = recording.activity() else { unreachable!() };
+    let all =
+        store.spike_file(session).unwrap().read_between(f64::NEG_INFINITY, f64::INFINITY, None).unwrap();
+    assert_eq!(&all, spikes);
+    for at in (0..good.len()).step_by(23) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&path, &bad).unwrap();
+        assert!(matches!(store.spike_file(session), Err(SchemaError::DamagedSession { .. })), "byte {at}");
+    }
+    fs::write(&path, [&good[..], b"x"].concat()).unwrap();
+    assert!(matches!(store.spike_file(session), Err(SchemaError::DamagedSession { .. })));
+    fs::write(&path, &good[..good.len() - 1]).unwrap();
+    assert!(matches!(store.spike_file(session), Err(SchemaError::DamagedSession { .. })));
+    let counts = made::counts_recording("day-2");
+    store.write(&counts).unwrap();
+    let error = store.spike_file(&counts.info().session).unwrap_err();
+    assert!(matches!(error, SchemaError::NoSpikeTimes { .. }), "{error}");
+}
+
+#[test]
+fn a_summary_tells_rates_gaps_and_quality() {
+    let mut parts = made::spikes_recording("day-1").into_parts();
+    let unit = |i: u32| Unit { id: i.to_string(), region: "CA1".into(), depth_um: None, quality: None };
+    parts.units = (0..3).map(unit).collect();
+    parts.unit_columns = Vec::new();
+    // Unit 0 every second, with a gap from 40 to 60 s; unit 1 bursts; unit 2 is silent.
+    let mut spikes: Vec<(f64, u32)> =
+        (0..=100).filter(|i| !(41..60).contains(i)).map(|i| (f64::from(i), 0)).collect();
+    spikes.extend((0..5).map(|i| (10.0 + 0.001 * f64::from(i), 1)));
+    let (times, units) = spikes.into_iter().unzip();
+    parts.activity = Activity::Spikes(Spikes::from_unsorted(times, units).unwrap());
+    let found = summary(&Recording::from_parts(parts).unwrap());
+    assert_eq!(found.longest_silence, Some(Silence { start_s: 40.0, length_s: 20.0 }));
+    assert_eq!((found.n_silent_units, found.n_refractory_units), (1, 1));
+    let [low, middle, high] = found.rate_quantiles_hz.unwrap();
+    assert_eq!((low, middle, high), (0.0, 0.05, 0.82));
+    let text = found.to_string();
+    for part in [
+        "longest silence of all units 20.000 s, from 40.000 s",
+        "1 units with over 1 %",
+        "license",
+        "consent",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
