@@ -5,10 +5,11 @@ use neurobrick_schema::{Activity, BinnedCounts, ColumnValues, Recording, Spikes}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::grid::{Grid, ticks};
 use crate::{DataError, ExcludedTrial};
 
 /// What time zero of a window is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Alignment {
     /// The start of the trial's interval.
@@ -16,6 +17,9 @@ pub enum Alignment {
     TrialStart,
     /// An event in a numeric trial column, in seconds since session start, for example `stimOn_times`.
     Column(String),
+    /// No trial: windows slide over the whole recording from the first spike on, one every so many seconds. They
+    /// overlap where that is shorter than a window.
+    Every(f64),
 }
 
 /// The window cut from every trial and its grid of bins.
@@ -63,45 +67,82 @@ pub(crate) struct Binned {
     pub(crate) counts: Array3<u16>,
     pub(crate) trials: Vec<usize>,
     pub(crate) excluded: Vec<ExcludedTrial>,
+    /// Time zero of every window, on the clock of the session; for windows that slide their start.
+    pub(crate) zeros_s: Vec<f64>,
 }
 
 pub(crate) fn bin_recording(recording: &Recording, window: &WindowConfig) -> Result<Binned, DataError> {
-    match recording.activity() {
-        Activity::Spikes(spikes) => bin_spikes(recording, spikes, window),
-        Activity::Counts(counts) => rebin_counts(recording, counts, window),
+    match (recording.activity(), &window.align) {
+        (Activity::Spikes(spikes), Alignment::Every(every_s)) => slide(recording, spikes, window, *every_s),
+        (Activity::Spikes(spikes), _) => bin_spikes(recording, spikes, window),
+        (Activity::Counts(counts), _) => rebin_counts(recording, counts, window),
     }
 }
 
 fn bin_spikes(recording: &Recording, spikes: &Spikes, window: &WindowConfig) -> Result<Binned, DataError> {
-    let n_bins = window.n_bins()?;
     let zeros = time_zeros(recording, &window.align)?;
     let times = spikes.times_s();
     let (trials, excluded) = usable_trials(&zeros, times.first().copied().zip(times.last().copied()), window);
-    let mut counts = Array3::<u16>::zeros((trials.len(), n_bins, recording.n_units()));
-    for (row, &trial) in trials.iter().enumerate() {
-        let Some(zero) = zeros[trial] else { continue };
-        let start = zero + window.start_s;
-        let from = times.partition_point(|&t| t < start);
-        for (&time, &unit) in times[from..].iter().zip(&spikes.units()[from..]) {
-            let position = (time - start) / window.bin_size_s;
-            if position >= n_bins as f64 {
-                break;
-            }
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "0 <= position < n_bins"
-            )]
-            let bin = position as usize;
-            let count = &mut counts[[row, bin, unit as usize]];
-            *count = count.checked_add(1).ok_or_else(|| DataError::CountOverflow {
-                session: recording.info().session.clone(),
-                unit: unit as usize,
-                trial,
-            })?;
-        }
+    let zeros_s: Vec<f64> = trials.iter().filter_map(|&trial| zeros[trial]).collect();
+    let counts = count_windows(recording, spikes, window, &zeros_s, &trials)?;
+    Ok(Binned { counts, trials, excluded, zeros_s })
+}
+
+/// Windows from the first spike on, as many as lie before the last.
+fn slide(
+    recording: &Recording,
+    spikes: &Spikes,
+    window: &WindowConfig,
+    every_s: f64,
+) -> Result<Binned, DataError> {
+    let bin_size_s = window.bin_size_s;
+    let stride = whole_number(every_s / bin_size_s).filter(|&bins| bins > 0);
+    let stride_s = stride.ok_or(DataError::BadStride { every_s, bin_size_s })? as f64 * bin_size_s;
+    let (Some(&first), Some(&last)) = (spikes.times_s().first(), spikes.times_s().last()) else {
+        return count_none(recording, window);
+    };
+    let start = |index: usize| first + index as f64 * stride_s;
+    let length_s = window.end_s - window.start_s;
+    let mut zeros_s = Vec::new();
+    while start(zeros_s.len()) + length_s <= last {
+        zeros_s.push(start(zeros_s.len()) - window.start_s);
     }
-    Ok(Binned { counts, trials, excluded })
+    let trials: Vec<usize> = (0..zeros_s.len()).collect();
+    let counts = count_windows(recording, spikes, window, &zeros_s, &trials)?;
+    Ok(Binned { counts, trials, excluded: Vec::new(), zeros_s })
+}
+
+fn count_none(recording: &Recording, window: &WindowConfig) -> Result<Binned, DataError> {
+    let counts = Array3::zeros((0, window.n_bins()?, recording.n_units()));
+    Ok(Binned { counts, trials: Vec::new(), excluded: Vec::new(), zeros_s: Vec::new() })
+}
+
+/// Counts `[window, bin, unit]`; `names` are the numbers of the windows in errors.
+fn count_windows(
+    recording: &Recording,
+    spikes: &Spikes,
+    window: &WindowConfig,
+    zeros_s: &[f64],
+    names: &[usize],
+) -> Result<Array3<u16>, DataError> {
+    let (n_bins, n_units) = (window.n_bins()?, recording.n_units());
+    let mut counts = vec![0; zeros_s.len() * n_bins * n_units];
+    let (times, units) = (spikes.times_s(), spikes.units());
+    for (index, &zero) in zeros_s.iter().enumerate() {
+        let grid = Grid::new(zero + window.start_s, window.bin_size_s, n_bins)?;
+        // The window's spikes and a few around them, which the grid leaves out.
+        let from = times.partition_point(|&time| ticks(time) < grid.edge(0));
+        let to = from + times[from..].partition_point(|&time| ticks(time) < grid.edge(n_bins));
+        let row = &mut counts[index * n_bins * n_units..][..n_bins * n_units];
+        grid.count(&times[from..to], &units[from..to], n_units, row).map_err(|unit| {
+            DataError::CountOverflow { session: recording.info().session.clone(), unit, trial: names[index] }
+        })?;
+    }
+    Array3::from_shape_vec((zeros_s.len(), n_bins, n_units), counts).map_err(|_| DataError::BadGrid {
+        start_s: window.start_s,
+        bin_size_s: window.bin_size_s,
+        n_bins,
+    })
 }
 
 /// Trials whose window lies within the recorded spikes and overlaps no earlier window, and the others with the reason.
@@ -146,7 +187,10 @@ fn usable_trials(
 fn time_zeros(recording: &Recording, align: &Alignment) -> Result<Vec<Option<f64>>, DataError> {
     let trials = recording.trials();
     match align {
-        Alignment::TrialStart => Ok(trials.intervals().iter().map(|i| Some(i.start_s)).collect()),
+        // Sliding windows have no trials to align.
+        Alignment::TrialStart | Alignment::Every(_) => {
+            Ok(trials.intervals().iter().map(|i| Some(i.start_s)).collect())
+        }
         Alignment::Column(name) => match trials.column(name).map(|c| &c.values) {
             Some(ColumnValues::Float(values)) => Ok(values.clone()),
             _ => Err(DataError::UnknownAlignment {
@@ -177,8 +221,16 @@ fn rebin_counts(
         recorded_bins: recorded.n_bins(),
         asked,
     };
-    if let Alignment::Column(name) = &window.align {
-        return Err(incompatible(format!("an alignment to `{name}`; use the trial start")));
+    match &window.align {
+        Alignment::TrialStart => {}
+        Alignment::Column(name) => {
+            return Err(incompatible(format!("an alignment to `{name}`; use the trial start")));
+        }
+        Alignment::Every(_) => {
+            return Err(incompatible(
+                "windows that slide over the recording; use the trial start".to_owned(),
+            ));
+        }
     }
     let factor = whole_number(window.bin_size_s / recorded.bin_size_s()).filter(|&f| f > 0);
     let first = whole_number(window.start_s / recorded.bin_size_s());
@@ -203,5 +255,6 @@ fn rebin_counts(
             }
         }
     }
-    Ok(Binned { counts, trials: (0..n_trials).collect(), excluded: Vec::new() })
+    let zeros_s = recording.trials().intervals().iter().map(|trial| trial.start_s).collect();
+    Ok(Binned { counts, trials: (0..n_trials).collect(), excluded: Vec::new(), zeros_s })
 }

@@ -83,4 +83,115 @@ pub enum DataError {
         /// Index of the trial.
         trial: usize,
     },
+    /// A grid without bins, or one that whole nanoseconds cannot hold.
+    #[error(
+        "a grid of {n_bins} bins of {bin_size_s} s from {start_s} s: at least one bin of at least a nanosecond is needed"
+    )]
+    BadGrid {
+        /// Start in seconds.
+        start_s: f64,
+        /// Size of a bin in seconds.
+        bin_size_s: f64,
+        /// Number of bins.
+        n_bins: usize,
+    },
+    /// The session has no such signal, or the signal no such column.
+    #[error("no signal {signal}; there are: {known}")]
+    UnknownSignal {
+        /// What was asked for.
+        signal: String,
+        /// What there is.
+        known: String,
+    },
+    /// Samples cannot be further away than a positive time.
+    #[error("max_gap_s must be a positive number of seconds; received {max_gap_s}")]
+    BadGap {
+        /// What was given.
+        max_gap_s: f64,
+    },
+    /// Windows that share spikes cannot be dealt by chance or by count: training would see the test.
+    #[error(
+        "session {session}: windows overlap, so a split by trials would leak; set `order = {{ blocks = .. }}`, or let windows slide by their length"
+    )]
+    OverlapLeaks {
+        /// The session.
+        session: SessionId,
+    },
+    /// Blocks of time that cannot be dealt.
+    #[error(
+        "blocks of {block_s} s with gaps of {gap_s} s: both must be finite, the first positive, and the pattern must name train, valid and test"
+    )]
+    BadBlocks {
+        /// Length of a block in seconds.
+        block_s: f64,
+        /// Time between parts in seconds.
+        gap_s: f64,
+    },
+    /// Blocks have fractions of their own.
+    #[error(
+        "leave train, valid and test out where blocks are dealt: the pattern says how much each part gets"
+    )]
+    BlocksAndFractions,
+    /// Windows cannot slide by nothing.
+    #[error(
+        "`align = {{ every = .. }}` must be a whole number of bins of {bin_size_s} s, at least one; received {every_s}"
+    )]
+    BadStride {
+        /// What was given.
+        every_s: f64,
+        /// Size of a bin in seconds.
+        bin_size_s: f64,
+    },
+    /// Fewer sessions or subjects than parts.
+    #[error("{n_groups} groups cannot be dealt to all parts; at least {needed} are needed")]
+    TooFewGroups {
+        /// Number of sessions or subjects.
+        n_groups: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+    /// A hold-out of nothing, or of all.
+    #[error("cannot hold out {fraction} of {n_units} units; at least one must be held out and one stay")]
+    BadHoldout {
+        /// Fraction asked for.
+        fraction: f64,
+        /// Number of units.
+        n_units: usize,
+    },
+    /// No unit passes the filter.
+    #[error("session {session}: none of {n_units} units passes the filter; {reasons}")]
+    NoUnitLeft {
+        /// The session.
+        session: SessionId,
+        /// Number of units.
+        n_units: usize,
+        /// How many each rule takes out.
+        reasons: String,
+    },
+    /// A filter asks for a column that the units do not have.
+    #[error("session {session}: units have no column `{column}` {kind}; they have: {known}")]
+    UnknownUnitColumn {
+        /// The session.
+        session: SessionId,
+        /// The column.
+        column: String,
+        /// Of what kind it should be.
+        kind: &'static str,
+        /// The columns they have.
+        known: String,
+    },
+    /// A filter that only spike times can answer.
+    #[error("session {session} has counts only, so `{rule}` cannot be computed; leave it out")]
+    NeedsSpikeTimes {
+        /// The session.
+        session: SessionId,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// A sampler without anything to draw.
+    #[error("a plan of mixed batches cannot be made: {detail}")]
+    BadSampler {
+        /// What is missing.
+        detail: String,
+    },
 }

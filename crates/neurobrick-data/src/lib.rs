@@ -1,8 +1,11 @@
 //! From a store to training examples: binned windows, splits by trial and the order of batches.
 //!
-//! Everything here is a pure function of its input and a seed. A [`SessionData`] holds one session's counts as
-//! `[trial, bin, unit]`; [`TrialSplit`] says which trials may be trained on; [`BatchPlan`] tells for any step
-//! which trials it sees, without remembering anything between steps.
+//! Everything here is a pure function of its input and a seed. A [`UnitFilter`] says which units are good enough. A
+//! [`SessionData`] holds one session's counts as `[trial, bin, unit]`, and puts signals on the same bins
+//! ([`BehaviorConfig`]); [`ContinuousCounts`] holds a whole session, of which windows are views. [`TrialSplit`] says which
+//! trials may be trained on, [`SessionSplit`] which sessions or subjects, [`hold_out_units`] which units are hidden.
+//! [`BatchPlan`] (batches of one session) and [`MixedPlan`] (of many, weighted) tell for any step which trials it sees,
+//! without remembering anything between steps.
 //!
 //! ```
 //! use neurobrick_data::{BatchPlan, SplitConfig, TrialSplit};
@@ -24,14 +27,28 @@
 
 mod batches;
 mod binning;
+mod blocks;
+mod continuous;
 mod error;
+mod grid;
+mod holdout;
+mod mixed;
 mod regions;
+mod resample;
 mod session;
 mod splits;
+mod units;
 
 pub use batches::{BatchPlan, PlannedBatch};
 pub use binning::{Alignment, WindowConfig};
+pub use blocks::{BlockConfig, Part};
+pub use continuous::ContinuousCounts;
 pub use error::DataError;
+pub use grid::{Grid, ticks};
+pub use holdout::{SessionSplit, SplitBy, hold_out_units};
+pub use mixed::{Draw, MixedPlan, SessionWeights};
 pub use regions::RegionTable;
+pub use resample::{BehaviorConfig, ResampleRule};
 pub use session::{ExcludedTrial, SessionData};
 pub use splits::{SplitConfig, SplitOrder, TrialSplit};
+pub use units::UnitFilter;

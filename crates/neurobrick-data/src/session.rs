@@ -1,11 +1,13 @@
 //! One session, binned and ready for a model.
 
-use ndarray::{Array3, Axis};
-use neurobrick_schema::{Recording, SessionId, SubjectId, Trials};
+use ndarray::{Array2, Array3, Axis};
+use neurobrick_schema::{Interval, Recording, SessionId, SubjectId, Trials};
 use serde::{Deserialize, Serialize};
 
 use crate::binning::bin_recording;
-use crate::{DataError, RegionTable, WindowConfig};
+use crate::grid::Grid;
+use crate::resample::BehaviorConfig;
+use crate::{Alignment, DataError, RegionTable, WindowConfig};
 
 /// A trial that yields no window, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,18 +29,26 @@ pub struct SessionData {
     trials: Trials,
     trial_idx: Vec<usize>,
     excluded: Vec<ExcludedTrial>,
+    windows: Vec<Interval>,
 }
 
 impl SessionData {
-    /// Cuts a window from every trial of `recording` and bins it.
+    /// Cuts a window from every trial of `recording` and bins it; with [`Alignment::Every`] windows that slide over
+    /// the recording, of which each counts as a trial without labels.
     ///
-    /// Bins are half-open. A spike exactly on an edge belongs to the later bin.
+    /// Bins are half-open. A spike exactly on an edge, to a nanosecond, belongs to the later bin.
     ///
     /// # Errors
     /// If the window is no whole number of bins, the alignment column is missing, or recorded counts do not
     /// contain the grid asked for.
     pub fn new(recording: &Recording, window: &WindowConfig) -> Result<Self, DataError> {
         let binned = bin_recording(recording, window)?;
+        let window_at = |zero: f64| Interval { start_s: zero + window.start_s, end_s: zero + window.end_s };
+        let windows: Vec<Interval> = binned.zeros_s.into_iter().map(window_at).collect();
+        let trials = match window.align {
+            Alignment::Every(_) => Trials::new(windows.clone(), Vec::new())?,
+            _ => recording.trials().clone(),
+        };
         let regions: Vec<&str> = recording.units().iter().map(|u| u.region.as_str()).collect();
         Ok(Self {
             session: recording.info().session.clone(),
@@ -46,9 +56,10 @@ impl SessionData {
             bin_size_s: window.bin_size_s,
             counts: binned.counts,
             regions: RegionTable::new(&regions),
-            trials: recording.trials().clone(),
+            trials,
             trial_idx: binned.trials,
             excluded: binned.excluded,
+            windows,
         })
     }
 
@@ -100,6 +111,30 @@ impl SessionData {
     /// Row of the trial table for every usable trial.
     pub fn trial_idx(&self) -> &[usize] {
         &self.trial_idx
+    }
+
+    /// When the window of every usable trial was, on the clock of the session.
+    pub fn windows(&self) -> &[Interval] {
+        &self.windows
+    }
+
+    /// A signal on the bins of every usable trial, `[trial, bin]`; NaN where nothing was measured. `recording` is the
+    /// one that the session was made from.
+    ///
+    /// # Errors
+    /// Those of [`BehaviorConfig::on_grid`].
+    pub fn behavior(&self, recording: &Recording, config: &BehaviorConfig) -> Result<Array2<f64>, DataError> {
+        let mut values = Vec::with_capacity(self.n_trials() * self.n_bins());
+        for window in &self.windows {
+            let grid = Grid::new(window.start_s, self.bin_size_s, self.n_bins())?;
+            values.extend(config.on_grid(recording.signals(), &grid)?);
+        }
+        let shape = (self.n_trials(), self.n_bins());
+        Array2::from_shape_vec(shape, values).map_err(|_| DataError::BadGrid {
+            start_s: 0.0,
+            bin_size_s: self.bin_size_s,
+            n_bins: self.n_bins(),
+        })
     }
 
     /// Trials that yield no window.

@@ -5,10 +5,12 @@ use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::blocks::BlockConfig;
+use crate::grid::ticks;
+use crate::{DataError, SessionData};
 
 /// How trials are dealt to the parts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitOrder {
     /// A seeded random permutation, as MtM (Zhang et al. 2024): ignores slow drift between the parts.
@@ -16,6 +18,8 @@ pub enum SplitOrder {
     Random,
     /// The first trials train, the last ones test: scores include drift and are usually lower.
     Chronological,
+    /// Blocks of time are dealt in a pattern, with a gap between parts. The pattern takes the place of the fractions.
+    Blocks(BlockConfig),
 }
 
 /// Fractions of the trials of each session that train, validate and test.
@@ -56,6 +60,29 @@ pub struct TrialSplit {
 }
 
 impl TrialSplit {
+    /// Splits the usable trials of a session in the order that the configuration asks for.
+    ///
+    /// # Errors
+    /// Those of [`TrialSplit::new`] and [`BlockConfig::split`]; [`DataError::OverlapLeaks`] for windows that overlap, unless
+    /// blocks are dealt; [`DataError::BlocksAndFractions`].
+    pub fn of(data: &SessionData, config: &SplitConfig, seed: u64) -> Result<Self, DataError> {
+        if let SplitOrder::Blocks(blocks) = &config.order {
+            let own = SplitConfig { order: config.order.clone(), ..SplitConfig::default() };
+            if *config != own {
+                return Err(DataError::BlocksAndFractions);
+            }
+            return blocks.split(data.session(), data.windows());
+        }
+        let mut windows: Vec<(i64, i64)> =
+            data.windows().iter().map(|window| (ticks(window.start_s), ticks(window.end_s))).collect();
+        windows.sort_unstable();
+        // A microsecond absorbs the rounding of windows that touch.
+        if windows.windows(2).any(|pair| pair[1].0 + 1000 < pair[0].1) {
+            return Err(DataError::OverlapLeaks { session: data.session().clone() });
+        }
+        Self::new(data.session(), data.n_trials(), config, seed)
+    }
+
     /// Splits `n_trials` trials of `session`. The permutation depends on the seed and on the session's id, so
     /// adding a session leaves the splits of the others alone.
     ///
@@ -68,7 +95,7 @@ impl TrialSplit {
         config: &SplitConfig,
         seed: u64,
     ) -> Result<Self, DataError> {
-        let SplitConfig { train, valid, test, order, max_calibration } = *config;
+        let SplitConfig { train, valid, test, ref order, max_calibration } = *config;
         let all_positive = [train, valid, test].iter().all(|f| *f > 0.0 && f.is_finite());
         if !all_positive || ((train + valid + test) - 1.0).abs() > 1e-9 {
             return Err(DataError::BadFractions { train, valid, test });
@@ -94,6 +121,7 @@ impl TrialSplit {
                 Stream::new(seed, Domain::Split, [name_index(session.as_str()), 0, 0]).permutation(n_trials)
             }
             SplitOrder::Chronological => (0..n_trials).collect(),
+            SplitOrder::Blocks(_) => return Err(DataError::BlocksAndFractions),
         };
         let part = |range: std::ops::Range<usize>| {
             let mut trials = dealt[range].to_vec();
@@ -126,7 +154,7 @@ mod tests {
     fn parts_cover_every_trial_once() {
         for order in [SplitOrder::Random, SplitOrder::Chronological] {
             for n in [10, 30, 114, 251] {
-                let config = SplitConfig { order, ..SplitConfig::default() };
+                let config = SplitConfig { order: order.clone(), ..SplitConfig::default() };
                 let split = TrialSplit::new(&session("a"), n, &config, 1).unwrap();
                 let mut all = [split.train, split.valid, split.test].concat();
                 all.sort_unstable();

@@ -20,10 +20,10 @@ pub struct LoadedSession {
     pub hash: SessionHash,
 }
 
-/// Loads sessions from the store of `config`, verified, binned and split by `seed`.
+/// Loads sessions from the store of `config`, verified, without the units that do not pass, binned and split by `seed`.
 ///
 /// # Errors
-/// If a session is missing or damaged, or the window does not fit it.
+/// If a session is missing or damaged, no unit passes, or the window does not fit it.
 pub fn load_sessions(
     config: &DataConfig,
     sessions: &[SessionId],
@@ -40,9 +40,9 @@ pub fn load_sessions(
                 known: known.join(", "),
             });
         }
-        let recording = store.read(session)?;
+        let recording = config.units.apply(store.read(session)?)?;
         let data = SessionData::new(&recording, &config.window)?;
-        let split = TrialSplit::new(session, data.n_trials(), &config.split, seed)?;
+        let split = TrialSplit::of(&data, &config.split, seed)?;
         loaded.push(LoadedSession {
             train: TrainSession::new(Arc::new(data), split)?,
             card: recording.info().card.clone(),

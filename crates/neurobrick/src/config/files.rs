@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use neurobrick_data::{SplitConfig, WindowConfig};
+use neurobrick_data::{SplitConfig, UnitFilter, WindowConfig};
 use neurobrick_models::ModelConfig;
 use neurobrick_schema::SessionId;
 use neurobrick_stream::Precision;
@@ -23,6 +23,9 @@ pub struct DataConfig {
     /// Fractions of trials.
     #[serde(default)]
     pub split: SplitConfig,
+    /// Units that are good enough; all where nothing is said.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
 }
 
 /// Pretraining on many sessions.
@@ -276,6 +279,9 @@ pub struct DemoConfig {
     /// Fractions of trials.
     #[serde(default)]
     pub split: SplitConfig,
+    /// Units that are good enough; all where nothing is said.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
     /// The model.
     pub model: ModelConfig,
     /// What a reader of the report must know beside the standard notes, for example how rates were chosen.

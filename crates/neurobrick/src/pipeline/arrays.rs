@@ -146,6 +146,7 @@ impl Opened {
             store: question.store.to_owned(),
             window: record.window.clone(),
             split: record.split.clone(),
+            units: record.units.clone(),
         };
         let loaded = load_sessions(&data, std::slice::from_ref(&id), record.seed)?;
         let Some(session) = loaded.into_iter().next() else {

@@ -35,8 +35,12 @@ pub fn demo(
     let folder = RunFolder::open(out)?;
     let config_toml = folder.settle_config(config)?;
     let mut manifest = RunManifest::new(command, config.seed, n_threads, Vec::new());
-    let data =
-        DataConfig { store: out.join("store"), window: config.window.clone(), split: config.split.clone() };
+    let data = DataConfig {
+        store: out.join("store"),
+        window: config.window.clone(),
+        split: config.split.clone(),
+        units: config.units.clone(),
+    };
 
     let started = Instant::now();
     ingest_all(config, &data, observer)?;

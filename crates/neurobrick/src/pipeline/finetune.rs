@@ -39,6 +39,7 @@ pub fn finetune(
                 seed: config.seed,
                 window: config.data.window.clone(),
                 split: config.data.split.clone(),
+                units: config.data.units.clone(),
                 trained_on: Vec::new(),
             };
             (model.build(&[], config.seed, &device)?, record)
@@ -56,8 +57,12 @@ pub fn finetune(
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for session in loaded {
         let id = session.hash.session.clone();
-        let mut record =
-            ModelRecord { seed: config.seed, split: config.data.split.clone(), ..origin.clone() };
+        let mut record = ModelRecord {
+            seed: config.seed,
+            split: config.data.split.clone(),
+            units: config.data.units.clone(),
+            ..origin.clone()
+        };
         record.trained_on.retain(|h| h.session != id);
         record.trained_on.push(session.hash);
         let specs = [session.train.spec()];

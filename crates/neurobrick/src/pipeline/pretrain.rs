@@ -52,6 +52,7 @@ pub fn pretrain(
             seed: config.seed,
             window: config.data.window.clone(),
             split: config.data.split.clone(),
+            units: config.data.units.clone(),
             trained_on: manifest.data.clone(),
         },
         n_threads,

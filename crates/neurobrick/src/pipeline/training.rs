@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
-use neurobrick_data::{SessionData, SplitConfig, WindowConfig};
+use neurobrick_data::{SessionData, SplitConfig, UnitFilter, WindowConfig};
 use neurobrick_models::{AnyModel, ModelConfig};
 use neurobrick_train::{
     TrainConfig, TrainError, TrainEvent, TrainSession, Trainer, latest_checkpoint, load_model_dir,
@@ -31,6 +31,9 @@ pub struct ModelRecord {
     pub window: WindowConfig,
     /// Fractions of trials.
     pub split: SplitConfig,
+    /// Units that were good enough.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
     /// Data of every session that has entered the weights, by pretraining or fine-tuning.
     pub trained_on: Vec<SessionHash>,
 }
@@ -65,6 +68,9 @@ impl ModelRecord {
         }
         if self.split != data.split {
             return refuse("data.split", format!("{:?}", self.split), format!("{:?}", data.split));
+        }
+        if self.units != data.units {
+            return refuse("data.units", format!("{:?}", self.units), format!("{:?}", data.units));
         }
         if known.blake3 != session.blake3 {
             return refuse("data.store", format!("data {}", known.blake3), session.blake3.clone());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use neurobrick_data::SplitConfig;
+use neurobrick_data::{SplitConfig, UnitFilter};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_stream::Precision;
@@ -39,7 +39,8 @@ pub fn transfer(
         let details = lines.collect::<Vec<_>>().join("\n");
         return Err(PipelineError::Refused { n_refused: ingested.refused.len(), details });
     }
-    let data = DataConfig { store, window: config.window.clone(), split: config.split.clone() };
+    let (window, split) = (config.window.clone(), config.split.clone());
+    let data = DataConfig { store, window, split, units: UnitFilter::default() };
     let all: Vec<SessionId> = config.groups.iter().flatten().cloned().collect();
     let seed = config.seeds.first().copied().unwrap_or_default();
     let hashes = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
