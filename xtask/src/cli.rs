@@ -37,15 +37,14 @@ pub(crate) enum Verb {
     },
     /// Foreign recordings into a store.
     ///
+    /// Every session is read in a process of its own: a file that kills its decoder costs one session. Sessions whose
+    /// files have not changed are skipped; a run that was stopped goes on when it is started again.
+    ///
     /// Example: cargo xtask ingest fixtures/recordings/ibl-session-excerpt --store runs/store
-    Ingest {
-        /// Folders of recordings.
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        /// The store; created if needed.
-        #[arg(long)]
-        store: PathBuf,
-    },
+    Ingest(IngestArgs),
+    /// Reads one session for `ingest`.
+    #[command(hide = true)]
+    ReadSession,
     /// A look at a store: sessions, units per region, rates.
     ///
     /// Example: cargo xtask inspect runs/store --json
@@ -167,6 +166,36 @@ pub(crate) enum Verb {
     Ci,
     /// House rules that no compiler checks.
     Tidy,
+}
+
+/// What to read, and within which limits.
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    /// Folders or files of recordings.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The store; created if needed.
+    #[arg(long)]
+    pub(crate) store: PathBuf,
+    /// Sessions that are read at the same time; one per core by default.
+    #[arg(long, value_parser = at_least_one)]
+    pub(crate) jobs: Option<usize>,
+    /// Memory that the reading of one session may take, in MiB.
+    #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(crate) memory_mib: u64,
+    /// Seconds that the reading of one session may take.
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) time_limit_s: u64,
+    /// Only list what would be read.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl IngestArgs {
+    /// Sessions at a time.
+    pub(crate) fn n_jobs(&self) -> usize {
+        threads_or_all(self.jobs)
+    }
 }
 
 /// What to measure, and how long.

@@ -4,6 +4,7 @@ mod bench;
 mod checks;
 mod cli;
 mod counts;
+mod recordings;
 mod screen;
 mod stream;
 mod tidy;

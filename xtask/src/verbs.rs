@@ -12,6 +12,7 @@ use neurobrick::{PipelineError, RunFolder};
 use crate::bench::{self, BenchFailure};
 use crate::checks::{self, CheckError};
 use crate::cli::{ApplyArgs, Cli, RunArgs, StepArgs, Trials, Verb};
+use crate::recordings;
 use crate::screen::{Screen, say};
 use crate::stream;
 use crate::tidy::{self, TidyError};
@@ -57,8 +58,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Demo { config, out, threads, fresh } => {
             demo(config, &RunArgs { out: out.clone(), threads: *threads }, *fresh)
         }
-        Verb::Ingest { paths, store } => ingest(paths, store),
-        Verb::Inspect { store, sessions, json } => inspect(store, sessions, *json),
+        Verb::Ingest(args) => recordings::ingest(args),
+        Verb::ReadSession => recordings::read_session(),
+        Verb::Inspect { store, sessions, json } => recordings::inspect(store, sessions, *json),
         Verb::Pretrain(step) => {
             let config = neurobrick::config::load(&step.config)?;
             with_screen(step.run.n_threads(), |screen| {
@@ -129,7 +131,7 @@ fn command() -> String {
 }
 
 /// Runs `work` with a screen, and with `n_threads` threads for whatever does not count its own.
-fn with_screen<T>(
+pub(crate) fn with_screen<T>(
     n_threads: usize,
     work: impl FnOnce(&mut dyn Observer) -> Result<T, PipelineError>,
 ) -> Result<T, PipelineError> {
@@ -195,37 +197,6 @@ fn show(page: &RunReport, out: &Path) {
         ));
     }
     say(&format!("report: {}", out.join("report.html").display()));
-}
-
-fn ingest(paths: &[PathBuf], store: &Path) -> Result<(), Failure> {
-    let summary = with_screen(1, |screen| pipeline::ingest(paths, store, screen))?;
-    say(&format!(
-        "{} written, {} unchanged, {} refused",
-        summary.written.len(),
-        summary.unchanged.len(),
-        summary.refused.len()
-    ));
-    if summary.is_complete() {
-        return Ok(());
-    }
-    let lines = summary.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
-    let (n_refused, details) = (summary.refused.len(), lines.collect::<Vec<_>>().join("\n"));
-    Err(PipelineError::Refused { n_refused, details }.into())
-}
-
-fn inspect(store: &Path, sessions: &[String], json: bool) -> Result<(), Failure> {
-    let ids = sessions.iter().map(SessionId::new).collect::<Result<Vec<_>, _>>()?;
-    let summaries = pipeline::inspect(store, &ids)?;
-    if json {
-        let text = serde_json::to_string_pretty(&summaries)
-            .map_err(|e| PipelineError::BadFile { path: store.to_owned(), message: e.to_string() })?;
-        say(&text);
-    } else {
-        for summary in summaries {
-            say(&format!("{summary}\n"));
-        }
-    }
-    Ok(())
 }
 
 /// Applies a model and writes the array called `name`.

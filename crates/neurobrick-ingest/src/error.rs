@@ -184,6 +184,30 @@ pub enum IngestError {
         /// What it said.
         detail: String,
     },
+    /// A process of its own read the session and refused it.
+    #[error("{message}")]
+    RefusedInChild {
+        /// The file or folder that stands for the session.
+        path: PathBuf,
+        /// The error in words; it names the file.
+        message: String,
+    },
+    /// The process that read a session did not finish.
+    #[error("{}{}: {reason}", path.display(), part.as_ref().map(|part| format!(", while reading {part}")).unwrap_or_default())]
+    ChildStopped {
+        /// The file or folder that stands for the session.
+        path: PathBuf,
+        /// The part of the file that was being read, once one was.
+        part: Option<String>,
+        /// What stopped it, and what to do.
+        reason: String,
+    },
+    /// The process that read a session could not write it.
+    #[error("the store was not written: {message}; make room or choose another place, and start again")]
+    StoreNotWritten {
+        /// The error in words; it names the file.
+        message: String,
+    },
     /// The store could not take the session.
     #[error(transparent)]
     Store(#[from] SchemaError),

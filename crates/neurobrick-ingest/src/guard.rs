@@ -2,8 +2,28 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::error::IngestError;
+
+/// Who wants to know which part of a file is about to be decoded.
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
+static LISTENER: OnceLock<Listener> = OnceLock::new();
+
+/// Has `listener` told of every part before it is decoded, so that its name outlives a crash. The first call of a
+/// process counts.
+pub(crate) fn listen(listener: Listener) {
+    // A second listener would be of the same process, which has one parent.
+    let _ = LISTENER.set(listener);
+}
+
+/// Says which part is about to be decoded.
+pub(crate) fn announce(part: &str) {
+    if let Some(listener) = LISTENER.get() {
+        listener(part);
+    }
+}
 
 /// Runs a decoder on a foreign file; a panic becomes [`IngestError::DecoderPanicked`].
 ///

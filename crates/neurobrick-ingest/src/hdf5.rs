@@ -19,7 +19,7 @@ use hdf5_reader::{Attribute, Dataset, FileStorage, Hdf5File, OpenOptions};
 
 use crate::array::Array;
 use crate::error::IngestError;
-use crate::guard::guarded;
+use crate::guard::{announce, guarded};
 
 /// Deflate cannot make more than 1032 bytes out of one; what is bigger than that in relation to its file is damaged.
 const MAX_INFLATION: u64 = 1032;
@@ -216,6 +216,7 @@ impl H5File {
                 "a group where a dataset is due",
             )));
         };
+        announce(part);
         let decoded =
             guarded(&self.path, || Ok(decode::read(dataset, self.offset_size, self.max_read_bytes)));
         decoded?.map_err(|error| self.unread(part, &error))

@@ -1,4 +1,4 @@
-//! Foreign recordings (NWB, ALF, EDF, BrainVision, NPZ, MATLAB, CSV, Parquet) become neurobrick recordings.
+//! Foreign recordings (NWB, ALF, EDF, HDF5 tensors, poses, NPZ, MATLAB, CSV and more) become neurobrick recordings.
 //!
 //! [`ingest`] recognizes what lies below the given folders, reads each session with all checks, and writes it into a
 //! [`Store`](neurobrick_schema::Store). A session that is damaged, incomplete or contradicts itself is refused with an
@@ -22,16 +22,20 @@
 //! ```
 //!
 //! ```no_run
-//! use neurobrick_ingest::{IngestError, ingest};
+//! use neurobrick_ingest::{IngestError, IngestOptions, ingest};
 //! use neurobrick_schema::Store;
 //!
 //! let store = Store::create("store")?;
-//! let summary = ingest(&["recordings/day-1", "recordings/day-2"], &store, &mut |_event| {})?;
+//! let options = IngestOptions { n_workers: 2, ..IngestOptions::default() };
+//! let summary = ingest(&["recordings/day-1", "recordings/day-2"], &store, &options, &mut |_event| {})?;
 //! for refusal in &summary.refused {
 //!     eprintln!("{}", refusal.error);
 //! }
 //! # Ok::<(), IngestError>(())
 //! ```
+//!
+//! With [`IngestOptions::isolation`] every session is read in a process of its own, with limits on memory and time, so
+//! that a file that kills its decoder costs one session; [`serve`] is what that process runs.
 //!
 //! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and
 //! Parquet files. A further one implements [`Reader`]. The crate has no cargo features.
@@ -46,6 +50,7 @@ mod edf;
 mod error;
 mod guard;
 mod hdf5;
+mod isolation;
 mod mapping;
 mod mat5;
 mod npy;
@@ -61,7 +66,11 @@ pub use brainvision::BrainVision;
 pub use counts_npz::CountsNpz;
 pub use edf::Edf;
 pub use error::IngestError;
+pub use isolation::{Isolation, serve};
 pub use mapping::Mapping;
 pub use nwb::Nwb;
-pub use pipeline::{IngestEvent, IngestSummary, READERS, Refusal, ingest, recognize};
+pub use pipeline::{
+    Found, IngestEvent, IngestOptions, IngestSummary, Ingested, Plan, READERS, Refusal, ingest, plan,
+    recognize,
+};
 pub use reader::{Reader, Source};

@@ -13,7 +13,7 @@ use zip::result::ZipError;
 
 use crate::array::{Array, Values};
 use crate::error::IngestError;
-use crate::guard::guarded;
+use crate::guard::{announce, guarded};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Deflate cannot make more than 1032 bytes out of one.
@@ -65,6 +65,7 @@ fn read_member(
     name: &str,
 ) -> Result<Vec<u8>, IngestError> {
     let part = format!("array {name:?}");
+    announce(&part);
     let found: Vec<String> = archive.file_names().map(|n| n.trim_end_matches(".npy").to_owned()).collect();
     let member = match archive.by_name(&format!("{name}.npy")) {
         Ok(member) => member,

@@ -1,21 +1,48 @@
 //! From paths to a store: recognizes formats, goes on past a bad session, skips what has not changed.
 
-use std::collections::{HashMap, HashSet};
+mod find;
+mod session;
+
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
-use neurobrick_schema::{Recording, SchemaError, SessionDigest, SessionId, Store};
+use neurobrick_schema::{SessionDigest, SessionId, Store};
 
+use self::session::{Outcome, bring_in, is_unchanged};
 use crate::alf::Alf;
 use crate::brainvision::BrainVision;
 use crate::counts_npz::CountsNpz;
 use crate::edf::Edf;
 use crate::error::IngestError;
+use crate::isolation::{Isolation, is_running};
 use crate::mapping::Mapping;
 use crate::nwb::Nwb;
-use crate::reader::{Reader, Source};
+use crate::reader::Reader;
+
+pub use self::find::recognize;
+pub(crate) use self::session::{Staged, read_into};
 
 /// All readers, in the order in which they are asked.
-pub const READERS: [&dyn Reader; 6] = [&Mapping, &CountsNpz, &Alf, &Nwb, &Edf, &BrainVision];
+pub const READERS: [&dyn Reader; 11] =
+    [&Mapping, &CountsNpz, &Alf, &Nwb, &Edf, &BrainVision, &Tensors, &DeepLabCut, &Boris, &Myo, &Suite2p];
+
+/// How to ingest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestOptions {
+    /// Sessions that are read at the same time; at least one is.
+    pub n_workers: usize,
+    /// Reads every session in a process of its own; `None` reads it in this one.
+    pub isolation: Option<Isolation>,
+}
+
+impl Default for IngestOptions {
+    /// One session after the other, in this process.
+    fn default() -> Self {
+        Self { n_workers: 1, isolation: None }
+    }
+}
 
 /// What happens during [`ingest`], for a progress display.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +60,7 @@ pub enum IngestEvent {
         total: usize,
     },
     /// The session is in the store.
-    Written {
-        /// What it is known by.
-        digest: SessionDigest,
-        /// Number of units.
-        n_units: usize,
-        /// Number of trials.
-        n_trials: usize,
-        /// Number of spikes.
-        n_spikes: u64,
-    },
+    Written(Ingested),
     /// The store has it from the same files already, undamaged.
     Unchanged {
         /// The session.
@@ -55,6 +73,21 @@ pub enum IngestEvent {
         /// The message of the error, which [`IngestSummary`] holds.
         message: String,
     },
+}
+
+/// A session that went in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingested {
+    /// What it is known by.
+    pub digest: SessionDigest,
+    /// Short name of its format.
+    pub format: &'static str,
+    /// Number of units.
+    pub n_units: usize,
+    /// Number of trials.
+    pub n_trials: usize,
+    /// Number of spikes.
+    pub n_spikes: u64,
 }
 
 /// A path or session that did not go in.
@@ -72,7 +105,7 @@ pub struct Refusal {
 #[derive(Debug, Default)]
 pub struct IngestSummary {
     /// Sessions that were written, in order.
-    pub written: Vec<SessionDigest>,
+    pub written: Vec<Ingested>,
     /// Sessions that the store had already.
     pub unchanged: Vec<SessionId>,
     /// What was refused, and why.
@@ -86,175 +119,152 @@ impl IngestSummary {
     }
 }
 
+/// A session as [`plan`] found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it would be called.
+    pub session: SessionId,
+    /// Short name of its format.
+    pub format: &'static str,
+    /// The file or folder that stands for it.
+    pub path: PathBuf,
+    /// Number of files it is made from.
+    pub n_files: usize,
+    /// Their length together, in bytes.
+    pub bytes: u64,
+    /// Whether the store has it from the same files already.
+    pub is_unchanged: bool,
+}
+
+/// What [`ingest`] would read.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The sessions, in order.
+    pub found: Vec<Found>,
+    /// What would be refused before it is read, and why.
+    pub refused: Vec<Refusal>,
+}
+
+/// Lists what [`ingest`] would read, without reading or writing any of it. Files are hashed where the store has a
+/// session of that name.
+pub fn plan<P: AsRef<Path>>(paths: &[P], store: Option<&Store>) -> Plan {
+    let (found, mut refused) = find::find(paths);
+    let mut listed = Vec::new();
+    for (reader, source) in found {
+        match source.total_bytes() {
+            Ok(bytes) => listed.push(Found {
+                is_unchanged: store.is_some_and(|store| is_unchanged(&source, store)),
+                session: source.session,
+                format: reader.format(),
+                path: source.main,
+                n_files: source.files.len(),
+                bytes,
+            }),
+            Err(error) => {
+                refused.push(Refusal { session: Some(source.session), path: source.main, error });
+            }
+        }
+    }
+    Plan { found: listed, refused }
+}
+
 /// Reads everything below `paths` into a store.
 ///
 /// A session that cannot be read is refused as a whole and does not stop the others; a refused session leaves what the
-/// store had of it before. A session is skipped when the store has it, undamaged, from files with the same hashes.
+/// store had of it before. A session is skipped when the store has it, undamaged, from files with the same hashes. The
+/// store is locked meanwhile; what an earlier call was killed over is deleted.
 ///
-/// Errors: only [`IngestError::Store`] when the store's folder cannot be written, since no other session would go in
-/// either. Everything else is in the summary.
+/// Errors: only [`IngestError::Store`] and [`IngestError::StoreNotWritten`] when the store is in use or cannot be
+/// written, since no other session would go in either. Everything else is in the summary.
 pub fn ingest<P: AsRef<Path>>(
     paths: &[P],
     store: &Store,
+    options: &IngestOptions,
     progress: &mut dyn FnMut(IngestEvent),
 ) -> Result<IngestSummary, IngestError> {
-    let mut run = Run { store, progress, summary: IngestSummary::default() };
-    let mut found: Vec<(&dyn Reader, Source)> = Vec::new();
-    for path in paths.iter().map(AsRef::as_ref) {
-        match readable_below(path) {
-            Ok(parts) => run.list(parts, &mut found),
-            Err(error) => run.refuse(None, path, error),
+    let _lock = store.lock()?;
+    store.remove_unfinished(is_running)?;
+    let mut summary = IngestSummary::default();
+    let (found, refused) = find::find(paths);
+    for Refusal { path, error, .. } in &refused {
+        progress(IngestEvent::Refused { path: path.clone(), message: error.to_string() });
+    }
+    summary.refused = refused;
+    let mut outcomes: Vec<Option<Outcome>> = found.iter().map(|_| None).collect();
+    let work =
+        Work { found: &found, store, options, next: AtomicUsize::new(0), is_stopped: AtomicBool::new(false) };
+    thread::scope(|scope| {
+        let (events, received) = mpsc::channel();
+        for _ in 0..options.n_workers.clamp(1, found.len().max(1)) {
+            let (events, work) = (events.clone(), &work);
+            scope.spawn(move || work.run(&events));
         }
-    }
-    let mut first_path: HashMap<SessionId, PathBuf> = HashMap::new();
-    let total = found.len();
-    for (position, (reader, source)) in found.into_iter().enumerate() {
-        let (session, format) = (source.session.clone(), reader.format());
-        if let Some(first) = first_path.get(&session) {
-            let error =
-                IngestError::DuplicateSession { session, first: first.clone(), second: source.main.clone() };
-            run.refuse(Some(source.session.clone()), &source.main, error);
-            continue;
-        }
-        first_path.insert(session.clone(), source.main.clone());
-        (run.progress)(IngestEvent::Started { session, format, position, total });
-        run.session(reader, &source)?;
-    }
-    Ok(run.summary)
-}
-
-/// The reader that serves a path.
-///
-/// Errors: [`IngestError::UnknownFormat`]; [`IngestError::Io`].
-pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
-    if let Err(source) = path.metadata() {
-        return Err(IngestError::Io { action: "read", path: path.to_path_buf(), source });
-    }
-    for reader in READERS {
-        if reader.probe(path)? {
-            return Ok(reader);
-        }
-    }
-    let known = READERS.map(Reader::format).join(", ");
-    Err(IngestError::UnknownFormat { path: path.to_path_buf(), known })
-}
-
-/// What to read at a path: the path itself, and the folders in it, by every reader that knows them. Readers that search
-/// folders find some sessions twice.
-fn readable_below(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
-    let mut parts = readers_of(path)?;
-    if let Ok(entries) = std::fs::read_dir(path) {
-        let mut folders: Vec<PathBuf> =
-            entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
-        folders.sort();
-        for folder in folders {
-            parts.extend(readers_of(&folder).unwrap_or_default());
-        }
-    }
-    if parts.is_empty() {
-        // Gives the error that says what is known.
-        parts.push((recognize(path)?, path.to_path_buf()));
-    }
-    Ok(parts)
-}
-
-/// All readers that know a path. Where a mapping file says what is what, nothing else is looked for.
-fn readers_of(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
-    let mut readers = Vec::new();
-    for reader in READERS {
-        if path.exists() && reader.probe(path)? {
-            readers.push((reader, path.to_path_buf()));
-            if reader.format() == Mapping.format() {
-                break;
+        drop(events);
+        for (position, outcome) in received {
+            let (reader, source) = &found[position];
+            if let Some(outcome) = outcome {
+                if let Some(event) = outcome.event(&source.main) {
+                    progress(event);
+                }
+                outcomes[position] = Some(outcome);
+            } else {
+                let (session, format) = (source.session.clone(), reader.format());
+                progress(IngestEvent::Started { session, format, position, total: found.len() });
             }
         }
+    });
+    for ((_, source), outcome) in found.into_iter().zip(outcomes) {
+        match outcome {
+            Some(Outcome::Written(ingested)) => summary.written.push(ingested),
+            Some(Outcome::Unchanged(session)) => summary.unchanged.push(session),
+            Some(Outcome::Refused(error)) => {
+                summary.refused.push(Refusal { session: Some(source.session), path: source.main, error });
+            }
+            Some(Outcome::Stop(error)) => return Err(error),
+            // Not begun, since another one stopped the run.
+            None => {}
+        }
     }
-    Ok(readers)
+    Ok(summary)
 }
 
-struct Run<'a> {
+/// What the workers share.
+struct Work<'a> {
+    found: &'a [find::Found],
     store: &'a Store,
-    progress: &'a mut dyn FnMut(IngestEvent),
-    summary: IngestSummary,
+    options: &'a IngestOptions,
+    /// The next session that nobody has begun.
+    next: AtomicUsize,
+    /// Whether the store cannot be written, so that no other session is begun.
+    is_stopped: AtomicBool,
 }
 
-impl Run<'_> {
-    fn refuse(&mut self, session: Option<SessionId>, path: &Path, error: IngestError) {
-        (self.progress)(IngestEvent::Refused { path: path.to_path_buf(), message: error.to_string() });
-        self.summary.refused.push(Refusal { session, path: path.to_path_buf(), error });
-    }
-
-    /// Lists the sessions of all parts, each once; a part that cannot be listed is refused, also once.
-    fn list(&mut self, parts: Vec<(&'static dyn Reader, PathBuf)>, found: &mut Vec<(&dyn Reader, Source)>) {
-        let mut found_here = Vec::new();
-        let (mut listed, mut messages) = (HashSet::new(), HashSet::new());
-        for (reader, part) in parts {
-            // A reader that searches folders has been here already, and knows of the dataset.toml above.
-            let is_here = |(other, source): &(&dyn Reader, Source)| {
-                other.format() == reader.format() && source.main.starts_with(&part)
-            };
-            if found_here.iter().any(is_here) {
-                continue;
+impl Work<'_> {
+    /// Brings in one session after the other; tells of each when it begins, and how it fared.
+    fn run(&self, events: &mpsc::Sender<(usize, Option<Outcome>)>) {
+        while !self.is_stopped.load(Ordering::Relaxed) {
+            let position = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some((reader, source)) = self.found.get(position) else { break };
+            // The receiver lives until all senders are gone.
+            let _ = events.send((position, None));
+            let outcome = bring_in(*reader, source, self.store, self.options);
+            if matches!(outcome, Outcome::Stop(_)) {
+                self.is_stopped.store(true, Ordering::Relaxed);
             }
-            match reader.sessions(&part) {
-                Ok(sources) => found_here.extend(
-                    sources
-                        .into_iter()
-                        .filter(|source| listed.insert((source.main.clone(), source.session.clone())))
-                        .map(|source| (reader, source)),
-                ),
-                Err(error) if messages.insert(error.to_string()) => self.refuse(None, &part, error),
-                Err(_) => {}
+            let _ = events.send((position, Some(outcome)));
+        }
+    }
+}
+
+impl Outcome {
+    fn event(&self, path: &Path) -> Option<IngestEvent> {
+        match self {
+            Self::Written(ingested) => Some(IngestEvent::Written(ingested.clone())),
+            Self::Unchanged(session) => Some(IngestEvent::Unchanged { session: session.clone() }),
+            Self::Refused(error) => {
+                Some(IngestEvent::Refused { path: path.to_path_buf(), message: error.to_string() })
             }
-        }
-        found.extend(found_here);
-    }
-
-    fn session(&mut self, reader: &dyn Reader, source: &Source) -> Result<(), IngestError> {
-        let session = &source.session;
-        if self.is_unchanged(source) {
-            (self.progress)(IngestEvent::Unchanged { session: session.clone() });
-            self.summary.unchanged.push(session.clone());
-            return Ok(());
-        }
-        let read = reader.read(source).and_then(|recording| self.check_owner(source, recording));
-        match read.map(|recording| (self.store.write(&recording), recording)) {
-            Ok((Ok(digest), recording)) => {
-                (self.progress)(IngestEvent::Written {
-                    digest: digest.clone(),
-                    n_units: recording.n_units(),
-                    n_trials: recording.trials().len(),
-                    n_spikes: recording.n_spikes(),
-                });
-                self.summary.written.push(digest);
-            }
-            Ok((Err(error @ SchemaError::Io { .. }), _)) => return Err(error.into()),
-            Ok((Err(error), _)) => self.refuse(Some(session.clone()), &source.main, error.into()),
-            Err(error) => self.refuse(Some(session.clone()), &source.main, error),
-        }
-        Ok(())
-    }
-
-    /// Whether the store has the session from the same bytes, undamaged.
-    fn is_unchanged(&self, source: &Source) -> bool {
-        // Whatever fails here is met again, and reported, when the session is read anew.
-        let same = self
-            .store
-            .info(&source.session)
-            .is_ok_and(|stored| source.hash_files().is_ok_and(|files| stored.card.source_files == files));
-        same && self.store.verify(&source.session).is_ok()
-    }
-
-    /// Refuses to replace a session of another dataset.
-    fn check_owner(&self, source: &Source, recording: Recording) -> Result<Recording, IngestError> {
-        match self.store.info(&source.session) {
-            Ok(stored) if stored.dataset != recording.info().dataset => Err(IngestError::SessionTaken {
-                path: source.main.clone(),
-                session: source.session.clone(),
-                dataset: stored.dataset,
-            }),
-            // Not there, or damaged and to be replaced.
-            _ => Ok(recording),
+            Self::Stop(_) => None,
         }
     }
 }

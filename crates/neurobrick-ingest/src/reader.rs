@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use neurobrick_schema::manifest::FileEntry;
 use neurobrick_schema::{Recording, SessionId, SourceFile};
+use serde::{Deserialize, Serialize};
 
 use crate::error::IngestError;
 
 /// One session as a reader found it, not yet read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
     /// What the session will be called.
     pub session: SessionId,
@@ -21,6 +23,17 @@ pub struct Source {
 }
 
 impl Source {
+    /// Length of all its files together, in bytes.
+    ///
+    /// Errors: [`IngestError::Io`] with the file that is missing or cannot be measured.
+    pub fn total_bytes(&self) -> Result<u64, IngestError> {
+        self.files.iter().try_fold(0, |total, name| {
+            let path = self.root.join(name);
+            let metadata = path.metadata().map_err(IngestError::io("measure", &path))?;
+            Ok(total + metadata.len())
+        })
+    }
+
     /// Length and BLAKE3 of all its files: the part of the provenance card that tells whether anything has changed.
     ///
     /// Errors: [`IngestError::Store`] with the file that is missing or cannot be read.
@@ -38,14 +51,13 @@ impl Source {
 
 /// Reads one foreign format.
 ///
-/// Object-safe, since which reader serves a path is known only when the path is looked at. Implemented by
-/// [`CountsNpz`](crate::CountsNpz), [`Alf`](crate::Alf), [`Nwb`](crate::Nwb),
-/// [`Mapping`](crate::Mapping), [`Edf`](crate::Edf) and [`BrainVision`](crate::BrainVision).
+/// Object-safe, since which reader serves a path is known only when the path is looked at. Implemented by all of
+/// [`READERS`](crate::READERS).
 pub trait Reader: Sync {
     /// Short name of the format, as it stands in messages.
     fn format(&self) -> &'static str;
 
-    /// Whether the folder or file looks like this format. Looks at names only.
+    /// Whether the folder or file looks like this format. Looks at names, and at the first bytes where names do not tell.
     ///
     /// Errors: [`IngestError::Io`].
     fn probe(&self, path: &Path) -> Result<bool, IngestError>;

@@ -6,7 +6,7 @@ mod foreign;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use neurobrick_ingest::{BrainVision, Edf, IngestError, Reader, ingest};
+use neurobrick_ingest::{BrainVision, Edf, IngestError, IngestOptions, Reader, ingest};
 use neurobrick_schema::{Clock, ColumnValues, Interval, Recording, Samples, Store};
 use serde_json::Value;
 
@@ -230,8 +230,8 @@ fn damaged_files_are_refused_or_read_but_never_a_panic() {
 fn a_folder_of_eeg_goes_into_a_store_once() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::create(dir.path()).unwrap();
-    let first = ingest(&[folder()], &store, &mut |_| {}).unwrap();
+    let first = ingest(&[folder()], &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert!(first.is_complete(), "{:?}", first.refused);
-    let second = ingest(&[folder()], &store, &mut |_| {}).unwrap();
+    let second = ingest(&[folder()], &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert_eq!((first.written.len(), second.unchanged.len()), (5, 5));
 }

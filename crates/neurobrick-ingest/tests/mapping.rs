@@ -7,7 +7,7 @@ mod foreign;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use neurobrick_ingest::{IngestError, Mapping, ingest};
+use neurobrick_ingest::{IngestError, IngestOptions, Mapping, ingest};
 use neurobrick_schema::{Activity, Clock, ColumnValues, Recording, Samples, Store};
 use serde_json::Value;
 
@@ -283,8 +283,8 @@ fn a_mapped_folder_goes_into_a_store_once() {
     let store_dir = tempfile::tempdir().unwrap();
     let store = Store::create(store_dir.path()).unwrap();
     let roots = ["songbird-hvc", "nelpy-linear-track", "case-studies"].map(folder);
-    let first = ingest(&roots, &store, &mut |_| {}).unwrap();
+    let first = ingest(&roots, &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert!(first.is_complete(), "{:?}", first.refused);
-    let second = ingest(&roots, &store, &mut |_| {}).unwrap();
+    let second = ingest(&roots, &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert_eq!((first.written.len(), second.unchanged.len()), (3, 3));
 }

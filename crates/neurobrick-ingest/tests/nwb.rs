@@ -6,7 +6,7 @@ mod foreign;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use neurobrick_ingest::{IngestError, Nwb, Reader, Source, ingest, recognize};
+use neurobrick_ingest::{IngestError, IngestOptions, Nwb, Reader, Source, ingest, recognize};
 use neurobrick_schema::{
     Activity, ColumnValues, Consent, Interval, ListValues, Recording, Samples, Store, Unit,
 };
@@ -224,7 +224,7 @@ fn a_dataset_file_gives_the_card_and_chooses_the_trials() {
 fn files_go_into_a_store_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path()).unwrap();
-    let first = ingest(&[nwb("")], &store, &mut |_| {}).unwrap();
+    let first = ingest(&[nwb("")], &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert_eq!((first.written.len(), first.refused.len()), (30, 12));
     for refusal in &first.refused {
         assert!(matches!(refusal.error, IngestError::NothingRead { .. }), "{}", refusal.error);
@@ -234,7 +234,8 @@ fn files_go_into_a_store_once() {
             assert_eq!(store.read(&source.session).unwrap(), recording);
         }
     }
-    let second = ingest(&[nwb("made"), nwb("pynapple")], &store, &mut |_| {}).unwrap();
+    let second =
+        ingest(&[nwb("made"), nwb("pynapple")], &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert_eq!((second.written.len(), second.unchanged.len()), (0, 3));
 }
 

@@ -5,7 +5,7 @@ mod foreign;
 
 use std::collections::BTreeSet;
 
-use neurobrick_ingest::{Alf, CountsNpz, Reader, ingest};
+use neurobrick_ingest::{Alf, CountsNpz, IngestOptions, Reader, ingest};
 use neurobrick_schema::{Activity, ColumnValues, Consent, Recording, Store, summary};
 
 fn floats<'a>(recording: &'a Recording, name: &str) -> &'a [Option<f64>] {
@@ -101,10 +101,10 @@ fn everything_goes_into_a_store_once_and_comes_back() {
     let store = Store::create(folder.path()).unwrap();
     let roots = ["steinmetz2019-binned", "ibl-session-excerpt"].map(|name| foreign::fixtures().join(name));
     let mut n_events = 0;
-    let first = ingest(&roots, &store, &mut |_| n_events += 1).unwrap();
+    let first = ingest(&roots, &store, &IngestOptions::default(), &mut |_| n_events += 1).unwrap();
     assert!(first.is_complete(), "{:?}", first.refused);
     assert_eq!((first.written.len(), first.unchanged.len(), n_events), (12, 0, 24));
-    let second = ingest(&roots, &store, &mut |_| {}).unwrap();
+    let second = ingest(&roots, &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert_eq!((second.written.len(), second.unchanged.len()), (0, 12));
     let n_spikes: u64 = store.sessions().unwrap().iter().map(|id| store.read(id).unwrap().n_spikes()).sum();
     let table = std::fs::read_to_string(roots[0].join("sessions.csv")).unwrap();
@@ -117,7 +117,7 @@ fn everything_goes_into_a_store_once_and_comes_back() {
 fn a_folder_of_several_recordings_is_read_whole() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path()).unwrap();
-    let summary = ingest(&[foreign::fixtures()], &store, &mut |_| {}).unwrap();
+    let summary = ingest(&[foreign::fixtures()], &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert!(summary.is_complete(), "{:?}", summary.refused);
     assert_eq!(summary.written.len(), 12, "eleven sessions of counts and one of spikes");
 }

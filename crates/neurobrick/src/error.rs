@@ -137,8 +137,12 @@ impl PipelineError {
                 | TrainError::ForeignCheckpoint { .. }
                 | TrainError::Model(ModelError::BadConfig { .. }),
             ) => 2,
-            Self::Locked { .. } => 75,
-            Self::Train(TrainError::Write { .. }) | Self::Report(ReportError::Write { .. }) => 73,
+            Self::Locked { .. }
+            | Self::Schema(SchemaError::StoreInUse { .. })
+            | Self::Ingest(IngestError::Store(SchemaError::StoreInUse { .. })) => 75,
+            Self::Ingest(IngestError::StoreNotWritten { .. })
+            | Self::Train(TrainError::Write { .. })
+            | Self::Report(ReportError::Write { .. }) => 73,
             Self::Io { action, .. }
             | Self::Schema(SchemaError::Io { action, .. })
             | Self::Train(TrainError::Schema(SchemaError::Io { action, .. }))

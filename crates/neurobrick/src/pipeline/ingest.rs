@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick_ingest::{IngestEvent, IngestSummary};
+use neurobrick_ingest::{IngestEvent, IngestOptions, IngestSummary, Ingested, Plan};
 use neurobrick_schema::{SessionId, SessionSummary, Store, summary};
 
 use crate::PipelineError;
@@ -11,22 +11,23 @@ use crate::pipeline::{Observer, Progress};
 /// Ingests `paths` into the store at `store`, which is created if needed. Goes on past bad sessions.
 ///
 /// # Errors
-/// If the store cannot be written. Refused recordings are in the summary.
+/// If the store is in use or cannot be written. Refused recordings are in the summary.
 pub fn ingest(
     paths: &[PathBuf],
     store: &Path,
+    options: &IngestOptions,
     observer: &mut dyn Observer,
 ) -> Result<IngestSummary, PipelineError> {
     let store = if store.join("store.json").exists() { Store::open(store)? } else { Store::create(store)? };
     let mut state = Progress { stage: "ingest".to_owned(), done: 0, total: 0, message: String::new() };
-    let summary = neurobrick_ingest::ingest(paths, &store, &mut |event| match event {
+    let summary = neurobrick_ingest::ingest(paths, &store, options, &mut |event| match event {
         IngestEvent::Started { session, format, position, total } => {
             state.done = position as u64;
             state.total = total as u64;
             state.message = format!("{session} ({format})");
             observer.progress(&state);
         }
-        IngestEvent::Written { digest, n_units, n_trials, n_spikes } => {
+        IngestEvent::Written(Ingested { digest, n_units, n_trials, n_spikes, .. }) => {
             observer
                 .note(&format!("{}: {n_units} units, {n_trials} trials, {n_spikes} spikes", digest.session));
         }
@@ -40,6 +41,15 @@ pub fn ingest(
     state.message = format!("{} written, {} unchanged", summary.written.len(), summary.unchanged.len());
     observer.progress(&state);
     Ok(summary)
+}
+
+/// What [`ingest`] would read, and what of it the store has already.
+///
+/// # Errors
+/// If there is a store that cannot be opened.
+pub fn plan_ingest(paths: &[PathBuf], store: &Path) -> Result<Plan, PipelineError> {
+    let store = store.join("store.json").exists().then(|| Store::open(store)).transpose()?;
+    Ok(neurobrick_ingest::plan(paths, store.as_ref()))
 }
 
 /// Summaries of some sessions of a store, or of all if none are named.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use neurobrick_data::{SplitConfig, UnitFilter};
+use neurobrick_ingest::IngestOptions;
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_stream::Precision;
@@ -33,7 +34,7 @@ pub fn transfer(
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
     let store = out.join("store");
-    let ingested = ingest(&config.recordings, &store, observer)?;
+    let ingested = ingest(&config.recordings, &store, &IngestOptions::default(), observer)?;
     if !ingested.is_complete() {
         let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
         let details = lines.collect::<Vec<_>>().join("\n");

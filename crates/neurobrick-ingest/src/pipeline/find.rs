@@ -1,0 +1,114 @@
+//! What lies below the given paths: sessions by every reader that knows them, each once.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use neurobrick_schema::SessionId;
+
+use super::{READERS, Refusal};
+use crate::error::IngestError;
+use crate::mapping::Mapping;
+use crate::reader::{Reader, Source};
+
+/// A session and the reader that found it.
+pub(super) type Found = (&'static dyn Reader, Source);
+
+/// All sessions below `paths`, in order, and what was refused already.
+pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> (Vec<Found>, Vec<Refusal>) {
+    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    for path in paths.iter().map(AsRef::as_ref) {
+        match readable_below(path) {
+            Ok(parts) => list(parts, &mut found, &mut refused),
+            Err(error) => refused.push(Refusal { session: None, path: path.to_path_buf(), error }),
+        }
+    }
+    let mut first_path: HashMap<SessionId, PathBuf> = HashMap::new();
+    let mut each_once = Vec::new();
+    for (reader, source) in found {
+        if let Some(first) = first_path.get(&source.session) {
+            let (session, second) = (source.session.clone(), source.main.clone());
+            let error = IngestError::DuplicateSession { session, first: first.clone(), second };
+            refused.push(Refusal { session: Some(source.session), path: source.main, error });
+        } else {
+            first_path.insert(source.session.clone(), source.main.clone());
+            each_once.push((reader, source));
+        }
+    }
+    (each_once, refused)
+}
+
+/// The reader that serves a path.
+///
+/// Errors: [`IngestError::UnknownFormat`]; [`IngestError::Io`].
+pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
+    if let Err(source) = path.metadata() {
+        return Err(IngestError::Io { action: "read", path: path.to_path_buf(), source });
+    }
+    for reader in READERS {
+        if reader.probe(path)? {
+            return Ok(reader);
+        }
+    }
+    let known = READERS.map(Reader::format).join(", ");
+    Err(IngestError::UnknownFormat { path: path.to_path_buf(), known })
+}
+
+/// What to read at a path: the path itself, and the folders in it, by every reader that knows them. Readers that search
+/// folders find some sessions twice.
+fn readable_below(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
+    let mut parts = readers_of(path)?;
+    if let Ok(entries) = std::fs::read_dir(path) {
+        let mut folders: Vec<PathBuf> =
+            entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
+        folders.sort();
+        for folder in folders {
+            parts.extend(readers_of(&folder).unwrap_or_default());
+        }
+    }
+    if parts.is_empty() {
+        // Gives the error that says what is known.
+        parts.push((recognize(path)?, path.to_path_buf()));
+    }
+    Ok(parts)
+}
+
+/// All readers that know a path. Where a mapping file says what is what, nothing else is looked for.
+fn readers_of(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
+    let mut readers = Vec::new();
+    for reader in READERS {
+        if path.exists() && reader.probe(path)? {
+            readers.push((reader, path.to_path_buf()));
+            if reader.format() == Mapping.format() {
+                break;
+            }
+        }
+    }
+    Ok(readers)
+}
+
+/// Lists the sessions of all parts, each once; a part that cannot be listed is refused, also once.
+fn list(parts: Vec<(&'static dyn Reader, PathBuf)>, found: &mut Vec<Found>, refused: &mut Vec<Refusal>) {
+    let mut found_here: Vec<Found> = Vec::new();
+    let (mut listed, mut messages) = (HashSet::new(), HashSet::new());
+    for (reader, part) in parts {
+        // A reader that searches folders has been here already, and knows of the dataset.toml above.
+        let is_here =
+            |(other, source): &Found| other.format() == reader.format() && source.main.starts_with(&part);
+        if found_here.iter().any(is_here) {
+            continue;
+        }
+        match reader.sessions(&part) {
+            Ok(sources) => found_here.extend(
+                sources
+                    .into_iter()
+                    .filter(|source| listed.insert((source.main.clone(), source.session.clone())))
+                    .map(|source| (reader, source)),
+            ),
+            Err(error) if messages.insert(error.to_string()) => {
+                refused.push(Refusal { session: None, path: part, error });
+            }
+            Err(_) => {}
+        }
+    }
+    found.extend(found_here);
+}

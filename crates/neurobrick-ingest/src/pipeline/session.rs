@@ -1,0 +1,109 @@
+//! One session from its files into the store, in this process or in one of its own.
+
+use std::path::Path;
+
+use neurobrick_schema::{DatasetId, Recording, SchemaError, SessionDigest, SessionId, Store, write_session};
+use serde::{Deserialize, Serialize};
+
+use super::{IngestOptions, Ingested};
+use crate::error::IngestError;
+use crate::reader::{Reader, Source};
+
+/// How a session fared.
+pub(super) enum Outcome {
+    Written(Ingested),
+    Unchanged(SessionId),
+    Refused(IngestError),
+    /// The store cannot be written, so that no other session would go in either.
+    Stop(IngestError),
+}
+
+/// A session that lies in a staging folder, complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Staged {
+    pub(crate) digest: SessionDigest,
+    pub(crate) dataset: DatasetId,
+    pub(crate) n_units: usize,
+    pub(crate) n_trials: usize,
+    pub(crate) n_spikes: u64,
+}
+
+/// Reads a session and writes it into an empty folder.
+///
+/// Errors: [`IngestError::Store`] where the folder cannot be written; anything else is about the session.
+pub(crate) fn read_into(reader: &dyn Reader, source: &Source, dir: &Path) -> Result<Staged, IngestError> {
+    let recording: Recording = reader.read(source).map_err(|error| match error {
+        // A source that cannot be hashed is no fault of the store.
+        IngestError::Store(SchemaError::Io { action, path, source }) => {
+            IngestError::Io { action, path, source }
+        }
+        error => error,
+    })?;
+    Ok(Staged {
+        digest: write_session(dir, &recording)?,
+        dataset: recording.info().dataset.clone(),
+        n_units: recording.n_units(),
+        n_trials: recording.trials().len(),
+        n_spikes: recording.n_spikes(),
+    })
+}
+
+/// Brings a session into the store, unless it is there.
+pub(super) fn bring_in(
+    reader: &dyn Reader,
+    source: &Source,
+    store: &Store,
+    options: &IngestOptions,
+) -> Outcome {
+    if is_unchanged(source, store) {
+        return Outcome::Unchanged(source.session.clone());
+    }
+    match stage_and_commit(reader, source, store, options) {
+        Ok(staged) => Outcome::Written(Ingested {
+            digest: staged.digest,
+            format: reader.format(),
+            n_units: staged.n_units,
+            n_trials: staged.n_trials,
+            n_spikes: staged.n_spikes,
+        }),
+        Err(error @ (IngestError::Store(SchemaError::Io { .. }) | IngestError::StoreNotWritten { .. })) => {
+            Outcome::Stop(error)
+        }
+        Err(error) => Outcome::Refused(error),
+    }
+}
+
+fn stage_and_commit(
+    reader: &dyn Reader,
+    source: &Source,
+    store: &Store,
+    options: &IngestOptions,
+) -> Result<Staged, IngestError> {
+    let staging = store.stage(&source.session)?;
+    let staged = match &options.isolation {
+        Some(isolation) => isolation.read_into(reader, source, staging.path())?,
+        None => read_into(reader, source, staging.path())?,
+    };
+    match store.info(&source.session) {
+        Ok(stored) if stored.dataset != staged.dataset => {
+            return Err(IngestError::SessionTaken {
+                path: source.main.clone(),
+                session: source.session.clone(),
+                dataset: stored.dataset,
+            });
+        }
+        // Not there, or damaged and to be replaced.
+        _ => store.commit(staging, &staged.digest)?,
+    }
+    Ok(staged)
+}
+
+/// Whether the store has the session from the same bytes, undamaged.
+pub(super) fn is_unchanged(source: &Source, store: &Store) -> bool {
+    // Whatever fails here is met again, and reported, when the session is read anew.
+    let same = store
+        .info(&source.session)
+        .is_ok_and(|stored| source.hash_files().is_ok_and(|files| stored.card.source_files == files));
+    same && store.verify(&source.session).is_ok()
+}
