@@ -7,12 +7,14 @@
 //! alf/<probe>/clusters.metrics.pqt   cluster_id, acronym; depths (um along the probe) and label where known
 //! alf/_ibl_trials.table.pqt          intervals_0 and intervals_1 (or trial_start and trial_end) in s, other columns
 //! alf/<object>.<attribute>.npy       optional: wheel, licks, motion energy, wheel moves and other objects over time
+//! sessions.pqt, datasets.pqt         optional, in a folder above: cache tables of ONE, by which lengths are checked
 //! ```
 //!
 //! All probes of a session become one recording; a unit is called `<probe>/<cluster_id>`. Names of session and subject
 //! are those of `dataset.toml`, else those of the folders `<subject>/<date>/<number>`.
 
 mod objects;
+mod one_cache;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -70,6 +72,8 @@ impl Reader for Alf {
                 needed_for: "a session needs the spikes of at least one probe; fetch them or leave the session out",
             });
         }
+        let known = one_cache::known(&source.main)?;
+        known.check(&source.root, &source.main, &source.files)?;
         let mut units = Vec::new();
         let (mut times_s, mut unit_of) = (Vec::new(), Vec::new());
         let mut left = Vec::new();
@@ -88,7 +92,7 @@ impl Reader for Alf {
         let info = dataset.info(source.session.clone(), subject, source.hash_files()?, step);
         Recording::from_parts(RecordingParts {
             info,
-            metadata: BTreeMap::new(),
+            metadata: known.metadata,
             units,
             unit_columns: Vec::new(),
             electrodes: Table::default(),

@@ -8,12 +8,12 @@ use std::fs;
 use std::path::Path;
 
 use neurobrick_schema::{
-    Activity, Clock, Column, ColumnValues, Interval, IntervalTable, Recording, RecordingParts, Samples,
-    Signal, SignalColumn, Spikes, SubjectId, Table, Trials,
+    Clock, Column, ColumnValues, Interval, IntervalTable, Recording, Samples, Signal, SignalColumn, Trials,
 };
 
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
+use crate::measured::Measured;
 use crate::reader::{Reader, Source};
 use crate::single_file::{Distinct, files, name_below, source_of};
 
@@ -62,24 +62,8 @@ impl Reader for BrainVision {
             let markers = Ini::read(&path.with_file_name(name))?;
             intervals.push(markers_table(&markers, rate_hz)?);
         }
-        let subject = match &dataset.subject {
-            Some(subject) => subject.clone(),
-            None => SubjectId::new("unknown").map_err(IngestError::invalid(path))?,
-        };
-        let step = "read by neurobrick from brainvision".to_owned();
-        let info = dataset.info(source.session.clone(), subject, source.hash_files()?, step);
-        Recording::from_parts(RecordingParts {
-            info,
-            metadata: BTreeMap::new(),
-            units: Vec::new(),
-            unit_columns: Vec::new(),
-            electrodes: Table::default(),
-            activity: Activity::Spikes(Spikes::default()),
-            trials: Trials::default(),
-            intervals,
-            signals: vec![signal],
-        })
-        .map_err(IngestError::invalid(path))
+        let measured = Measured { intervals, signals: vec![signal], ..Measured::default() };
+        measured.into_recording(source, &dataset, "read by neurobrick from brainvision".to_owned())
     }
 }
 

@@ -40,6 +40,10 @@ pub(crate) struct DatasetFile {
     pub(crate) subject: Option<SubjectId>,
     /// Which table of intervals the trials are, where a file has several and calls none so.
     pub(crate) trials: Option<String>,
+    /// Width of a bin in seconds, where files of counts do not say it.
+    pub(crate) bin_size_s: Option<f64>,
+    /// Samples or frames per second, where files of samples do not say it.
+    pub(crate) rate_hz: Option<f64>,
     /// What trial columns mean.
     #[serde(default)]
     columns: BTreeMap<String, ColumnNote>,
@@ -105,6 +109,27 @@ impl DatasetFile {
     pub(crate) fn describe(&self, column: Column) -> Column {
         let ColumnNote { unit, description, .. } = self.note(&column.name);
         Column { unit: unit.or(column.unit), description: description.or(column.description), ..column }
+    }
+
+    /// A positive number that a format cannot do without.
+    pub(crate) fn required(
+        value: Option<f64>,
+        dir: &Path,
+        key: &str,
+        meaning: &str,
+    ) -> Result<f64, IngestError> {
+        value.filter(|value| value.is_finite() && *value > 0.0).ok_or_else(|| IngestError::DatasetFile {
+            path: dir.join(Self::NAME),
+            detail: format!("the files do not say the {meaning}; write {key} = <a positive number> into it"),
+        })
+    }
+
+    /// Name of the subject, `unknown` where nobody says it.
+    pub(crate) fn subject_or_unknown(&self, path: &Path) -> Result<SubjectId, IngestError> {
+        match &self.subject {
+            Some(subject) => Ok(subject.clone()),
+            None => SubjectId::new("unknown").map_err(IngestError::invalid(path)),
+        }
     }
 
     /// Refuses `session` and `subject` for a format that names them itself.

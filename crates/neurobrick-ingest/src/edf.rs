@@ -12,14 +12,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use neurobrick_schema::{
-    Activity, Clock, IntervalTable, Recording, RecordingParts, Samples, Signal, SignalColumn, Spikes,
-    SubjectId, Table, Trials,
-};
+use neurobrick_schema::{Clock, IntervalTable, Recording, Samples, Signal, SignalColumn, Trials};
 
 use self::header::{Channel, Header};
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
+use crate::measured::Measured;
 use crate::reader::{Reader, Source};
 use crate::single_file::{Distinct, files, source_of};
 
@@ -63,24 +61,8 @@ impl Reader for Edf {
             let rows = rows.map_err(IngestError::invalid(path))?;
             intervals.push(IntervalTable { name: "annotations".into(), description: None, rows });
         }
-        let subject = match &dataset.subject {
-            Some(subject) => subject.clone(),
-            None => SubjectId::new("unknown").map_err(IngestError::invalid(path))?,
-        };
-        let info = dataset.info(source.session.clone(), subject, source.hash_files()?, steps.join("; "));
         let metadata = BTreeMap::from([("start".to_owned(), header.start.clone())]);
-        Recording::from_parts(RecordingParts {
-            info,
-            metadata,
-            units: Vec::new(),
-            unit_columns: Vec::new(),
-            electrodes: Table::default(),
-            activity: Activity::Spikes(Spikes::default()),
-            trials: Trials::default(),
-            intervals,
-            signals,
-        })
-        .map_err(IngestError::invalid(path))
+        Measured { metadata, intervals, signals }.into_recording(source, &dataset, steps.join("; "))
     }
 }
 

@@ -7,6 +7,7 @@
 mod blosc;
 mod decode;
 mod filters;
+mod zarr;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
 use hdf5_reader::{Attribute, Dataset, FileStorage, Hdf5File, OpenOptions};
+use serde_json::Value;
 
 use crate::array::Array;
 use crate::error::IngestError;
@@ -65,6 +67,7 @@ impl From<IngestError> for Unread {
 pub(crate) enum Object {
     Group(Group),
     Dataset(Box<Dataset>),
+    Zarr(Box<zarr::ZarrObject>),
 }
 
 /// An object of a file.
@@ -78,7 +81,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn is_group(&self) -> bool {
-        matches!(self.object, Object::Group(_))
+        match &self.object {
+            Object::Group(_) => true,
+            Object::Dataset(_) => false,
+            Object::Zarr(object) => object.is_group(),
+        }
     }
 
     /// The member of that name.
@@ -121,6 +128,13 @@ impl H5File {
         })
     }
 
+    /// Opens a Zarr folder and lists its objects.
+    ///
+    /// Errors: [`IngestError::Io`]; [`IngestError::Malformed`] for anything that is not a whole Zarr group.
+    pub(crate) fn open_zarr(path: &Path) -> Result<Self, IngestError> {
+        zarr::open(path)
+    }
+
     /// All objects, nearest to the root first.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate()
@@ -140,19 +154,24 @@ impl H5File {
         self.by_address.get(&address).copied()
     }
 
-    fn attribute(&self, node: usize, name: &str) -> Result<Option<Attribute>, IngestError> {
+    fn attribute(&self, node: usize, name: &str) -> Result<Option<Found>, IngestError> {
         let node = &self.nodes[node];
         guarded(&self.path, || {
             let found = match &node.object {
                 Object::Group(group) => group.attribute(name),
                 Object::Dataset(dataset) => dataset.attribute(name),
+                Object::Zarr(object) => return Ok(object.attributes.get(name).cloned().map(Found::Json)),
             };
             match found {
-                Ok(attribute) => Ok(Some(attribute)),
+                Ok(attribute) => Ok(Some(Found::Hdf5(Box::new(attribute)))),
                 Err(Error::AttributeNotFound(_)) => Ok(None),
                 Err(error) => Err(IngestError::malformed(&self.path, node.path.as_str(), error)),
             }
         })
+    }
+
+    fn bad_attribute(&self, node: usize, name: &str, detail: impl ToString) -> IngestError {
+        IngestError::malformed(&self.path, format!("{}, attribute {name:?}", self.nodes[node].path), detail)
     }
 
     /// A text attribute; `None` when there is none of that name.
@@ -162,44 +181,46 @@ impl H5File {
 
     /// A list of texts in an attribute; `None` when there is none of that name.
     pub(crate) fn texts(&self, node: usize, name: &str) -> Result<Option<Vec<String>>, IngestError> {
-        let Some(attribute) = self.attribute(node, name)? else {
-            return Ok(None);
+        let texts = match self.attribute(node, name)? {
+            None => return Ok(None),
+            Some(Found::Hdf5(attribute)) => guarded(&self.path, || {
+                let read = attribute.read_strings();
+                let read = read.or_else(|_| attribute.read_string().map(|text| vec![text]));
+                read.map_err(|error| self.bad_attribute(node, name, error))
+            })?,
+            Some(Found::Json(Value::String(text))) => vec![text],
+            Some(Found::Json(value)) => serde_json::from_value(value)
+                .map_err(|_| self.bad_attribute(node, name, "neither a text nor a list of texts"))?,
         };
-        let texts = guarded(&self.path, || {
-            let read = attribute.read_strings().or_else(|_| attribute.read_string().map(|text| vec![text]));
-            read.map_err(|error| {
-                let part = format!("{}, attribute {name:?}", self.nodes[node].path);
-                IngestError::malformed(&self.path, part, error)
-            })
-        });
-        texts.map(Some)
+        Ok(Some(texts))
     }
 
     /// A numeric attribute; `None` when there is none of that name.
     pub(crate) fn number(&self, node: usize, name: &str) -> Result<Option<f64>, IngestError> {
-        let Some(attribute) = self.attribute(node, name)? else {
-            return Ok(None);
-        };
-        let number = guarded(&self.path, || {
-            attribute.read_as_f64().map_err(|error| {
-                let part = format!("{}, attribute {name:?}", self.nodes[node].path);
-                IngestError::malformed(&self.path, part, error)
-            })
-        });
-        number.map(Some)
+        match self.attribute(node, name)? {
+            None => Ok(None),
+            Some(Found::Hdf5(attribute)) => guarded(&self.path, || {
+                attribute.read_as_f64().map(Some).map_err(|error| self.bad_attribute(node, name, error))
+            }),
+            Some(Found::Json(value)) => match value.as_f64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.bad_attribute(node, name, format!("{value} is no number"))),
+            },
+        }
     }
 
-    /// The dataset of a node; `None` for a group.
-    pub(crate) fn dataset(&self, node: usize) -> Option<&Dataset> {
-        match &self.nodes[node].object {
-            Object::Dataset(dataset) => Some(dataset),
-            Object::Group(_) => None,
-        }
+    /// Whether a node is a dataset, not a group.
+    pub(crate) fn is_dataset(&self, node: usize) -> bool {
+        !self.nodes[node].is_group()
     }
 
     /// Length of each axis of a dataset.
     pub(crate) fn shape(&self, node: usize) -> Result<Vec<usize>, IngestError> {
-        let lengths = self.dataset(node).map(Dataset::shape).unwrap_or_default();
+        let lengths = match &self.nodes[node].object {
+            Object::Group(_) => return Ok(Vec::new()),
+            Object::Zarr(object) => return Ok(object.shape()),
+            Object::Dataset(dataset) => dataset.shape(),
+        };
         let lengths = lengths.iter().map(|&length| usize::try_from(length)).collect::<Result<_, _>>();
         lengths.map_err(|error| IngestError::malformed(&self.path, self.nodes[node].path.as_str(), error))
     }
@@ -209,16 +230,14 @@ impl H5File {
     /// Errors: [`Unread`] tells what is damaged from what is not read.
     pub(crate) fn read(&self, node: usize) -> Result<Array, Unread> {
         let part = self.nodes[node].path.as_str();
-        let Some(dataset) = self.dataset(node) else {
-            return Err(Unread::Failed(IngestError::malformed(
-                &self.path,
-                part,
-                "a group where a dataset is due",
-            )));
-        };
         announce(part);
-        let decoded =
-            guarded(&self.path, || Ok(decode::read(dataset, self.offset_size, self.max_read_bytes)));
+        let decoded = guarded(&self.path, || match &self.nodes[node].object {
+            Object::Dataset(dataset) => Ok(decode::read(dataset, self.offset_size, self.max_read_bytes)),
+            Object::Zarr(object) => Ok(object.read_array(self.max_read_bytes)),
+            Object::Group(_) => {
+                Err(IngestError::malformed(&self.path, part, "a group where a dataset is due"))
+            }
+        });
         decoded?.map_err(|error| self.unread(part, &error))
     }
 
@@ -242,6 +261,12 @@ impl H5File {
             }
         }
     }
+}
+
+/// An attribute as it is kept.
+enum Found {
+    Hdf5(Box<Attribute>),
+    Json(Value),
 }
 
 /// A member of a group, on the way to its node.

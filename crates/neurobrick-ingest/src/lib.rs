@@ -14,6 +14,8 @@
 //! consent = "non_human"                         # or unrestricted, research_only, controlled, unknown
 //! changes = ["sorted with Kilosort 4"]          # optional
 //! trials = "recognition_table"                  # optional, for NWB: the intervals that are the trials
+//! bin_size_s = 0.005                            # for HDF5 tensors, which do not say it
+//! rate_hz = 30.0                                # for DeepLabCut, Myo and Suite2p, which do not say it
 //!
 //! [columns.contrast_left]                       # optional, what a trial column means
 //! type = "float"                                # float, int, text or bool; for text tables only
@@ -37,15 +39,18 @@
 //! With [`IngestOptions::isolation`] every session is read in a process of its own, with limits on memory and time, so
 //! that a file that kills its decoder costs one session; [`serve`] is what that process runs.
 //!
-//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and
-//! Parquet files. A further one implements [`Reader`]. The crate has no cargo features.
+//! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], [`Tensors`], [`DeepLabCut`], [`Boris`], [`Myo`],
+//! [`Suite2p`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`]. The
+//! crate has no cargo features.
 
 mod alf;
 mod array;
+mod boris;
 mod brainvision;
 mod counts_npz;
 mod csv_table;
 mod dataset_file;
+mod deeplabcut;
 mod edf;
 mod error;
 mod guard;
@@ -53,24 +58,34 @@ mod hdf5;
 mod isolation;
 mod mapping;
 mod mat5;
+mod measured;
+mod myo;
 mod npy;
 mod nwb;
 mod parquet_table;
 mod pipeline;
 mod reader;
 mod single_file;
+mod suite2p;
+mod tensors;
+mod text_file;
 mod text_table;
 
 pub use alf::Alf;
+pub use boris::Boris;
 pub use brainvision::BrainVision;
 pub use counts_npz::CountsNpz;
+pub use deeplabcut::DeepLabCut;
 pub use edf::Edf;
 pub use error::IngestError;
 pub use isolation::{Isolation, serve};
 pub use mapping::Mapping;
+pub use myo::Myo;
 pub use nwb::Nwb;
 pub use pipeline::{
     Found, IngestEvent, IngestOptions, IngestSummary, Ingested, Plan, READERS, Refusal, ingest, plan,
     recognize,
 };
 pub use reader::{Reader, Source};
+pub use suite2p::Suite2p;
+pub use tensors::Tensors;

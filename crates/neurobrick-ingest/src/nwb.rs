@@ -1,4 +1,4 @@
-//! Reader for Neurodata Without Borders files: NWB 2.x and the 2.0 beta, on HDF5.
+//! Reader for Neurodata Without Borders: NWB 2.x and the 2.0 beta on HDF5, and NWB-Zarr without references.
 //!
 //! ```text
 //! /units                         units, spike times and all further columns
@@ -18,7 +18,7 @@ mod table;
 mod tables;
 mod units;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use neurobrick_schema::{Activity, Recording, RecordingParts};
 
@@ -26,9 +26,13 @@ use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
 use crate::hdf5::H5File;
 use crate::reader::{Reader, Source};
-use crate::single_file::{Distinct, files, plain_name, source_of};
+use crate::single_file::{
+    Distinct, files, files_below, folders, name_below, plain_name, source_called, source_of,
+};
 
 const EXTENSION: &str = "nwb";
+/// Ending of a folder that holds NWB-Zarr.
+const ZARR: &str = "zarr";
 /// Where recordings lie in a file.
 const RECORDED: [&str; 6] =
     ["/acquisition", "/processing", "/stimulus", "/analysis", "/scratch", "/intervals"];
@@ -47,7 +51,7 @@ const LINKS: [&str; 10] = [
     "timeseries",
 ];
 
-/// Files called `*.nwb`, each a session.
+/// Files called `*.nwb` and folders called `*.zarr`, each a session.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nwb;
 
@@ -57,16 +61,18 @@ impl Reader for Nwb {
     }
 
     fn probe(&self, path: &Path) -> Result<bool, IngestError> {
-        Ok(!files(path, &[EXTENSION])?.is_empty())
+        Ok(!files(path, &[EXTENSION])?.is_empty() || !folders(path, ZARR)?.is_empty())
     }
 
     fn sessions(&self, path: &Path) -> Result<Vec<Source>, IngestError> {
-        files(path, &[EXTENSION])?.into_iter().map(|file| source_of(path, file)).collect()
+        let files = files(path, &[EXTENSION])?.into_iter().map(|file| source_of(path, file));
+        let folders = folders(path, ZARR)?.into_iter().map(|folder| zarr_source(path, folder));
+        files.chain(folders).collect()
     }
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
-        let file = H5File::open(path, &LINKS)?;
+        let file = if path.is_dir() { H5File::open_zarr(path)? } else { H5File::open(path, &LINKS)? };
         let mut notes = Notes::default();
         let version = card::check_version(&file)?;
         let dataset = DatasetFile::read_if_any(&source.root)?;
@@ -99,6 +105,17 @@ impl Reader for Nwb {
         })
         .map_err(IngestError::invalid(path))
     }
+}
+
+/// The session of a Zarr folder, which is called as the folder without its endings.
+fn zarr_source(path: &Path, folder: PathBuf) -> Result<Source, IngestError> {
+    let name = folder.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let chunks = files_below(&folder)?;
+    let mut source = source_called(path, folder, name.trim_end_matches(".nwb"))?;
+    // The folder itself stood for its files.
+    source.files.remove(0);
+    source.files.extend(chunks.iter().map(|chunk| name_below(&source.root, chunk)));
+    Ok(source)
 }
 
 /// What a user should know about the reading of a file.

@@ -12,14 +12,19 @@ use neurobrick_schema::{SessionDigest, SessionId, Store};
 
 use self::session::{Outcome, bring_in, is_unchanged};
 use crate::alf::Alf;
+use crate::boris::Boris;
 use crate::brainvision::BrainVision;
 use crate::counts_npz::CountsNpz;
+use crate::deeplabcut::DeepLabCut;
 use crate::edf::Edf;
 use crate::error::IngestError;
 use crate::isolation::{Isolation, is_running};
 use crate::mapping::Mapping;
+use crate::myo::Myo;
 use crate::nwb::Nwb;
 use crate::reader::Reader;
+use crate::suite2p::Suite2p;
+use crate::tensors::Tensors;
 
 pub use self::find::recognize;
 pub(crate) use self::session::{Staged, read_into};

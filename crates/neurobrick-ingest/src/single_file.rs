@@ -37,7 +37,7 @@ fn files_to(path: &Path, endings: &[&str], depth: usize) -> Result<Vec<PathBuf>,
             continue;
         }
         // A link to a folder could lead in a circle; a link to a file is how data managers keep large files.
-        if kind.is_dir() && depth > 0 {
+        if kind.is_dir() && depth > 0 && !is_zarr(&entry.path()) {
             found.extend(files_to(&entry.path(), endings, depth - 1)?);
         } else if !kind.is_dir() && fits(&entry.path()) && entry.path().is_file() {
             found.push(entry.path());
@@ -47,8 +47,60 @@ fn files_to(path: &Path, endings: &[&str], depth: usize) -> Result<Vec<PathBuf>,
     Ok(found)
 }
 
+/// Whether a folder is one recording in thousands of files.
+fn is_zarr(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zarr"))
+}
+
+/// All folders with the ending at or below a path, sorted; what lies in them is not looked at.
+pub(crate) fn folders(path: &Path, ending: &str) -> Result<Vec<PathBuf>, IngestError> {
+    folders_to(path, ending, MAX_DEPTH)
+}
+
+fn folders_to(path: &Path, ending: &str, depth: usize) -> Result<Vec<PathBuf>, IngestError> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    if path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending)) {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(IngestError::io("list", path))? {
+        let entry = entry.map_err(IngestError::io("list", path))?;
+        let is_dir = entry.file_type().map_err(IngestError::io("list", path))?.is_dir();
+        if is_dir && depth > 0 && !entry.file_name().to_string_lossy().starts_with('.') {
+            found.extend(folders_to(&entry.path(), ending, depth - 1)?);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// All files in a folder and below, sorted; folders that are links are left out.
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, IngestError> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(IngestError::io("list", &folder))? {
+            let entry = entry.map_err(IngestError::io("list", &folder))?;
+            if entry.file_type().map_err(IngestError::io("list", &folder))?.is_dir() {
+                folders.push(entry.path());
+            } else if entry.path().is_file() {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// The session of a file that was found at or below `path`; it is called as the file, unless `dataset.toml` names it.
 pub(crate) fn source_of(path: &Path, file: PathBuf) -> Result<Source, IngestError> {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    source_called(path, file, &stem)
+}
+
+/// The same for a file or folder with a name of its own.
+pub(crate) fn source_called(path: &Path, file: PathBuf, name: &str) -> Result<Source, IngestError> {
     let folder = file.parent().unwrap_or(Path::new("."));
     // The nearest dataset.toml at or below the given path counts; beside a file that was given itself as well.
     let top = if path.is_dir() { path } else { folder };
@@ -63,8 +115,7 @@ pub(crate) fn source_of(path: &Path, file: PathBuf) -> Result<Source, IngestErro
     let session = if let Some(session) = dataset.and_then(|dataset| dataset.session) {
         session
     } else {
-        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        SessionId::new(plain_name(&stem)).map_err(IngestError::invalid(&file))?
+        SessionId::new(plain_name(name)).map_err(IngestError::invalid(&file))?
     };
     Ok(Source { session, root, main: file, files })
 }

@@ -31,7 +31,7 @@ fn a_bad_session_does_not_stop_the_others() {
     assert_eq!(written, ["s1", "Ada_2024-05-06_001"]);
     assert_eq!(store.sessions().unwrap().len(), 2);
     assert!(
-        matches!(&summary.refused[0].error, IngestError::UnknownFormat { known, .. } if known.starts_with("mapping, counts_npz, alf, nwb, edf, brainvision"))
+        matches!(&summary.refused[0].error, IngestError::UnknownFormat { known, .. } if known.starts_with("mapping, counts_npz, alf, nwb, edf, brainvision, tensors"))
     );
     assert!(
         matches!(&summary.refused[1].error, IngestError::MissingFile { path, .. } if path.ends_with("s0_trials.csv"))

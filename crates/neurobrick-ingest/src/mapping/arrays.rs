@@ -244,7 +244,7 @@ fn v73(
     let part = file.node(node).path.clone();
     let is_empty = file.number(node, "MATLAB_empty")?.is_some_and(|empty| empty > 0.0);
     let Some((step, rest)) = steps.split_first() else {
-        if file.dataset(node).is_none() {
+        if !file.is_dataset(node) {
             return Err(unsupported(&file.path, &part, "a structure; lead on with .field".into()));
         }
         let mut array = file.read(node).map_err(|unread| unread.required(file, node))?;
@@ -269,7 +269,7 @@ fn v73(
     if is_empty && !stars.is_empty() {
         return Ok(());
     }
-    let cells = file.dataset(node).is_some();
+    let cells = file.is_dataset(node);
     let array =
         if cells { Some(file.read(node).map_err(|unread| unread.required(file, node))?) } else { None };
     let Some(Array { values: Values::Reference(cells), .. }) = array else {

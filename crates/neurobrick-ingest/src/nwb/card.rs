@@ -45,7 +45,7 @@ pub(super) fn metadata(file: &H5File, notes: &mut Notes) -> Result<BTreeMap<Stri
     for group in ["", "general", "general/subject"] {
         let Some(group) = file.find(group) else { continue };
         for (_, child) in &file.node(group).children {
-            if file.dataset(*child).is_none() {
+            if !file.is_dataset(*child) {
                 continue;
             }
             let path = file.node(*child).path.trim_start_matches('/').to_owned();

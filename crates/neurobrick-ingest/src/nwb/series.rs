@@ -68,7 +68,7 @@ pub(super) fn read_all(
                 }
             }
             Ok(None) => {
-                let has_data = group.children.iter().any(|(_, child)| file.dataset(*child).is_some());
+                let has_data = group.children.iter().any(|(_, child)| file.is_dataset(*child));
                 if has_data {
                     let kind = file.text(node, "neurodata_type")?.unwrap_or_else(|| "a group".into());
                     notes.leave(&group.path, format!("{kind} holds neither series nor intervals"));
@@ -144,7 +144,7 @@ struct Series<'a> {
 
 impl Series<'_> {
     fn child(&self, name: &str) -> Option<usize> {
-        self.file.node(self.node).child(name).filter(|&child| self.file.dataset(child).is_some())
+        self.file.node(self.node).child(name).filter(|&child| self.file.is_dataset(child))
     }
 
     fn part(&self, name: &str) -> String {
@@ -310,7 +310,7 @@ impl Series<'_> {
         let times_s = self.times(times)?;
         let (mut columns, mut left) = (Vec::new(), Vec::new());
         for (name, child) in &self.file.node(self.node).children {
-            if *child == times || self.file.dataset(*child).is_none() {
+            if *child == times || !self.file.is_dataset(*child) {
                 continue;
             }
             let is_region =
@@ -339,7 +339,7 @@ impl Series<'_> {
     fn left(&self, read: &[&str]) -> Result<Vec<(String, String)>, IngestError> {
         let mut left = Vec::new();
         for (name, child) in &self.file.node(self.node).children {
-            let is_value = self.file.dataset(*child).is_some() && !read.contains(&name.as_str());
+            let is_value = self.file.is_dataset(*child) && !read.contains(&name.as_str());
             if is_value && !self.file.shape(*child)?.is_empty() {
                 left.push((self.part(name), "beside the data of a series".to_owned()));
             }

@@ -42,7 +42,7 @@ impl<'a> DynamicTable<'a> {
         let is_index =
             |name: &str| name.strip_suffix(INDEX).is_some_and(|indexed| group.child(indexed).is_some());
         for (name, child) in &group.children {
-            let is_column = file.dataset(*child).is_some() && name != ID && !is_index(name);
+            let is_column = file.is_dataset(*child) && name != ID && !is_index(name);
             if is_column && !names.contains(name) {
                 names.push(name.clone());
             }

@@ -1,0 +1,98 @@
+//! Cache tables of ONE, the client of the International Brain Laboratory: what a session is, and how long its files are.
+//!
+//! `sessions.pqt` and `datasets.pqt` lie in a folder above the session, with whole numbers as identifiers. A file of
+//! another length than the tables say was not downloaded to its end. The hashes in the tables are MD5 and not checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{MAX_SESSION_DEPTH, relative};
+use crate::error::IngestError;
+use crate::parquet_table::ParquetTable;
+
+const SESSIONS: &str = "sessions.pqt";
+const DATASETS: &str = "datasets.pqt";
+const WHY: &str = "both tables of a ONE cache are needed; fetch it again or remove the other";
+/// What of a session is kept.
+const ABOUT: [&str; 3] = ["lab", "project", "task_protocol"];
+
+/// What the tables say of a session.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Laboratory, project and protocol.
+    pub(super) metadata: BTreeMap<String, String>,
+    /// Length of files, by their path below the session.
+    lengths: BTreeMap<String, u64>,
+}
+
+/// What tables above a session's folder say of it; nothing where there are none, or where they do not have it.
+pub(super) fn known(dir: &Path) -> Result<Known, IngestError> {
+    let mut above = dir.ancestors().skip(1).take(MAX_SESSION_DEPTH);
+    let Some(root) = above.find(|above| above.join(DATASETS).is_file() || above.join(SESSIONS).is_file())
+    else {
+        return Ok(Known::default());
+    };
+    let datasets = ParquetTable::read(&root.join(DATASETS), WHY)?;
+    let sessions = ParquetTable::read(&root.join(SESSIONS), WHY)?;
+    if !datasets.has("session_path") || !datasets.has("eid_0") || !sessions.has("id_0") {
+        // Of another version: files are then as long as they are.
+        return Ok(Known::default());
+    }
+    let session = relative(root, dir);
+    let (paths, names) = (datasets.texts("session_path")?, datasets.texts("rel_path")?);
+    let (lengths, ids) = (datasets.floats("file_size")?, ids(&datasets, ["eid_0", "eid_1"])?);
+    let mut known = Known::default();
+    let mut id = None;
+    for (((path, name), length), dataset_id) in paths.iter().zip(names).zip(lengths).zip(ids) {
+        if *path == session {
+            id = Some(dataset_id);
+            // Lengths are missing for some files, and real numbers for the others.
+            if let Some(length) =
+                length.filter(|length| length.fract() == 0.0 && (0.0..9e15).contains(length))
+            {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked just before"
+                )]
+                known.lengths.insert(name, length as u64);
+            }
+        }
+    }
+    let row = self::ids(&sessions, ["id_0", "id_1"])?.into_iter().position(|session| Some(session) == id);
+    for column in ABOUT.into_iter().filter(|column| sessions.has(column)) {
+        if let (Some(row), Some(neurobrick_schema::ColumnValues::Text(values))) =
+            (row, sessions.values(column)?)
+            && let Some(text) = values[row].as_ref().filter(|text| !text.is_empty())
+        {
+            known.metadata.insert(format!("one.{column}"), text.clone());
+        }
+    }
+    Ok(known)
+}
+
+fn ids(table: &ParquetTable, names: [&str; 2]) -> Result<Vec<[i64; 2]>, IngestError> {
+    let [first, second] = names;
+    Ok(table.ints(first)?.into_iter().zip(table.ints(second)?).map(|(a, b)| [a, b]).collect())
+}
+
+impl Known {
+    /// Compares the files of a session, named relative to `root`, with the tables.
+    ///
+    /// Errors: [`IngestError::Disagreement`] with the first file of another length; [`IngestError::Io`].
+    pub(super) fn check(&self, root: &Path, dir: &Path, files: &[String]) -> Result<(), IngestError> {
+        for path in files.iter().map(|name| root.join(name)) {
+            let Some(&expected) = self.lengths.get(&relative(dir, &path)) else { continue };
+            let found = path.metadata().map_err(IngestError::io("measure", &path))?.len();
+            if found != expected {
+                return Err(IngestError::Disagreement {
+                    path,
+                    what: "length in bytes".into(),
+                    found: found.to_string(),
+                    expected: expected.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
