@@ -98,6 +98,16 @@ impl DropoutStream {
         Self { key: [low(key), low(key >> 32)], place: [low(example), low(step), low(step >> 32)] }
     }
 
+    /// The four words of block `block`.
+    ///
+    /// # Panics
+    /// If the block lies past index 2³⁴.
+    pub(crate) fn words(&self, block: usize) -> [u32; 4] {
+        assert!((block as u64) < STREAM_LEN / 4, "block {block} reaches past index 2^34");
+        let [example, step_low, step_high] = self.place;
+        philox4x32([low(block as u64), example, step_low, step_high], self.key)
+    }
+
     /// Writes the factors of the values from index `start` on: 0 with probability `p`, else 1/(1 − `p`).
     ///
     /// # Panics

@@ -26,11 +26,14 @@
 
 mod activations;
 mod attention;
+mod control;
 mod counts;
 mod dropout;
 mod exp_erf;
+mod gru;
 mod lanes;
 mod layer_norm;
+mod normals;
 mod optimizer;
 mod poisson;
 mod product;
@@ -39,9 +42,11 @@ mod softmax;
 
 pub use activations::{gelu, gelu_backward, softsign, softsign_backward};
 pub use attention::{AttentionDropout, AttentionShape, attention, attention_backward};
+pub use control::{ControlGradients, ControlInputs, ControlShape, ControlTrace, control, control_backward};
 pub use counts::SparseCounts;
 pub use dropout::{DropoutStream, philox4x32};
 pub use exp_erf::{erf, erf_slice, exp, exp_slice};
+pub use gru::{GruGradients, GruInputs, GruShape, gru, gru_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use optimizer::{AdamWRates, AdamWStep, adamw, add_assign, sum_squares};
 pub use poisson::{poisson_nll, poisson_nll_and_slopes};
