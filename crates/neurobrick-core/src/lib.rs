@@ -29,5 +29,5 @@ pub mod weights;
 pub use error::ModelError;
 pub use masking::{Context, MaskScheme, Masking, Prompt};
 pub use mode::{DropoutStreams, Mode};
-pub use model::{ModelInput, Output, PopulationModel, SessionSpec};
+pub use model::{ModelInput, Output, Penalty, PopulationModel, SessionSpec};
 pub use path::ModulePath;

@@ -76,6 +76,12 @@ pub enum MaskScheme {
         /// Probability that an entry is hidden.
         ratio: f64,
     },
+    /// Hides single entries and multiplies the others by 1/(1 − ratio), so that a model expects the same input with
+    /// and without: the coordinated dropout of LFADS (Keshtkaran and Pandarinath 2019, arXiv:1908.07896; 0.01 to 0.7).
+    CoordinatedDropout {
+        /// Probability that an entry is hidden.
+        ratio: f64,
+    },
 }
 
 impl MaskScheme {
@@ -96,6 +102,7 @@ impl MaskScheme {
             Self::InterRegion => "inter_region",
             Self::IntraRegion { .. } => "intra_region",
             Self::Random { .. } => "random",
+            Self::CoordinatedDropout { .. } => "coordinated_dropout",
         }
     }
 
@@ -106,7 +113,8 @@ impl MaskScheme {
             | Self::Neuron { ratio }
             | Self::Causal { ratio }
             | Self::IntraRegion { ratio }
-            | Self::Random { ratio } => Some(ratio),
+            | Self::Random { ratio }
+            | Self::CoordinatedDropout { ratio } => Some(ratio),
             Self::InterRegion => None,
         }
     }
@@ -126,7 +134,7 @@ impl MaskScheme {
             Self::Causal { .. } => Some(Prompt::Causal),
             Self::InterRegion => Some(Prompt::InterRegion),
             Self::IntraRegion { .. } => Some(Prompt::IntraRegion),
-            Self::Temporal { .. } | Self::Random { .. } => None,
+            Self::Temporal { .. } | Self::Random { .. } | Self::CoordinatedDropout { .. } => None,
         }
     }
 
@@ -184,13 +192,17 @@ impl MaskScheme {
                         counted.column_mut(unit).fill(target);
                     }
                 }
-                Self::Random { ratio } => {
+                Self::Random { ratio } | Self::CoordinatedDropout { ratio } => {
                     hidden.mapv_inplace(|_| draws.bernoulli(ratio));
                     counted.assign(&hidden);
                 }
             }
         }
-        Masking { hidden, counted, context: self.context(), prompt: self.prompt() }
+        let visible_scale = match *self {
+            Self::CoordinatedDropout { ratio } if ratio < 1.0 => 1.0 / (1.0 - ratio),
+            _ => 1.0,
+        };
+        Masking { hidden, counted, context: self.context(), prompt: self.prompt(), visible_scale }
     }
 }
 
@@ -201,6 +213,8 @@ pub struct Masking {
     counted: Array3<bool>,
     context: Context,
     prompt: Option<Prompt>,
+    /// What visible counts are multiplied with.
+    visible_scale: f64,
 }
 
 impl Masking {
@@ -218,7 +232,7 @@ impl Masking {
         assert_eq!(hidden.dim(), counted.dim(), "hidden and counted masks must have one shape");
         let copies = Zip::from(&hidden).and(&counted).any(|&h, &c| c && !h);
         assert!(!copies, "every counted entry must be hidden");
-        Self { hidden, counted, context, prompt }
+        Self { hidden, counted, context, prompt, visible_scale: 1.0 }
     }
 
     /// Hides units in every trial and bin; counts all of them.
@@ -227,21 +241,33 @@ impl Masking {
         for &unit in hidden {
             mask.slice_mut(s![.., .., unit]).fill(true);
         }
-        Self { counted: mask.clone(), hidden: mask, context: Context::Full, prompt: Some(prompt) }
+        Self {
+            counted: mask.clone(),
+            hidden: mask,
+            context: Context::Full,
+            prompt: Some(prompt),
+            visible_scale: 1.0,
+        }
     }
 
     /// Hides the last `n_hidden` bins of every unit, under causal attention; counts all of them.
     pub fn future(shape: [usize; 3], n_hidden: usize) -> Self {
         let mut mask = Array3::from_elem(shape, false);
         mask.slice_mut(s![.., shape[1].saturating_sub(n_hidden).., ..]).fill(true);
-        Self { counted: mask.clone(), hidden: mask, context: Context::Causal, prompt: Some(Prompt::Causal) }
+        Self {
+            counted: mask.clone(),
+            hidden: mask,
+            context: Context::Causal,
+            prompt: Some(Prompt::Causal),
+            visible_scale: 1.0,
+        }
     }
 
     /// Hides nothing and counts nothing: for reading latents.
     pub fn nothing(shape: [usize; 3], prompt: Prompt) -> Self {
         let mask = Array3::from_elem(shape, false);
         let context = if prompt == Prompt::Causal { Context::Causal } else { Context::Full };
-        Self { counted: mask.clone(), hidden: mask, context, prompt: Some(prompt) }
+        Self { counted: mask.clone(), hidden: mask, context, prompt: Some(prompt), visible_scale: 1.0 }
     }
 
     /// `true` = hidden, `[B, T, N]`.
@@ -264,12 +290,24 @@ impl Masking {
         self.prompt
     }
 
-    /// The counts a model may see: hidden entries are zero.
+    /// The counts a model may see: hidden entries are zero, and under coordinated dropout the others are scaled up.
     ///
     /// # Panics
     /// If the shapes differ.
     pub fn visible(&self, counts: ArrayView3<u16>) -> Array3<f32> {
-        Zip::from(counts).and(&self.hidden).map_collect(|&c, &h| if h { 0.0 } else { f32::from(c) })
+        #[expect(clippy::cast_possible_truncation, reason = "inputs are single precision")]
+        let scale = self.visible_scale as f32;
+        Zip::from(counts).and(&self.hidden).map_collect(|&c, &h| if h { 0.0 } else { scale * f32::from(c) })
+    }
+
+    /// Multiplies what a model may see by `scale`, as coordinated dropout does.
+    ///
+    /// # Panics
+    /// If the factor is not positive and finite.
+    #[must_use]
+    pub fn with_visible_scale(self, scale: f64) -> Self {
+        assert!(scale > 0.0 && scale.is_finite(), "a factor of counts must be positive, received {scale}");
+        Self { visible_scale: scale, ..self }
     }
 
     /// The masks of trials `range`.
@@ -280,6 +318,7 @@ impl Masking {
             counted: self.counted.slice(s![range, .., ..]).to_owned(),
             context: self.context,
             prompt: self.prompt,
+            visible_scale: self.visible_scale,
         }
     }
 }

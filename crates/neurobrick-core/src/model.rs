@@ -78,6 +78,16 @@ pub struct Output {
     pub latents: Tensor<3>,
 }
 
+/// What a model adds to the loss of its answers, each `[1]`, in nats, summed over trials and already weighted. Training
+/// multiplies each by a ramp over steps.
+#[derive(Clone, Debug)]
+pub struct Penalty {
+    /// Divergence of posteriors from their priors.
+    pub divergence: Tensor<1>,
+    /// Size of weights.
+    pub weights: Tensor<1>,
+}
+
 /// A model of neural population activity that reads many sessions.
 ///
 /// Not object-safe: [`Module`] is not, and training clones and maps models by value. Code that chooses among
@@ -93,6 +103,26 @@ pub trait PopulationModel: Module {
     /// # Errors
     /// If the session is unknown, or the number of units or bins is not what the model was built for.
     fn forward(&self, input: &ModelInput, mode: Mode<'_>) -> Result<Output, ModelError>;
+
+    /// [`forward`](Self::forward) and what regularizes the model, for training; must add up over the shards of a batch.
+    ///
+    /// The default is no penalty.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    fn forward_penalized(
+        &self,
+        input: &ModelInput,
+        mode: Mode<'_>,
+    ) -> Result<(Output, Option<Penalty>), ModelError> {
+        Ok((self.forward(input, mode)?, None))
+    }
+
+    /// Whether the model answers every bin from all that is visible in the window, whatever the context. Such a model
+    /// predicts the future only where the future is hidden, as in [`Masking::future`]; it cannot be read bin by bin.
+    fn reads_whole_windows(&self) -> bool {
+        false
+    }
 
     /// The model for exactly these sessions: tables of sessions it knows are kept, new ones are made from
     /// `seed`, others are dropped; shared weights stay. A session is known if its id is.

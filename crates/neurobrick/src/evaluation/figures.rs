@@ -137,7 +137,7 @@ pub(super) fn report_scheme(scheme: &MaskScheme) -> report::MaskScheme {
         MaskScheme::Causal { .. } => report::MaskScheme::Causal,
         MaskScheme::InterRegion => report::MaskScheme::InterRegion,
         MaskScheme::IntraRegion { .. } => report::MaskScheme::IntraRegion,
-        MaskScheme::Random { .. } => report::MaskScheme::Random,
+        MaskScheme::Random { .. } | MaskScheme::CoordinatedDropout { .. } => report::MaskScheme::Random,
     }
 }
 
