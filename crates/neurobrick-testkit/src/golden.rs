@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array3;
 use neurobrick_core::weights::StateDict;
 use safetensors::tensor::{Dtype, SafeTensors};
+use serde_json::Value;
 
 /// Arrays of a golden file by name.
 pub type Golden = BTreeMap<String, GoldenArray>;
@@ -25,6 +26,24 @@ impl GoldenArray {
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Self {
         let data = tensor.into_data();
         Self { shape: data.shape().to_vec(), values: data.iter::<f64>().collect() }
+    }
+
+    /// As a tensor, in the device's own precision.
+    ///
+    /// # Panics
+    /// If the array has another number of axes.
+    pub fn tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
+        assert_eq!(self.shape.len(), D, "axes of an array of shape {:?}", self.shape);
+        Tensor::from_data(TensorData::new(self.values.clone(), self.shape.clone()), device)
+    }
+
+    /// The only value.
+    ///
+    /// # Panics
+    /// If there is not exactly one.
+    pub fn scalar(&self) -> f64 {
+        let [value] = self.values[..] else { panic!("expected one value, received {:?}", self.shape) };
+        value
     }
 
     /// As counts `[B, T, N]`.
@@ -54,7 +73,12 @@ impl GoldenArray {
         Array3::from_shape_vec((b, t, n), values).expect("golden arrays are as long as their shape says")
     }
 
-    fn transposed(&self) -> Self {
+    /// Rows and columns exchanged: PyTorch keeps the weight of a linear layer `[out, in]`, Burn `[in, out]`.
+    ///
+    /// # Panics
+    /// If the array has not two axes.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
         let [rows, columns] = self.shape[..] else { panic!("expected two axes, received {:?}", self.shape) };
         let values = (0..rows * columns).map(|i| self.values[(i % rows) * columns + i / rows]).collect();
         Self { shape: vec![columns, rows], values }
@@ -90,6 +114,51 @@ pub fn golden(path: &str) -> Golden {
 
 fn decode<const W: usize>(bytes: &[u8], from: impl Fn([u8; W]) -> f64) -> Vec<f64> {
     bytes.as_chunks::<W>().0.iter().map(|chunk| from(*chunk)).collect()
+}
+
+/// Reads a JSON file below `fixtures/golden`: nested objects whose arrays are `{"shape", "dtype", "data"}` and whose
+/// numbers stand alone. Names are the keys joined by `/`; texts that are not numbers are left out.
+///
+/// # Panics
+/// If the file is missing or damaged.
+pub fn golden_json(path: &str) -> Golden {
+    let path = golden_path(path);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut found = Golden::new();
+    flatten(&value, String::new(), &mut found);
+    found
+}
+
+fn flatten(value: &Value, name: String, found: &mut Golden) {
+    let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}/{key}") };
+    match value {
+        Value::Object(map) if map.contains_key("dtype") => {
+            let sizes = map["shape"].as_array().expect("a shape");
+            let size = |n: &Value| n.as_u64().and_then(|n| usize::try_from(n).ok()).expect("a size");
+            let values = map["data"].as_array().expect("flat data").iter();
+            let values = values.map(|v| number(v).expect("a number")).collect();
+            found.insert(name, GoldenArray { shape: sizes.iter().map(size).collect(), values });
+        }
+        Value::Object(map) => map.iter().for_each(|(key, value)| flatten(value, below(key), found)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(i, value)| flatten(value, below(&i.to_string()), found));
+        }
+        single => {
+            if let Some(value) = number(single) {
+                found.insert(name, GoldenArray { shape: Vec::new(), values: vec![value] });
+            }
+        }
+    }
+}
+
+/// A number, a truth value, or a number written as text: NaN and infinities.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Bool(b) => Some(f64::from(u8::from(*b))),
+        Value::String(text) => text.parse().ok(),
+        other => other.as_f64(),
+    }
 }
 
 /// The arrays whose names begin with `prefix`, without it.

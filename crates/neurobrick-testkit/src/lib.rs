@@ -3,7 +3,8 @@
 //! - [`model_contract!`] tests a [`PopulationModel`](neurobrick_core::PopulationModel) of one's own against what
 //!   training and evaluation rely on: no leaks, independence of the other trials of a batch, exact saving,
 //!   sessions by id.
-//! - [`synthetic_session`] draws a recording with low-dimensional dynamics, [`synthetic_data`] its windows.
+//! - [`synthetic_session`] draws a recording with low-dimensional dynamics, [`synthetic_data`] its windows;
+//!   [`lorenz_population`] has chaotic dynamics and tells the true rates.
 //! - [`strategies`] are inputs for property tests.
 //! - [`golden`] reads reference numbers, [`MtmGolden`] those of the MtM model.
 //!
@@ -24,6 +25,6 @@ mod mtm_golden;
 pub mod strategies;
 mod synthetic;
 
-pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_path, part, state_dict};
+pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_json, golden_path, part, state_dict};
 pub use mtm_golden::{MtmBatch, MtmCase, MtmGolden, MtmRecords, MtmSizes};
-pub use synthetic::{synthetic_data, synthetic_session};
+pub use synthetic::{LorenzPopulation, lorenz_population, lorenz_step, synthetic_data, synthetic_session};

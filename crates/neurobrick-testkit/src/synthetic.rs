@@ -1,5 +1,9 @@
 //! Populations driven by low-dimensional dynamics, with known structure and from a seed.
 
+mod lorenz;
+
+pub use lorenz::{LorenzPopulation, lorenz_population, lorenz_step};
+
 use neurobrick_data::{Alignment, SessionData, WindowConfig};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::{
@@ -64,7 +68,10 @@ pub fn synthetic_session(
         }
     }
     let counts = BinnedCounts::new(BIN_SIZE_S, n_trials, n_units, n_bins, counts).unwrap();
-    Recording::new(info(seed), units(n_units), Activity::Counts(counts), trials(n_bins, choices)).unwrap()
+    let described = ("choice", "direction in which the first pair of latents rotates");
+    let info = info(format!("synthetic-{seed}"), "synthetic rotations, not a recording");
+    Recording::new(info, units(n_units), Activity::Counts(counts), trials(n_bins, described, choices))
+        .unwrap()
 }
 
 /// [`synthetic_session`] as windows over whole trials, counts `[trial, bin, unit]`.
@@ -78,19 +85,23 @@ pub fn synthetic_data(
     n_units: usize,
     n_latents: usize,
 ) -> SessionData {
-    let recording = synthetic_session(seed, n_trials, n_bins, n_units, n_latents);
-    let end_s = n_bins as f64 * BIN_SIZE_S;
-    let window = WindowConfig { align: Alignment::TrialStart, start_s: 0.0, end_s, bin_size_s: BIN_SIZE_S };
-    SessionData::new(&recording, &window).unwrap()
+    whole_trials(&synthetic_session(seed, n_trials, n_bins, n_units, n_latents), n_bins)
 }
 
-fn info(seed: u64) -> SessionInfo {
+/// Windows over whole trials.
+fn whole_trials(recording: &Recording, n_bins: usize) -> SessionData {
+    let end_s = n_bins as f64 * BIN_SIZE_S;
+    let window = WindowConfig { align: Alignment::TrialStart, start_s: 0.0, end_s, bin_size_s: BIN_SIZE_S };
+    SessionData::new(recording, &window).unwrap()
+}
+
+fn info(session: String, source: &str) -> SessionInfo {
     SessionInfo {
-        session: SessionId::new(format!("synthetic-{seed}")).unwrap(),
+        session: SessionId::new(session).unwrap(),
         subject: SubjectId::new("synthetic").unwrap(),
         dataset: DatasetId::new("synthetic").unwrap(),
         card: Card {
-            source: "synthetic rotations, not a recording".to_owned(),
+            source: source.to_owned(),
             citation: String::new(),
             license: "CC0-1.0".to_owned(),
             species: None,
@@ -113,17 +124,17 @@ fn units(n_units: usize) -> Vec<Unit> {
 }
 
 /// Trials of `n_bins` bins, half a second apart.
-fn trials(n_bins: usize, choices: Vec<Option<String>>) -> Trials {
+fn trials(n_bins: usize, (name, description): (&str, &str), labels: Vec<Option<String>>) -> Trials {
     let length_s = n_bins as f64 * BIN_SIZE_S;
-    let starts = (0..choices.len()).map(|i| i as f64 * (length_s + 0.5));
+    let starts = (0..labels.len()).map(|i| i as f64 * (length_s + 0.5));
     let intervals = starts.map(|s| Interval::new(s, s + length_s).unwrap()).collect();
-    let choice = Column {
-        name: "choice".to_owned(),
+    let label = Column {
+        name: name.to_owned(),
         unit: None,
-        description: Some("direction in which the first pair of latents rotates".to_owned()),
-        values: ColumnValues::Text(choices),
+        description: Some(description.to_owned()),
+        values: ColumnValues::Text(labels),
     };
-    Trials::new(intervals, vec![choice]).unwrap()
+    Trials::new(intervals, vec![label]).unwrap()
 }
 
 #[cfg(test)]
