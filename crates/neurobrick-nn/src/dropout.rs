@@ -1,7 +1,7 @@
 //! Dropout whose masks come from counter-based streams.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use neurobrick_core::Mode;
 
 use crate::ops;
@@ -37,6 +37,22 @@ impl Dropout {
         match mode {
             Mode::Train(streams) if self.p > 0.0 => ops::drop(x, self, streams),
             _ => x,
+        }
+    }
+
+    /// The factors themselves for values of `shape` `[B, ..]`, 0 or 1/(1 − p), for code that applies them within a
+    /// recurrence; `None` where nothing is dropped.
+    pub fn factors<const D: usize>(
+        &self,
+        shape: [usize; D],
+        mode: Mode<'_>,
+        device: &Device,
+    ) -> Option<Tensor<D>> {
+        match mode {
+            Mode::Train(streams) if self.p > 0.0 => {
+                Some(ops::drop(Tensor::ones(shape, device), self, streams))
+            }
+            _ => None,
         }
     }
 

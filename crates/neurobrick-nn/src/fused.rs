@@ -4,11 +4,12 @@
 
 mod backward;
 mod flex;
+mod recurrent;
 
 use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
+use burn::backend::{Backend, ExtensionType, backend_extension};
 use neurobrick_kernels::DropoutStream;
 
 /// Dropout of one site: its probability and one stream per example.
@@ -25,6 +26,40 @@ pub(crate) struct AttentionSpec {
     /// `[S, S]` (query, key), `true` = hide.
     pub(crate) hide: Option<Arc<[bool]>>,
     pub(crate) drops: Option<Drops>,
+}
+
+/// What a recurrence needs beside its tensors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GruSpec {
+    pub(crate) clip: f32,
+    pub(crate) reverse: bool,
+}
+
+/// Tensors of a controlled generator that may have gradients; shapes as in
+/// [`ControlledRun`](crate::ops::ControlledRun).
+#[derive(ExtensionType)]
+pub(crate) struct ControlTensors<B: Backend> {
+    pub(crate) controller_drive: FloatTensor<B>,
+    pub(crate) generator_drive: FloatTensor<B>,
+    pub(crate) controller_start: FloatTensor<B>,
+    pub(crate) generator_start: FloatTensor<B>,
+    pub(crate) controller_recurrent: FloatTensor<B>,
+    pub(crate) generator_recurrent: FloatTensor<B>,
+    pub(crate) factors_to_controller: FloatTensor<B>,
+    pub(crate) controller_to_inputs: FloatTensor<B>,
+    pub(crate) inputs_bias: FloatTensor<B>,
+    pub(crate) inputs_to_generator: FloatTensor<B>,
+    pub(crate) generator_to_factors: FloatTensor<B>,
+}
+
+/// What a controlled generator needs beside those.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlSpec {
+    pub(crate) noise: Option<Arc<[f32]>>,
+    pub(crate) factor_drops: Option<Arc<[f32]>>,
+    pub(crate) state_drops: Option<Arc<[f32]>>,
+    pub(crate) controller_clip: f32,
+    pub(crate) generator_clip: f32,
 }
 
 /// The operations. All tensors are `f32`.
@@ -65,6 +100,17 @@ pub(crate) trait FusedOps: Backend {
         value: FloatTensor<Self>,
         spec: AttentionSpec,
     ) -> FloatTensor<Self>;
+
+    /// States of a gated recurrent unit over all bins.
+    fn gru(
+        drive: FloatTensor<Self>,
+        start: FloatTensor<Self>,
+        recurrent: FloatTensor<Self>,
+        spec: GruSpec,
+    ) -> FloatTensor<Self>;
+
+    /// A generator under a controller over all bins: states, factors, states of the controller, means and log variances.
+    fn control(#[extension_type] tensors: ControlTensors<Self>, spec: ControlSpec) -> FloatTensor<Self>;
 
     /// Masked Poisson loss `[1]`.
     fn poisson(

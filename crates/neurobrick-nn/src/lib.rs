@@ -1,7 +1,8 @@
 //! Bricks for neural population models that Burn lacks.
 //!
 //! Session stitches, attention with named contexts, dropout from counter-based streams, PyTorch-like initial
-//! weights from our own generator, and the masked Poisson loss. Each brick is usable alone.
+//! weights from our own generator, the masked Poisson loss and other likelihoods, LFADS's clipped recurrent unit, and
+//! Gaussian posteriors with their priors. Each brick is usable alone.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -24,15 +25,23 @@ mod dropout;
 pub mod flat;
 mod fused;
 mod init;
+mod latent_priors;
 mod layer_norm;
+mod likelihoods;
 pub mod ops;
+mod recurrent;
 mod stitch;
 mod transformer;
 
 pub use attention::{ContextAttention, PrefixVisibility, context_mask};
 pub use dropout::Dropout;
 pub use init::{InitStreams, embedding, linear};
+pub use latent_priors::{AutoregressivePrior, DiagonalGaussian, GaussianPrior};
 pub use layer_norm::LayerNorm;
-pub use ops::{AttentionMask, affine, affine_counts, attend, gelu, normalize, poisson_nll_sum, softsign};
+pub use likelihoods::{CountTerm, gamma_nll, gaussian_nll, log_gamma, poisson_nll, zero_inflated_gamma_nll};
+pub use ops::{
+    AttentionMask, affine, affine_counts, attend, gelu, normal_noise, normalize, poisson_nll_sum, softsign,
+};
+pub use recurrent::{BidirectionalGru, ClippedGru, UnitLinear, gru_bias, gru_drive};
 pub use stitch::{ReadOutStart, SessionStitch};
 pub use transformer::{TransformerConfig, TransformerLayer};

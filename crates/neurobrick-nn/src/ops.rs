@@ -4,6 +4,9 @@
 //! and precision runs the expression in [`composed`], which is also what the kernels are tested against.
 
 pub mod composed;
+mod recurrent;
+
+pub use recurrent::{Controlled, ControlledRun, control, gru};
 
 use std::sync::Arc;
 
@@ -100,6 +103,23 @@ pub(crate) fn add_dropped<const D: usize>(
     let drops = drops(dropout, streams, x.dims()[0]);
     let (residual, x) = (residual.into_dispatch(), x.into_dispatch());
     Tensor::from_dispatch(<Dispatch as FusedOps>::add_dropped(residual, x, drops))
+}
+
+/// Standard normal values of `shape` `[B, ..]` at a site of a model: as with dropout, a function of (seed, step, example,
+/// site), so that neither shards nor resuming change a value. A site draws either dropout or noise.
+pub fn normal_noise<const D: usize>(
+    shape: [usize; D],
+    site: usize,
+    streams: &DropoutStreams,
+    device: &Device,
+) -> Tensor<D> {
+    let per_example: usize = shape[1..].iter().product();
+    let mut values = vec![0.0f32; shape[0] * per_example];
+    for (example, values) in (0..).zip(values.chunks_exact_mut(per_example.max(1))) {
+        let [seed, step, example] = streams.address(example);
+        DropoutStream::new(seed, step, example, site as u64).normals_into(0, values);
+    }
+    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 /// The streams of `n_examples` examples at one site.

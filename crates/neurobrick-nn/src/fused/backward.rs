@@ -17,7 +17,8 @@ use super::flex::{
     affine, attention, attention_shape, dropped, normalized, overwritten, rows_and_width, shape_of, single,
     tensor, threads, whole,
 };
-use super::{AttentionSpec, Drops, FusedOps};
+use super::recurrent::{Control, Gru, controlled, recurred};
+use super::{AttentionSpec, ControlSpec, ControlTensors, Drops, FusedOps, GruSpec};
 
 /// A float tensor that may record a graph.
 type Recorded<C> = FloatTensor<Autodiff<Flex, C>>;
@@ -278,6 +279,28 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
                 prep.finish((inputs, weights, spec.n_heads, spec.drops.map(|d| d.p)), out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn gru(drive: Recorded<C>, start: Recorded<C>, recurrent: Recorded<C>, spec: GruSpec) -> Recorded<C> {
+        let nodes = [drive.node(), start.node(), recurrent.node()];
+        let inputs = [drive, start, recurrent].map(|x| whole(x.into_primitive()));
+        let (states, gates) = recurred(&inputs, spec);
+        match Gru.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((inputs, spec, states.clone(), gates), states),
+            OpsKind::UnTracked(prep) => prep.finish(states),
+        }
+    }
+
+    fn control(tensors: ControlTensors<Self>, spec: ControlSpec) -> Recorded<C> {
+        let tensors = tensors.into_array();
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method's type has no short path")]
+        let nodes = tensors.each_ref().map(|x| x.node());
+        let inputs = tensors.map(|x| whole(x.into_primitive()));
+        let (answer, trace) = controlled(&inputs, &spec);
+        match Control.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((inputs, spec, trace), answer),
+            OpsKind::UnTracked(prep) => prep.finish(answer),
         }
     }
 

@@ -7,7 +7,8 @@ use neurobrick_kernels as kernels;
 use neurobrick_kernels::{AttentionDropout, AttentionShape, DropoutStream, Matrix, SparseCounts};
 use rayon::prelude::*;
 
-use super::{AttentionSpec, Drops, FusedOps};
+use super::recurrent::{controlled, recurred};
+use super::{AttentionSpec, ControlSpec, ControlTensors, Drops, FusedOps, GruSpec};
 
 /// A new tensor of these values.
 pub(super) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
@@ -185,6 +186,14 @@ impl FusedOps for Flex {
 
     fn attend(query: FlexTensor, key: FlexTensor, value: FlexTensor, spec: AttentionSpec) -> FlexTensor {
         attention([&whole(query), &whole(key), &whole(value)], &spec).0
+    }
+
+    fn gru(drive: FlexTensor, start: FlexTensor, recurrent: FlexTensor, spec: GruSpec) -> FlexTensor {
+        recurred(&[drive, start, recurrent].map(whole), spec).0
+    }
+
+    fn control(tensors: ControlTensors<Flex>, spec: ControlSpec) -> FlexTensor {
+        controlled(&tensors.into_array().map(whole), &spec).0
     }
 
     fn poisson(log_rates: FlexTensor, counts: FlexTensor, counted: FlexTensor) -> FlexTensor {

@@ -1,10 +1,10 @@
 //! The same operations as Burn expressions: the definition that every backend shares.
 
-use burn::tensor::activation::softmax;
+use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Tensor, TensorData};
 use neurobrick_core::{DropoutStreams, Mode};
 
-use super::{AttentionMask, example_streams};
+use super::{AttentionMask, ControlledRun, example_streams};
 use crate::{Dropout, LayerNorm};
 
 /// [`normalize`](super::normalize) as `torch.nn.LayerNorm`: biased variance, epsilon inside the root.
@@ -65,4 +65,88 @@ pub fn poisson_nll_sum(log_rates: Tensor<3>, counts: Tensor<3>, counted: Tensor<
     let ignored = counted.equal_elem(0.0);
     let log_rates = log_rates.mask_fill(ignored.clone(), 0.0);
     (log_rates.clone().exp() - counts * log_rates).mask_fill(ignored, 0.0).sum()
+}
+
+/// [`gru`](super::gru).
+pub fn gru(drive: Tensor<3>, start: Tensor<2>, recurrent: Tensor<2>, clip: f64, reverse: bool) -> Tensor<3> {
+    let ([b, t, width], [_, h]) = (drive.dims(), start.dims());
+    let cell = Cell::new(recurrent, clip);
+    let mut state = start;
+    let mut states = Vec::with_capacity(t);
+    for i in 0..t {
+        let bin = if reverse { t - 1 - i } else { i };
+        state = cell.step(drive.clone().narrow(1, bin, 1).reshape([b, width]), state);
+        states.push(state.clone().reshape([b, 1, h]));
+    }
+    if reverse {
+        states.reverse();
+    }
+    Tensor::cat(states, 1)
+}
+
+/// Weights of a gated recurrent unit, cut where its two products need them.
+struct Cell {
+    gates: Tensor<2>,
+    candidate: Tensor<2>,
+    clip: f64,
+}
+
+impl Cell {
+    fn new(recurrent: Tensor<2>, clip: f64) -> Self {
+        let [h, _] = recurrent.dims();
+        let gates = recurrent.clone().narrow(1, 0, 2 * h);
+        Self { gates, candidate: recurrent.narrow(1, 2 * h, h), clip }
+    }
+
+    fn step(&self, drive: Tensor<2>, state: Tensor<2>) -> Tensor<2> {
+        let [_, h] = state.dims();
+        let gates = sigmoid(drive.clone().narrow(1, 0, 2 * h) + state.clone().matmul(self.gates.clone()));
+        let (update, reset) = (gates.clone().narrow(1, 0, h), gates.narrow(1, h, h));
+        let recurrent = (reset * state.clone()).matmul(self.candidate.clone());
+        let candidate = (drive.narrow(1, 2 * h, h) + recurrent).tanh();
+        (update.clone() * state + (update.neg() + 1.0) * candidate).clamp(-self.clip, self.clip)
+    }
+}
+
+/// [`control`](super::control): states, factors, states of the controller, means and log variances side by side.
+pub fn control(run: ControlledRun) -> Tensor<3> {
+    let [b, t, _] = run.controller_drive.dims();
+    let [_, _, three_g] = run.generator_drive.dims();
+    let generator_drive = run.generator_drive.expand([b, t, three_g]);
+    let [_, two_u] = run.controller_to_inputs.dims();
+    let u = two_u / 2;
+    let controller = Cell::new(run.controller_recurrent, run.controller_clip);
+    let generator = Cell::new(run.generator_recurrent, run.generator_clip);
+    let at = |x: &Tensor<3>, bin: usize| {
+        let width = x.dims()[2];
+        x.clone().narrow(1, bin, 1).reshape([b, width])
+    };
+    let scaled = |x: Tensor<2>, drops: &Option<Tensor<3>>, bin: usize| match drops {
+        Some(drops) => x * at(drops, bin),
+        None => x,
+    };
+    let read = |state: Tensor<2>, bin: usize| {
+        scaled(state, &run.state_drops, bin).matmul(run.generator_to_factors.clone())
+    };
+    let (mut c, mut g) = (run.controller_start, run.generator_start);
+    let mut f = read(g.clone(), 0);
+    let mut bins = Vec::with_capacity(t);
+    for bin in 0..t {
+        let seen = scaled(f, &run.factor_drops, bin).matmul(run.factors_to_controller.clone());
+        c = controller.step(at(&run.controller_drive, bin) + seen, c);
+        let inferred =
+            c.clone().matmul(run.controller_to_inputs.clone()) + run.inputs_bias.clone().reshape([1, two_u]);
+        let mean = inferred.clone().narrow(1, 0, u);
+        let input = match &run.noise {
+            Some(noise) => mean + (inferred.clone().narrow(1, u, u) * 0.5).exp() * at(noise, bin),
+            None => mean,
+        };
+        let drive = at(&generator_drive, bin) + input.matmul(run.inputs_to_generator.clone());
+        g = generator.step(drive, g);
+        f = read(g.clone(), bin + 1);
+        let packed = Tensor::cat(vec![g.clone(), f.clone(), c.clone(), inferred], 1);
+        let width = packed.dims()[1];
+        bins.push(packed.reshape([b, 1, width]));
+    }
+    Tensor::cat(bins, 1)
 }
