@@ -4,7 +4,7 @@ use neurobrick_core::MaskScheme;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{OneCycle, TrainError};
+use crate::{OneCycle, PenaltyRamps, TrainError};
 
 /// AdamW (Loshchilov and Hutter 2019) as in PyTorch; beta1 comes from the schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +54,9 @@ pub struct TrainConfig {
     /// The optimizer.
     #[serde(default)]
     pub optimizer: AdamWConfig,
+    /// When the penalties of a model set in, for models that have some (LFADS).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub penalty_ramps: PenaltyRamps,
     /// Largest global norm of the gradient (of the summed loss); larger gradients are scaled down. MtM does not
     /// clip: `None`.
     #[serde(default)]
@@ -80,6 +83,9 @@ pub struct TrainConfig {
     pub faithful: bool,
 }
 
+fn is_default(ramps: &PenaltyRamps) -> bool {
+    *ramps == PenaltyRamps::default()
+}
 fn two() -> usize {
     2
 }

@@ -1,4 +1,4 @@
-//! The one-cycle schedule with momentum cycling.
+//! The one-cycle schedule with momentum cycling, and ramps of penalties.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,58 @@ impl OneCycle {
             ((self.max_lr, self.base_momentum), end, ratio(step - peak, last - peak))
         };
         Rates { lr: cosine(from.0, to.0, progress), beta1: cosine(from.1, to.1, progress) }
+    }
+}
+
+/// A factor that rises linearly from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ramp {
+    /// Step from which the factor rises.
+    pub start: u64,
+    /// Steps over which it rises; with 0 it is 1 from `start` on.
+    pub n_steps: u64,
+}
+
+impl Ramp {
+    /// The factor of `step` (from 0): `(step + 1 − start) / (n_steps + 1)` within `[0, 1]`, the ramp of LFADS with steps
+    /// for epochs.
+    pub fn at(&self, step: u64) -> f64 {
+        let risen = (step + 1).saturating_sub(self.start) as f64;
+        (risen / (self.n_steps as f64 + 1.0)).min(1.0)
+    }
+}
+
+/// Ramps of what a model adds to its loss; by default everything counts in full from the first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PenaltyRamps {
+    /// Divergence of posteriors from priors.
+    pub divergence: Ramp,
+    /// Size of weights.
+    pub weights: Ramp,
+}
+
+impl PenaltyRamps {
+    /// The factors of `step` (from 0).
+    pub fn at(&self, step: u64) -> PenaltyFactors {
+        PenaltyFactors { divergence: self.divergence.at(step), weights: self.weights.at(step) }
+    }
+}
+
+/// What penalties are multiplied with in one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PenaltyFactors {
+    /// Of divergences.
+    pub divergence: f64,
+    /// Of the size of weights.
+    pub weights: f64,
+}
+
+impl Default for PenaltyFactors {
+    /// In full.
+    fn default() -> Self {
+        Self { divergence: 1.0, weights: 1.0 }
     }
 }
 

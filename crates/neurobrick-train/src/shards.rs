@@ -2,19 +2,31 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use ndarray::{ArrayView3, Axis, Slice};
-use neurobrick_core::{DropoutStreams, Masking, Mode, ModelInput, PopulationModel};
+use neurobrick_core::{DropoutStreams, Masking, Mode, ModelInput, Penalty, PopulationModel};
 use neurobrick_nn::poisson_nll_sum;
 use neurobrick_schema::SessionId;
 
 use crate::gradients::WholePaths;
 use crate::workers::device_of;
-use crate::{Gradients, TrainError};
+use crate::{Gradients, PenaltyFactors, TrainError};
 
-/// Summed masked Poisson loss (nats) of a batch and its gradients.
-///
-/// `model` lives on a device without autodiff; every shard gets leaves of its own, since clones that share leaves
-/// share one graph and one lock. `dropout` is `(seed, step)`, or `None` for a loss without dropout. Shards run on
-/// `pools` and are added in order, so the bits do not depend on the number of pools.
+/// What a batch costs, in nats, summed over its trials.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BatchLoss {
+    /// Masked Poisson loss, up to the constant of the counts.
+    pub likelihood: f64,
+    /// What the model adds: divergences and the size of weights, after their ramps.
+    pub penalty: f64,
+}
+
+impl BatchLoss {
+    /// What is minimized.
+    pub fn total(self) -> f64 {
+        self.likelihood + self.penalty
+    }
+}
+
+/// [`objective_and_gradients`] with penalties in full: the total and its gradients.
 ///
 /// # Errors
 /// If the model refuses its input.
@@ -27,6 +39,38 @@ pub fn loss_and_gradients<M: PopulationModel>(
     n_shards: usize,
     pools: &[rayon::ThreadPool],
 ) -> Result<(f64, Gradients), TrainError> {
+    let objective = Objective { masking, dropout, penalties: PenaltyFactors::default() };
+    let (loss, gradients) = objective_and_gradients(model, session, counts, objective, n_shards, pools)?;
+    Ok((loss.total(), gradients))
+}
+
+/// What a batch is scored by.
+#[derive(Clone, Copy, Debug)]
+pub struct Objective<'a> {
+    /// What is hidden and what is counted.
+    pub masking: &'a Masking,
+    /// `(seed, step)` of dropout and posterior noise, or `None` for a loss without either.
+    pub dropout: Option<(u64, u64)>,
+    /// What the model's penalties are multiplied with.
+    pub penalties: PenaltyFactors,
+}
+
+/// Summed masked Poisson loss (nats) of a batch with the model's penalties, and the gradients of their sum.
+///
+/// `model` lives on a device without autodiff; every shard gets leaves of its own, since clones that share leaves
+/// share one graph and one lock. Shards run on
+/// `pools` and are added in order, so the bits do not depend on the number of pools.
+///
+/// # Errors
+/// If the model refuses its input.
+pub fn objective_and_gradients<M: PopulationModel>(
+    model: &M,
+    session: &SessionId,
+    counts: ArrayView3<u16>,
+    objective: Objective<'_>,
+    n_shards: usize,
+    pools: &[rayon::ThreadPool],
+) -> Result<(BatchLoss, Gradients), TrainError> {
     let part = model.for_session(session)?;
     let paths = WholePaths::new(&part, model);
     let n_trials = counts.len_of(Axis(0));
@@ -35,7 +79,8 @@ pub fn loss_and_gradients<M: PopulationModel>(
     let run = |own: M, start: usize| {
         let end = (start + size).min(n_trials);
         let counts = counts.slice_axis(Axis(0), Slice::from(start..end));
-        shard(own, session, counts, &masking.trials(start..end), dropout, start as u64)
+        let masking = objective.masking.trials(start..end);
+        shard(own, session, counts, Objective { masking: &masking, ..objective }, start as u64)
     };
     let results = if pools.len() < 2 || starts.len() < 2 {
         let own: Vec<M> = starts.iter().map(|_| part.clone()).collect();
@@ -47,12 +92,16 @@ pub fn loss_and_gradients<M: PopulationModel>(
     } else {
         on_pools(&part, &starts, pools, &run)?
     };
-    let mut total: Option<(f64, Gradients)> = None;
+    let mut total: Option<(BatchLoss, Gradients)> = None;
     for result in results {
         let (loss, gradients) = result?;
         total = Some(match total {
             None => (loss, gradients),
-            Some((sum, earlier)) => (sum + loss, earlier.plus(gradients)),
+            Some((sum, earlier)) => {
+                let likelihood = sum.likelihood + loss.likelihood;
+                let penalty = sum.penalty + loss.penalty;
+                (BatchLoss { likelihood, penalty }, earlier.plus(gradients))
+            }
         });
     }
     let (loss, gradients) =
@@ -60,7 +109,7 @@ pub fn loss_and_gradients<M: PopulationModel>(
     Ok((loss, gradients.of_whole(&paths)))
 }
 
-type ShardResult = Result<(f64, Gradients), TrainError>;
+type ShardResult = Result<(BatchLoss, Gradients), TrainError>;
 
 /// Shards dealt round to the pools; results by shard.
 fn on_pools<M: PopulationModel>(
@@ -96,21 +145,29 @@ fn shard<M: PopulationModel>(
     model: M,
     session: &SessionId,
     counts: ArrayView3<u16>,
-    masking: &Masking,
-    dropout: Option<(u64, u64)>,
+    objective: Objective<'_>,
     first_example: u64,
 ) -> ShardResult {
+    let Objective { masking, dropout, penalties } = objective;
     let model = model.valid().train();
     let device = device_of(&model)?.autodiff();
     let input = ModelInput::new(session, counts, masking, &device);
     let streams = dropout.map(|(seed, step)| DropoutStreams::new(seed, step, first_example));
     let mode = streams.as_ref().map_or(Mode::Eval, Mode::Train);
-    let output = model.forward(&input, mode)?;
+    let (output, penalty) = model.forward_penalized(&input, mode)?;
     let [targets, counted] = loss_targets(counts, masking, &device);
     let loss = poisson_nll_sum(output.log_rates, targets, counted);
-    let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
+    let value = |x: &Tensor<1>| x.clone().inner().cast(DType::F64).into_scalar::<f64>();
+    let likelihood = value(&loss);
+    let (loss, penalty) = match penalty {
+        None => (loss, 0.0),
+        Some(Penalty { divergence, weights }) => {
+            let penalty = divergence * penalties.divergence + weights * penalties.weights;
+            (loss + penalty.clone(), value(&penalty))
+        }
+    };
     let backward = loss.backward();
-    Ok((value, Gradients::collect(&model, backward)))
+    Ok((BatchLoss { likelihood, penalty }, Gradients::collect(&model, backward)))
 }
 
 /// What [`poisson_nll_sum`] compares log rates with, `[B, T, N]` each: counts, and 1 where an entry counts.

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, fingerprint, prune_checkpoints};
 use crate::workers::{one_thread_pools, pool};
-use crate::{AdamW, TrainConfig, TrainError, Trainable, ValidationReport, loss_and_gradients, validate};
+use crate::{
+    AdamW, Objective, TrainConfig, TrainError, Trainable, ValidationReport, objective_and_gradients, validate,
+};
 
 /// Checkpoints kept on disk.
 const KEPT_CHECKPOINTS: usize = 2;
@@ -67,6 +69,9 @@ pub struct StepReport {
     pub scheme: String,
     /// Masked Poisson loss per counted entry, in nats (up to the constant of the counts).
     pub loss: f64,
+    /// What the model's penalties add per trial, in nats; `None` if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<f64>,
     /// Counted entries.
     pub n_counted: u64,
     /// Learning rate.
@@ -214,18 +219,22 @@ impl<M: PopulationModel> Trainer<M> {
         let counts = data.counts().select(Axis(0), &trials);
         let masking = scheme.draw(trials.len(), data.n_bins(), data.regions(), self.seed, [self.step, 0]);
         let n_counted = masking.counted().iter().filter(|&&c| c).count() as u64;
-        let dropout = Some((self.seed, self.step));
+        let objective = Objective {
+            masking: &masking,
+            dropout: Some((self.seed, self.step)),
+            penalties: self.config.penalty_ramps.at(self.step),
+        };
         // By unique reference, which may go to another thread: models are `Send` but not `Sync`.
         let (model, pools, n_shards) = (&mut self.model, &self.pools, self.config.n_shards);
         let (loss, mut gradients) = self.pool.install(move || {
-            loss_and_gradients(&*model, data.session(), counts.view(), &masking, dropout, n_shards, pools)
+            objective_and_gradients(&*model, data.session(), counts.view(), objective, n_shards, pools)
         })?;
-        if !loss.is_finite() {
+        if !loss.total().is_finite() {
             return Err(TrainError::Diverged {
                 step: self.step + 1,
                 session: data.session().to_string(),
                 scheme: scheme.name(),
-                loss,
+                loss: loss.total(),
             });
         }
         let grad_norm = self.config.clip_norm.map(|max| self.pool.install(|| gradients.clip(max)));
@@ -234,7 +243,8 @@ impl<M: PopulationModel> Trainer<M> {
             step: self.step + 1,
             session: data.session().to_string(),
             scheme: scheme.name().to_owned(),
-            loss: loss / n_counted.max(1) as f64,
+            loss: loss.likelihood / n_counted.max(1) as f64,
+            penalty: (loss.penalty != 0.0).then(|| loss.penalty / trials.len() as f64),
             n_counted,
             lr: rates.lr,
             beta1: rates.beta1,
