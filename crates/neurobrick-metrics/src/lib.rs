@@ -14,6 +14,7 @@
 //!   [`clustered_accuracy`].
 //! - [`audit`]: leak and shortcut tests on a dataset, its split and its score; [`NullDistribution`] and [`TestedScore`] for
 //!   decoders.
+//! - [`align_sessions`]: maps from the units of several sessions to components they share.
 //! - [`similarity`]: kernel alignment, Procrustes, dissimilarity matrices, reliability and its ceilings.
 //! - [`smooth_over_time`], [`r2`], [`roc_auc`], [`macro_f1`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
 //!
@@ -61,6 +62,7 @@ mod retrieval;
 mod ridge_regression;
 pub mod scaling;
 mod score;
+mod session_alignment;
 mod sessions;
 pub mod similarity;
 mod smoothing;
@@ -87,6 +89,7 @@ pub use ranking::{balanced_accuracy, macro_f1, roc_auc};
 pub use retrieval::{Retrieval, Share};
 pub use ridge_regression::{RidgeRegression, RidgeSearch, RidgeSolver};
 pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
+pub use session_alignment::{SessionAlignment, align_sessions};
 pub use sessions::{Combine, Resampling, SessionBits};
 pub use smoothing::{Edge, smooth_over_time};
 pub use spike_distance::{van_rossum, victor_purpura};

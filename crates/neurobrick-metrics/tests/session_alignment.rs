@@ -1,0 +1,64 @@
+//! Alignment of sessions against scikit-learn's components and ridge regression.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use ndarray::{Array2, Array3, Axis};
+use neurobrick_metrics::{MetricError, align_sessions};
+
+mod golden_file;
+use golden_file::{assert_close, load, matrix, numbers};
+
+fn averages() -> Vec<Array3<f64>> {
+    let golden = &load("reference/linear_models.json")["pcr_alignment"];
+    let sessions = golden["sessions"].as_array().unwrap();
+    sessions
+        .iter()
+        .map(|s| {
+            let psth = matrix(&s["psth"]);
+            let n = psth.ncols();
+            Array3::from_shape_vec((5, 12, n), psth.iter().copied().collect()).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn read_ins_and_read_outs_are_those_of_scikit_learn_up_to_signs_of_components() {
+    let golden = &load("reference/linear_models.json")["pcr_alignment"];
+    let averages = averages();
+    let views: Vec<_> = averages.iter().map(|a| a.view()).collect();
+    let found = align_sessions(&views, 4, 1.0).unwrap();
+    assert_eq!(found.len(), 3);
+    for (found, expected) in found.iter().zip(golden["sessions"].as_array().unwrap()) {
+        let (read_in, read_out) =
+            (matrix(&expected["readin_weight_n_by_k"]), matrix(&expected["readout_weight_k_by_n"]));
+        let bias = numbers(&expected["readin_bias_k"]);
+        let close = |a: Array2<f64>, b: Array2<f64>, what: &str| {
+            assert_eq!(a.dim(), b.dim(), "{what}");
+            a.iter().zip(&b).for_each(|(a, b)| assert_close(*a, *b, 1e-8, what));
+        };
+        for k in 0..4 {
+            let sign = found.read_in.column(k).dot(&read_in.column(k)).signum();
+            let part = |x: &Array2<f64>, axis: usize| x.select(Axis(axis), &[k]) * sign;
+            close(part(&found.read_in, 1), read_in.select(Axis(1), &[k]), "read-in");
+            close(part(&found.read_out, 0), read_out.select(Axis(0), &[k]), "read-out");
+            assert_close(sign * found.read_in_bias[k], bias[k], 1e-8, "bias of the read-in");
+        }
+        for (a, b) in found.mean_rates.iter().zip(numbers(&expected["mean_rate"])) {
+            assert_close(*a, b, 1e-10, "mean rates");
+        }
+    }
+}
+
+#[test]
+fn sessions_that_cannot_be_aligned_are_refused() {
+    let averages = averages();
+    let views: Vec<_> = averages.iter().map(|a| a.view()).collect();
+    assert!(matches!(align_sessions(&[], 1, 1.0), Err(MetricError::Empty { .. })));
+    assert!(matches!(align_sessions(&views, 0, 1.0), Err(MetricError::InvalidSetting { .. })));
+    assert!(matches!(align_sessions(&views, 23, 1.0), Err(MetricError::InvalidSetting { .. })));
+    let short = averages[1].slice(ndarray::s![.., ..11, ..]).to_owned();
+    let mixed = [averages[0].view(), short.view()];
+    assert!(matches!(align_sessions(&mixed, 2, 1.0), Err(MetricError::ShapeMismatch { .. })));
+    let mut broken = averages[0].clone();
+    broken[[0, 0, 0]] = f64::NAN;
+    assert!(matches!(align_sessions(&[broken.view()], 2, 1.0), Err(MetricError::NotFinite { .. })));
+}
