@@ -6,10 +6,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
+use neurobrick_core::{Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec};
 use neurobrick_schema::SessionId;
 
-use crate::{LinearStitch, ModelConfig, NdtStitch};
+use crate::{GruStitch, Lfads, LinearStitch, ModelConfig, NdtStitch};
 
 /// A model chosen at run time. Its parameters have the names they have in the model itself.
 #[derive(Module, Debug)]
@@ -18,6 +18,10 @@ pub enum AnyModel {
     NdtStitch(NdtStitch),
     /// Reduced-rank Poisson regression.
     LinearStitch(LinearStitch),
+    /// LFADS.
+    Lfads(Lfads),
+    /// Causal recurrent network.
+    GruStitch(GruStitch),
 }
 
 impl ModelConfig {
@@ -38,6 +42,10 @@ impl ModelConfig {
             Self::LinearStitch(config) => {
                 AnyModel::LinearStitch(LinearStitch::new(config.clone(), sessions, seed, device)?)
             }
+            Self::Lfads(config) => AnyModel::Lfads(Lfads::new(config.clone(), sessions, seed, device)?),
+            Self::GruStitch(config) => {
+                AnyModel::GruStitch(GruStitch::new(config.clone(), sessions, seed, device)?)
+            }
         })
     }
 }
@@ -47,6 +55,8 @@ impl PopulationModel for AnyModel {
         match self {
             Self::NdtStitch(model) => model.sessions(),
             Self::LinearStitch(model) => model.sessions(),
+            Self::Lfads(model) => model.sessions(),
+            Self::GruStitch(model) => model.sessions(),
         }
     }
 
@@ -54,6 +64,30 @@ impl PopulationModel for AnyModel {
         match self {
             Self::NdtStitch(model) => model.forward(input, mode),
             Self::LinearStitch(model) => model.forward(input, mode),
+            Self::Lfads(model) => model.forward(input, mode),
+            Self::GruStitch(model) => model.forward(input, mode),
+        }
+    }
+
+    fn forward_penalized(
+        &self,
+        input: &ModelInput,
+        mode: Mode<'_>,
+    ) -> Result<(Output, Option<Penalty>), ModelError> {
+        match self {
+            Self::NdtStitch(model) => model.forward_penalized(input, mode),
+            Self::LinearStitch(model) => model.forward_penalized(input, mode),
+            Self::Lfads(model) => model.forward_penalized(input, mode),
+            Self::GruStitch(model) => model.forward_penalized(input, mode),
+        }
+    }
+
+    fn reads_whole_windows(&self) -> bool {
+        match self {
+            Self::NdtStitch(model) => model.reads_whole_windows(),
+            Self::LinearStitch(model) => model.reads_whole_windows(),
+            Self::Lfads(model) => model.reads_whole_windows(),
+            Self::GruStitch(model) => model.reads_whole_windows(),
         }
     }
 
@@ -66,6 +100,8 @@ impl PopulationModel for AnyModel {
         Ok(match self {
             Self::NdtStitch(model) => Self::NdtStitch(model.with_sessions(sessions, seed, device)?),
             Self::LinearStitch(model) => Self::LinearStitch(model.with_sessions(sessions, seed, device)?),
+            Self::Lfads(model) => Self::Lfads(model.with_sessions(sessions, seed, device)?),
+            Self::GruStitch(model) => Self::GruStitch(model.with_sessions(sessions, seed, device)?),
         })
     }
 
@@ -73,18 +109,25 @@ impl PopulationModel for AnyModel {
         Ok(match self {
             Self::NdtStitch(model) => Self::NdtStitch(model.for_session(session)?),
             Self::LinearStitch(model) => Self::LinearStitch(model.for_session(session)?),
+            Self::Lfads(model) => Self::Lfads(model.for_session(session)?),
+            Self::GruStitch(model) => Self::GruStitch(model.for_session(session)?),
         })
     }
 
     fn is_session_parameter(path: &str) -> bool {
         // Paths are those of the models themselves, and no model uses another's prefix for its core.
-        NdtStitch::is_session_parameter(path) || LinearStitch::is_session_parameter(path)
+        NdtStitch::is_session_parameter(path)
+            || LinearStitch::is_session_parameter(path)
+            || Lfads::is_session_parameter(path)
+            || GruStitch::is_session_parameter(path)
     }
 
     fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
         match self {
             Self::NdtStitch(model) => model.forward_leave_one_out(input, units),
             Self::LinearStitch(model) => model.forward_leave_one_out(input, units),
+            Self::Lfads(model) => model.forward_leave_one_out(input, units),
+            Self::GruStitch(model) => model.forward_leave_one_out(input, units),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use neurobrick_core::ModelError;
 
-use crate::{LinearStitchConfig, NdtStitchConfig};
+use crate::{GruStitchConfig, LfadsConfig, LinearStitchConfig, NdtStitchConfig};
 
 /// A model and its sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,10 @@ pub enum ModelConfig {
     NdtStitch(NdtStitchConfig),
     /// Reduced-rank Poisson regression with stitching.
     LinearStitch(LinearStitchConfig),
+    /// LFADS, latent factor analysis via dynamical systems.
+    Lfads(LfadsConfig),
+    /// Causal recurrent network with stitching.
+    GruStitch(GruStitchConfig),
 }
 
 impl ModelConfig {
@@ -23,6 +27,8 @@ impl ModelConfig {
         match self {
             Self::NdtStitch(_) => "ndt_stitch",
             Self::LinearStitch(_) => "linear_stitch",
+            Self::Lfads(_) => "lfads",
+            Self::GruStitch(_) => "gru_stitch",
         }
     }
 
@@ -34,6 +40,8 @@ impl ModelConfig {
         match self {
             Self::NdtStitch(config) => config.validate(),
             Self::LinearStitch(config) => config.validate(),
+            Self::Lfads(config) => config.validate(),
+            Self::GruStitch(config) => config.validate(),
         }
     }
 
@@ -42,6 +50,8 @@ impl ModelConfig {
         match self {
             Self::NdtStitch(config) => config.n_bins,
             Self::LinearStitch(config) => config.n_bins,
+            Self::Lfads(config) => config.n_bins,
+            Self::GruStitch(config) => config.n_bins,
         }
     }
 }

@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | [`NdtStitch`] | Zhang et al. 2024 (MtM; NDT-1 with stitching) | counts of many sessions, one token per time bin |
 //! | [`LinearStitch`] | reduced-rank Poisson regression with stitching | counts, each bin by itself |
+//! | [`Lfads`] | Pandarinath et al. 2018 (LFADS) | counts of many sessions, whole windows from both ends |
+//! | [`GruStitch`] | recurrent network with stitching | counts, a bin and the ones before it |
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -25,6 +27,8 @@
 
 mod any;
 mod config;
+mod gru_stitch;
+mod lfads;
 mod linear_stitch;
 mod ndt_stitch;
 mod precision;
@@ -32,6 +36,8 @@ mod sessions;
 
 pub use any::AnyModel;
 pub use config::ModelConfig;
+pub use gru_stitch::{GruStitch, GruStitchConfig};
+pub use lfads::{Lfads, LfadsAlignment, LfadsConfig, LfadsStates};
 pub use linear_stitch::{LinearStitch, LinearStitchConfig};
 pub use ndt_stitch::{NdtStitch, NdtStitchConfig, NdtStreamError};
 pub use precision::rounded;

@@ -3,7 +3,10 @@
 
 use burn::tensor::Device;
 use neurobrick_core::SessionSpec;
-use neurobrick_models::{LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig};
+use neurobrick_models::{
+    GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch,
+    NdtStitchConfig,
+};
 use neurobrick_testkit::contract::N_BINS;
 use neurobrick_testkit::model_contract;
 
@@ -16,5 +19,31 @@ fn linear(sessions: &[SessionSpec], seed: u64, device: &Device) -> LinearStitch 
     LinearStitch::new(LinearStitchConfig { n_bins: N_BINS, d_latent: 4 }, sessions, seed, device).unwrap()
 }
 
+fn lfads(sessions: &[SessionSpec], seed: u64, device: &Device) -> Lfads {
+    Lfads::new(LfadsConfig::small(N_BINS), sessions, seed, device).unwrap()
+}
+
+/// Units drive the encoders directly, there is no controller, the last bins are not read, and posteriors are sampled.
+fn other_lfads(sessions: &[SessionSpec], seed: u64, device: &Device) -> Lfads {
+    let config = LfadsConfig {
+        d_read_in: None,
+        d_ci_encoder: 0,
+        d_controller: 0,
+        d_inputs: 0,
+        n_forward_bins: 2,
+        n_samples: 3,
+        ..LfadsConfig::small(N_BINS)
+    };
+    Lfads::new(config, sessions, seed, device).unwrap()
+}
+
+fn gru(sessions: &[SessionSpec], seed: u64, device: &Device) -> GruStitch {
+    let config = GruStitchConfig { n_bins: N_BINS, d_stitch: 6, d_hidden: 10, dropout: 0.1, clip: 5.0 };
+    GruStitch::new(config, sessions, seed, device).unwrap()
+}
+
 model_contract!(ndt_stitch, ndt);
+model_contract!(lfads, lfads);
+model_contract!(lfads_without_controller, other_lfads);
+model_contract!(gru_stitch, gru);
 model_contract!(linear_stitch, linear);

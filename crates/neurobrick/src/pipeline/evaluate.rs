@@ -216,11 +216,23 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::Mo
         ModelConfig::LinearStitch(c) => {
             vec![fact("bins", c.n_bins.to_string()), fact("rank", c.d_latent.to_string())]
         }
+        ModelConfig::Lfads(c) => vec![
+            fact("bins", format!("{}, the last {} of which it runs on into", c.n_bins, c.n_forward_bins)),
+            fact("generator", c.d_generator.to_string()),
+            fact("factors", c.n_factors.to_string()),
+            fact("inferred inputs", c.d_inputs.to_string()),
+            fact("dropout", c.dropout.to_string()),
+        ],
+        ModelConfig::GruStitch(c) => {
+            vec![fact("bins", c.n_bins.to_string()), fact("recurrent units", c.d_hidden.to_string())]
+        }
     };
     report::ModelFacts {
         name: match config {
             ModelConfig::NdtStitch(_) => "NDT-1-stitch with multi-task masking (MtM)".to_owned(),
             ModelConfig::LinearStitch(_) => "reduced-rank Poisson regression with stitching".to_owned(),
+            ModelConfig::Lfads(_) => "LFADS (latent factor analysis via dynamical systems)".to_owned(),
+            ModelConfig::GruStitch(_) => "causal recurrent network with stitching".to_owned(),
         },
         license: "not stated".to_owned(),
         n_parameters: model.num_params() as u64,

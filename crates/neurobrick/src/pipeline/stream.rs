@@ -29,14 +29,16 @@ pub fn open_stream(
 ) -> Result<CausalStream, PipelineError> {
     let weights = match load_model(model_dir)?.0 {
         AnyModel::NdtStitch(model) => model.stream_weights(session)?,
-        AnyModel::LinearStitch(_) => return Err(not_causal()),
+        AnyModel::LinearStitch(_) => return Err(not_streamed("it reads each bin by itself")),
+        AnyModel::Lfads(_) => return Err(not_streamed("it reads windows from both ends")),
+        AnyModel::GruStitch(_) => return Err(not_streamed("streams know no recurrent network")),
     };
     Ok(CausalStream::new(&weights, precision)?.with_decoders(decoders)?)
 }
 
-fn not_causal() -> PipelineError {
+fn not_streamed(reason: &str) -> PipelineError {
     PipelineError::Model(ModelError::Unsupported {
-        what: "answer from earlier bins: it reads each bin by itself".to_owned(),
+        what: format!("answer bin by bin from earlier bins: {reason}"),
         hint: "name the folder of a model of kind `ndt_stitch`".to_owned(),
     })
 }
@@ -99,7 +101,7 @@ pub fn fit_decoder(
         return Err(MetricError::Empty { what: "list of sessions" }.into());
     };
     record.check_data(data, seed, &session.hash)?;
-    let AnyModel::NdtStitch(model) = model else { return Err(not_causal()) };
+    let AnyModel::NdtStitch(model) = model else { return Err(not_streamed("only `ndt_stitch` is read so")) };
     let (session, n_bins) = (&session.train, session.train.data.n_bins());
     let labels = labels(session, question.target)?;
     let n_chosen = question.bins_per_trial;

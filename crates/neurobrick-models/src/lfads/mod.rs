@@ -1,0 +1,11 @@
+//! LFADS, latent factor analysis via dynamical systems; see this folder's README for citation and parity.
+
+mod config;
+mod encoder;
+mod generator;
+mod model;
+mod stitch;
+
+pub use config::LfadsConfig;
+pub use model::{Lfads, LfadsStates};
+pub use stitch::LfadsAlignment;
