@@ -6,7 +6,10 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use neurobrick_core::{MaskScheme, PopulationModel};
 use neurobrick_data::TrialSplit;
-use neurobrick_models::{LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig};
+use neurobrick_models::{
+    GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch,
+    NdtStitchConfig,
+};
 use neurobrick_testkit::synthetic_data;
 use neurobrick_train::{OneCycle, TrainConfig, TrainSession, Trainer, validate};
 
@@ -59,6 +62,26 @@ fn linear_stitch_overfits_one_batch() {
     let model = LinearStitchConfig { n_bins: 20, d_latent: 8 };
     let model = LinearStitch::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
     let config = config(600, 1e-2, &[MaskScheme::Neuron { ratio: 0.3 }]);
+    let [before, after] = learn(model, &config)[0];
+    assert!(before.abs() < 0.1, "the start is the unit means, received {before} bits/spike");
+    assert!(after > 0.05, "{after} bits/spike after training");
+}
+
+#[test]
+fn lfads_overfits_one_batch() {
+    let model = LfadsConfig { dropout: 0.0, ..LfadsConfig::small(20) };
+    let model = Lfads::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let config = config(400, 1e-2, &[MaskScheme::CoordinatedDropout { ratio: 0.3 }]);
+    let [before, after] = learn(model, &config)[0];
+    assert!(before.abs() < 0.1, "the start is near the unit means, received {before} bits/spike");
+    assert!(after > 0.1, "{after} bits/spike after training");
+}
+
+#[test]
+fn gru_stitch_overfits_one_batch() {
+    let model = GruStitchConfig { n_bins: 20, d_stitch: 24, d_hidden: 48, dropout: 0.0, clip: 5.0 };
+    let model = GruStitch::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let config = config(400, 1e-2, &[MaskScheme::Neuron { ratio: 0.3 }]);
     let [before, after] = learn(model, &config)[0];
     assert!(before.abs() < 0.1, "the start is the unit means, received {before} bits/spike");
     assert!(after > 0.05, "{after} bits/spike after training");
