@@ -4,11 +4,15 @@
 //! device) -> model` gives fresh models for windows of [`N_BINS`] bins; it is asked for sessions of [`sessions`].
 //! Every function panics, with a sentence, if the model breaks its law.
 
+use std::collections::BTreeMap;
+
+use burn::module::{ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 use ndarray::{Array3, s};
 use neurobrick_core::weights::{from_safetensors, load_state_dict, state_dict, to_safetensors};
 use neurobrick_core::{
-    MaskScheme, Masking, Mode, ModelError, ModelInput, Output, PopulationModel, Prompt, SessionSpec,
+    MaskScheme, Masking, Mode, ModelError, ModelInput, ModulePath, Output, PopulationModel, Prompt,
+    SessionSpec,
 };
 use neurobrick_data::RegionTable;
 use neurobrick_random::{Domain, Stream};
@@ -348,7 +352,8 @@ pub fn a_part_answers_as_the_whole<M: PopulationModel>(build: impl Fn(&[SessionS
 }
 
 /// [`is_session_parameter`](PopulationModel::is_session_parameter) holds for exactly the parameters that change
-/// when all sessions are exchanged, and there are parameters of both kinds.
+/// when all sessions are exchanged, and there are parameters of both kinds. A parameter that starts at a constant, such as
+/// a bias of zeros, changes if it is another parameter, by its id.
 ///
 /// # Panics
 /// If the model breaks this law.
@@ -363,8 +368,9 @@ pub fn session_parameters_are_named<M: PopulationModel>(build: impl Fn(&[Session
             log_mean_rates: None,
         })
         .collect();
-    let exchanged = state_dict(&model.with_sessions(&others, 2, &device).expect("new sessions"));
-    let own = state_dict(&model);
+    let exchanged = model.with_sessions(&others, 2, &device).expect("new sessions");
+    let (own_ids, exchanged_ids) = (ids(&model), ids(&exchanged));
+    let (own, exchanged) = (state_dict(&model), state_dict(&exchanged));
     let is_same = |path: &str| match (own.get(path), exchanged.get(path)) {
         (Some(a), Some(b)) => a.shape() == b.shape() && a.as_bytes() == b.as_bytes(),
         _ => false,
@@ -372,7 +378,8 @@ pub fn session_parameters_are_named<M: PopulationModel>(build: impl Fn(&[Session
     let paths: std::collections::BTreeSet<&String> = own.keys().chain(exchanged.keys()).collect();
     for path in &paths {
         let is_session = M::is_session_parameter(path);
-        let is_kept = is_same(path);
+        let is_own = own_ids.get(*path) == exchanged_ids.get(*path);
+        let is_kept = is_same(path) && (is_own || !is_session);
         assert!(
             is_session != is_kept,
             "{path}: of a session is {is_session}, kept with other sessions is {is_kept}"
@@ -384,6 +391,33 @@ pub fn session_parameters_are_named<M: PopulationModel>(build: impl Fn(&[Session
         "{n_session} of {} parameters are of sessions",
         paths.len()
     );
+}
+
+/// Ids of the float parameters by dotted path.
+fn ids<M: PopulationModel>(model: &M) -> BTreeMap<String, ParamId> {
+    let mut visitor = Ids::default();
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+#[derive(Default)]
+struct Ids {
+    path: ModulePath,
+    found: BTreeMap<String, ParamId>,
+}
+
+impl ModuleVisitor for Ids {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.found.insert(self.path.dotted().to_owned(), param.id);
+    }
 }
 
 /// Leave-one-out prediction is what a whole forward pass answers with that unit hidden, and the unit's own counts
