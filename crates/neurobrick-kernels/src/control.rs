@@ -114,7 +114,7 @@ pub struct ControlGradients {
 ///
 /// Per bin the controller `c` reads its drive and the factors of the bin before, mean and log variance of an input are
 /// read from it, the generator `g` takes the input and moves on, and factors are read from the generator. Both cells are
-/// those of [`gru`](crate::gru).
+/// those of [`gru`](fn@crate::gru).
 ///
 /// # Panics
 /// If a slice has another length than its shape says.
