@@ -1,8 +1,10 @@
 //! The seam of population models.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::ArrayView3;
+use ndarray::{Array3, ArrayView3, s};
 use neurobrick_schema::SessionId;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,9 @@ pub struct ModelInput {
     pub session: SessionId,
     /// Spikes per bin `[B, T, N]`, hidden entries zeroed.
     pub counts: Tensor<3>,
+    /// Which entries are hidden, `[B, T, N]`, for models that treat them otherwise than bins without spikes; `None`
+    /// hides nothing.
+    pub hidden: Option<Arc<Array3<bool>>>,
     /// How bins attend.
     pub context: Context,
     /// The task, for prompted models.
@@ -63,9 +68,24 @@ impl ModelInput {
         Self {
             session: session.clone(),
             counts: Tensor::from_data(TensorData::new(visible, [b, t, n]), device),
+            hidden: Some(Arc::new(masking.hidden().clone())),
             context: masking.context(),
             prompt: masking.prompt(),
         }
+    }
+
+    /// The same input with `unit` hidden in every bin.
+    #[must_use]
+    pub fn without(&self, unit: usize) -> Self {
+        let [b, t, n] = self.counts.dims();
+        let zeros = Tensor::zeros_like(&self.counts.clone().narrow(2, unit, 1));
+        let counts = self.counts.clone().slice_assign([0..b, 0..t, unit..unit + 1], zeros);
+        let mut hidden = match &self.hidden {
+            Some(hidden) => Array3::clone(hidden),
+            None => Array3::from_elem((b, t, n), false),
+        };
+        hidden.slice_mut(s![.., .., unit]).fill(true);
+        Self { counts, hidden: Some(Arc::new(hidden)), ..self.clone() }
     }
 }
 
@@ -159,11 +179,8 @@ pub trait PopulationModel: Module {
     fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
         let mut answers = Vec::with_capacity(units.len());
         for &unit in units {
-            let hidden = Tensor::zeros_like(&input.counts.clone().narrow(2, unit, 1));
             let [b, t, _] = input.counts.dims();
-            let counts = input.counts.clone().slice_assign([0..b, 0..t, unit..unit + 1], hidden);
-            let one = ModelInput { counts, ..input.clone() };
-            let log_rates = self.forward(&one, Mode::Eval)?.log_rates.narrow(2, unit, 1);
+            let log_rates = self.forward(&input.without(unit), Mode::Eval)?.log_rates.narrow(2, unit, 1);
             answers.push(log_rates.reshape([1, b, t]));
         }
         Ok(Tensor::cat(answers, 0))

@@ -164,6 +164,7 @@ fn context_and_prompt_are_those_of_the_reference() {
         ("inter_region", Context::Full, Some(2)),
         ("intra_region", Context::Full, Some(3)),
         ("random", Context::Full, None),
+        ("patch", Context::Full, None),
     ];
     assert_eq!(found, expected);
 }
@@ -195,4 +196,114 @@ fn counting_what_is_visible_is_refused() {
 fn masks_of_different_shape_are_refused() {
     let mask = |n| Array3::from_elem((1, 2, n), true);
     let _ = Masking::new(mask(2), mask(3), Context::Full, None);
+}
+
+/// Every trial hides the same number of whole patches; the last of a bin is narrower.
+#[test]
+fn patches_are_hidden_whole_and_as_many_in_every_trial() {
+    let (n_bins, n_units, size) = (7, 10, 4);
+    let scheme = MaskScheme::Patch { ratio: 0.5, n_units: size };
+    let masking = scheme.draw(20, n_bins, &regions(n_units), 3, [0, 0]);
+    for trial in masking.hidden().outer_iter() {
+        let patches: Vec<bool> = (0..n_bins)
+            .flat_map(|bin| (0..n_units).step_by(size).map(move |first| (bin, first)))
+            .map(|(bin, first)| {
+                let patch = trial.slice(s![bin, first..(first + size).min(n_units)]);
+                assert!(patch.iter().all(|&h| h == patch[0]), "a patch is hidden in part");
+                patch[0]
+            })
+            .collect();
+        // 21 patches, of which (1 - 0.5) 21 rounded down stay.
+        assert_eq!((patches.len(), patches.iter().filter(|&&h| h).count()), (21, 11));
+    }
+    let trials: Vec<_> = masking.hidden().outer_iter().collect();
+    assert!(trials.windows(2).any(|pair| pair[0] != pair[1]), "trials are drawn apart");
+}
+
+fn bert(max_span: usize, zeroed: f64, randomized: f64) -> MaskScheme {
+    MaskScheme::Bert { ratio: 0.25, max_span, zeroed, randomized }
+}
+
+/// The share of predicted bins is kept whatever the length of spans, and spans have the drawn length at least.
+#[test]
+fn spans_keep_the_ratio() {
+    let (n_trials, n_bins) = (400, 60);
+    let mut lengths = std::collections::BTreeSet::new();
+    for step in 0..12 {
+        let masking = bert(5, 1.0, 0.0).draw(n_trials, n_bins, &regions(4), 11, [step, 0]);
+        assert_eq!(masking.hidden(), masking.counted());
+        assert!(is_constant_along(masking.hidden(), 2), "whole bins are predicted");
+        // Bins of a span share their fate, so the standard error is that of a fifth of the bins at worst.
+        let error = (0.25f64 * 0.75 / ((n_trials * n_bins / 5) as f64)).sqrt();
+        assert!((share(masking.hidden()) - 0.25).abs() < 4.0 * error, "{}", share(masking.hidden()));
+        let mut shortest = n_bins;
+        for trial in masking.hidden().outer_iter() {
+            let bins: Vec<bool> = trial.column(0).to_vec();
+            let runs: Vec<usize> = bins.split(|&h| !h).map(<[bool]>::len).filter(|&l| l > 0).collect();
+            // Spans at the ends are cut off.
+            let inner = runs.iter().skip(1).take(runs.len().saturating_sub(2));
+            shortest = inner.copied().fold(shortest, usize::min);
+        }
+        lengths.insert(shortest);
+    }
+    assert!(lengths.len() >= 3 && lengths.iter().all(|l| (1..=5).contains(l)), "{lengths:?}");
+}
+
+/// Entries to predict are zeroed, made up and left in the shares asked for; all others are left.
+#[test]
+fn masked_modeling_shows_what_it_says() {
+    let (n_trials, n_bins, n_units) = (60, 50, 12);
+    // Every visible count is 3 but one of 8 in each trial: made-up counts lie below that.
+    let mut counts = Array3::from_elem((n_trials, n_bins, n_units), 3u16);
+    counts.slice_mut(s![.., 0, 0]).fill(8);
+    for (zeroed, randomized) in [(1.0, 0.5), (0.5, 1.0), (0.5, 0.5), (0.0, 0.0)] {
+        let masking = bert(1, zeroed, randomized).draw(n_trials, n_bins, &regions(n_units), 5, [0, 0]);
+        let visible = masking.visible(counts.view());
+        let mut tally = [0.0f64; 9];
+        for ((at, &seen), &hidden) in visible.indexed_iter().zip(masking.hidden()) {
+            if hidden && at.1 > 0 {
+                assert!(seen.fract() == 0.0 && (0.0..8.0).contains(&seen), "{seen}");
+                tally[seen as usize] += 1.0;
+            } else if !hidden {
+                assert_eq!(seen, f32::from(counts[at]));
+            }
+        }
+        let n: f64 = tally.iter().sum();
+        let made_up = (1.0 - zeroed) * randomized / 8.0;
+        let expected = |count: usize| match count {
+            0 => zeroed + made_up,
+            3 => (1.0 - zeroed) * (1.0 - randomized) + made_up,
+            8 => 0.0,
+            _ => made_up,
+        };
+        for (count, found) in tally.iter().enumerate() {
+            let p = expected(count);
+            let error = (p * (1.0 - p) / n).sqrt();
+            assert!(
+                (found / n - p).abs() <= 4.5 * error,
+                "{zeroed}, {randomized}: {count} in {}, expected {p}",
+                found / n
+            );
+        }
+        // A batch cut into shards shows the same.
+        let part = masking.trials(7..9).visible(counts.slice(s![7..9, .., ..]));
+        assert_eq!(part, visible.slice(s![7..9, .., ..]));
+    }
+}
+
+#[test]
+fn faults_are_named() {
+    let fault = |scheme: MaskScheme| scheme.fault().map(|(field, ..)| field);
+    assert!(SCHEMES.iter().all(|&scheme| fault(scheme).is_none()));
+    assert_eq!(fault(bert(7, 0.5, 0.6)), None);
+    for (scheme, field) in [
+        (MaskScheme::Temporal { ratio: 0.0 }, "schemes.ratio"),
+        (MaskScheme::Neuron { ratio: f64::NAN }, "schemes.ratio"),
+        (bert(0, 0.5, 0.5), "schemes.max_span"),
+        (bert(1, 1.5, 0.5), "schemes.zeroed"),
+        (bert(1, 0.5, -0.1), "schemes.randomized"),
+        (MaskScheme::Patch { ratio: 0.5, n_units: 0 }, "schemes.n_units"),
+    ] {
+        assert_eq!(fault(scheme), Some(field));
+    }
 }

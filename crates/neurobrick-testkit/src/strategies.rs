@@ -4,14 +4,15 @@ use ndarray::Array3;
 use neurobrick_core::MaskScheme;
 use proptest::prelude::*;
 
-/// Every mask scheme, at its published ratio.
-pub const SCHEMES: [MaskScheme; 6] = [
+/// Every mask scheme that shows nothing of what it hides, at its published ratio; patches are of 4 units.
+pub const SCHEMES: [MaskScheme; 7] = [
     MaskScheme::Temporal { ratio: 0.3 },
     MaskScheme::Neuron { ratio: 0.3 },
     MaskScheme::Causal { ratio: 0.6 },
     MaskScheme::InterRegion,
     MaskScheme::IntraRegion { ratio: 0.3 },
     MaskScheme::Random { ratio: 0.3 },
+    MaskScheme::Patch { ratio: 0.5, n_units: 4 },
 ];
 
 /// One of [`SCHEMES`].

@@ -326,6 +326,7 @@ fn parity_output<M: PopulationModel>(
     let input = ModelInput {
         session: spec.session.clone(),
         counts: Tensor::from_data(counts, &device_of(&model)?),
+        hidden: None,
         context: Context::Full,
         prompt: Some(Prompt::Neuron),
     };

@@ -120,8 +120,8 @@ impl TrainConfig {
         }
         require("schemes", "[]", !self.schemes.is_empty(), "a list of at least one scheme")?;
         for scheme in &self.schemes {
-            if let Some(ratio) = scheme.ratio() {
-                require("schemes.ratio", ratio, ratio > 0.0 && ratio <= 1.0, "in (0, 1]")?;
+            if let Some((field, expected, received)) = scheme.fault() {
+                require(field, received, false, expected)?;
             }
         }
         let OneCycle { max_lr, pct_start, div_factor, final_div_factor, base_momentum, max_momentum } =

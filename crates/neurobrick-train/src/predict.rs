@@ -122,6 +122,7 @@ pub fn latents<M: PopulationModel>(
         let input = ModelInput {
             session: data.session().clone(),
             counts: burn::tensor::Tensor::from_data(TensorData::new(values, [b, t, n]), &device),
+            hidden: None,
             context: if prompt == Prompt::Causal { Context::Causal } else { Context::Full },
             prompt: Some(prompt),
         };

@@ -33,6 +33,10 @@ pub enum MaskScheme {
     IntraRegion,
     /// Single entries hidden.
     Random,
+    /// Spans of bins to predict, some of their entries shown or made up.
+    Bert,
+    /// Patches of one bin and some units hidden.
+    Patch,
     /// The last bins hidden.
     ForwardPrediction,
 }
@@ -47,6 +51,8 @@ impl MaskScheme {
             Self::InterRegion => "inter-region",
             Self::IntraRegion => "intra-region",
             Self::Random => "random",
+            Self::Bert => "masked modeling",
+            Self::Patch => "patches",
             Self::ForwardPrediction => "forward prediction",
         }
     }
@@ -64,6 +70,10 @@ impl MaskScheme {
                 "Only one region is shown, and part of it hidden: predict units from their own region. \
                  Other regions are hidden but not scored."
             }
+            Self::Bert => {
+                "Spans of bins are to be predicted; most of their entries are zeroed, some made up, some left."
+            }
+            Self::Patch => "Patches of one bin and a few dozen units are hidden: fill in from the others.",
             Self::Random => "Single entries are hidden: fill in from the neighbors in time and population.",
             Self::ForwardPrediction => "The last bins of all units are hidden: predict the end of the trial.",
         }

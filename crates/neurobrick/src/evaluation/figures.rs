@@ -138,6 +138,8 @@ pub(super) fn report_scheme(scheme: &MaskScheme) -> report::MaskScheme {
         MaskScheme::InterRegion => report::MaskScheme::InterRegion,
         MaskScheme::IntraRegion { .. } => report::MaskScheme::IntraRegion,
         MaskScheme::Random { .. } | MaskScheme::CoordinatedDropout { .. } => report::MaskScheme::Random,
+        MaskScheme::Bert { .. } => report::MaskScheme::Bert,
+        MaskScheme::Patch { .. } => report::MaskScheme::Patch,
     }
 }
 
