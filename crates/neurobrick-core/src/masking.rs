@@ -404,7 +404,14 @@ impl Masking {
     pub fn nothing(shape: [usize; 3], prompt: Prompt) -> Self {
         let mask = Array3::from_elem(shape, false);
         let context = if prompt == Prompt::Causal { Context::Causal } else { Context::Full };
-        Self { counted: mask.clone(), hidden: mask, shown: None, context, prompt: Some(prompt), visible_scale: 1.0 }
+        Self {
+            counted: mask.clone(),
+            hidden: mask,
+            shown: None,
+            context,
+            prompt: Some(prompt),
+            visible_scale: 1.0,
+        }
     }
 
     /// `true` = hidden, `[B, T, N]`.

@@ -51,6 +51,12 @@ impl AttentionShape {
         (self.d_head as f32).sqrt().recip()
     }
 
+    /// The mask `[S, S]` of one sequence.
+    fn mask_of<'a>(&self, hide: Option<&'a [bool]>, example: usize) -> Option<&'a [bool]> {
+        let own = example * self.square()..(example + 1) * self.square();
+        hide.map(|hide| if hide.len() == self.square() { hide } else { &hide[own] })
+    }
+
     /// One head of a sequence `[S, D]` as a matrix `[S, d_head]`.
     fn head<'a>(&self, sequence: &'a [f32], head: usize) -> Matrix<'a> {
         Matrix::strided(&sequence[head * self.d_head..], self.n_tokens, self.d_head, self.width())
@@ -67,7 +73,7 @@ pub struct AttentionDropout<'a> {
 }
 
 /// `softmax(Q Kᵀ / √d_head) V` for every head (Vaswani et al. 2017), with keys hidden where `hide` `[S, S]`
-/// (query, key) is `true`, and inverted dropout on the weights.
+/// (query, key), or `[B, S, S]` if sequences differ, is `true`, and inverted dropout on the weights.
 ///
 /// `weights` `[B, H, S, S]` is kept for the backward pass: the softmax, with the sign bit set where dropout
 /// fell. A query that may see no key gets NaN, as in PyTorch. On a rayon pool of several threads, sequences (or,
@@ -92,6 +98,7 @@ pub fn attention(
     let one = |example: usize, out: &mut [f32], weights: &mut [f32]| {
         let part = example * sequence..(example + 1) * sequence;
         let [q, k, v] = [&query[part.clone()], &key[part.clone()], &value[part]];
+        let hide = shape.mask_of(hide, example);
         let dropout = dropout.map(|d| (d.p, d.streams[example]));
         let mut kept = vec![0.0f32; if dropout.is_some() { square } else { 0 }];
         for (head, weights) in weights.chunks_exact_mut(square).enumerate() {
@@ -300,7 +307,8 @@ fn check(
         assert_eq!(array.len(), shape.n_values(), "an array [B, S, D] of attention");
     }
     if let Some(hide) = hide {
-        assert_eq!(hide.len(), shape.square(), "an attention mask [S, S]");
+        let is_one = hide.len() == shape.square();
+        assert!(is_one || hide.len() == shape.n_examples * shape.square(), "a mask [S, S] or [B, S, S]");
     }
     if let Some(dropout) = dropout {
         assert_eq!(dropout.streams.len(), shape.n_examples, "one dropout stream per sequence");

@@ -75,6 +75,11 @@ impl ContextAttention {
         }
     }
 
+    /// Leaves the dropout on attention weights alone, as in PyTorch's own attention.
+    pub(crate) fn drop_no_heads(&mut self) {
+        self.head_dropout = Dropout::new(0.0, self.head_dropout.site());
+    }
+
     /// Attends within `x` `[B, S, D]` under `mask`.
     pub fn forward(&self, x: Tensor<3>, mask: Option<&AttentionMask>, mode: Mode<'_>) -> Tensor<3> {
         let inputs = [&self.query, &self.key, &self.value].map(|layer| affine(x.clone(), layer));

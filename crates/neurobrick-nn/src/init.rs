@@ -73,6 +73,12 @@ pub fn linear(d_input: usize, d_output: usize, init: &mut InitStreams, device: &
     }
 }
 
+/// `layer` with its weight, not its bias, scaled. The product is a fresh leaf.
+pub fn scaled(layer: Linear, factor: f64) -> Linear {
+    let weight = Param::from_tensor((layer.weight.val() * factor).detach());
+    Linear { weight, bias: layer.bias }
+}
+
 /// A table `[rows, width]` that starts normal with standard deviation `std`; `torch.nn.Embedding`'s default is 1.
 pub fn embedding(rows: usize, width: usize, std: f64, init: &mut InitStreams, device: &Device) -> Embedding {
     Embedding { weight: init.normal([rows, width], std, device) }

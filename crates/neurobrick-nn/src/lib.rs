@@ -1,8 +1,9 @@
 //! Bricks for neural population models that Burn lacks.
 //!
-//! Session stitches, attention with named contexts, dropout from counter-based streams, PyTorch-like initial
-//! weights from our own generator, the masked Poisson loss and other likelihoods, LFADS's clipped recurrent unit, and
-//! Gaussian posteriors with their priors. Each brick is usable alone.
+//! Session stitches, attention with named contexts, the transformer layers of MtM and of PyTorch, embeddings of counts
+//! and patches, dropout from counter-based streams, PyTorch-like initial weights from our own generator, the masked
+//! Poisson loss and other likelihoods, LFADS's clipped recurrent unit, and Gaussian posteriors with their priors. Each
+//! brick is usable alone.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -21,7 +22,10 @@
 //! The crate has no features.
 
 mod attention;
+mod band;
+mod counts;
 mod dropout;
+mod encoder;
 pub mod flat;
 mod fused;
 mod init;
@@ -29,19 +33,28 @@ mod latent_priors;
 mod layer_norm;
 mod likelihoods;
 pub mod ops;
+mod patches;
+mod positions;
 mod recurrent;
+mod scale_norm;
 mod stitch;
 mod transformer;
 
 pub use attention::{ContextAttention, PrefixVisibility, context_mask};
+pub use band::Band;
+pub use counts::CountEmbedding;
 pub use dropout::Dropout;
-pub use init::{InitStreams, embedding, linear};
+pub use encoder::{Activation, EncoderConfig, EncoderLayer};
+pub use init::{InitStreams, embedding, linear, scaled};
 pub use latent_priors::{AutoregressivePrior, DiagonalGaussian, GaussianPrior};
 pub use layer_norm::LayerNorm;
 pub use likelihoods::{CountTerm, gamma_nll, gaussian_nll, log_gamma, poisson_nll, zero_inflated_gamma_nll};
 pub use ops::{
     AttentionMask, affine, affine_counts, attend, gelu, normal_noise, normalize, poisson_nll_sum, softsign,
 };
+pub use patches::PatchGrid;
+pub use positions::sinusoid;
 pub use recurrent::{BidirectionalGru, ClippedGru, UnitLinear, gru_bias, gru_drive};
+pub use scale_norm::ScaleNorm;
 pub use stitch::{ReadOutStart, SessionStitch};
 pub use transformer::{TransformerConfig, TransformerLayer};

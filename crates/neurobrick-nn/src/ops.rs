@@ -140,7 +140,7 @@ fn example_streams(
     })
 }
 
-/// Which keys a query may not see: a mask `[S, S]` (query, key; `true` = hide).
+/// Which keys a query may not see: a mask `[S, S]` (query, key; `true` = hide) for all examples, or `[B, S, S]`.
 #[derive(Clone, Debug)]
 pub struct AttentionMask {
     hide: Arc<[bool]>,
@@ -157,12 +157,23 @@ impl AttentionMask {
         Self { hide: hide.into(), n_tokens }
     }
 
-    /// The mask as a tensor.
-    pub fn tensor(&self, device: &Device) -> Tensor<2, Bool> {
-        Tensor::from_data(TensorData::new(self.hide.to_vec(), [self.n_tokens; 2]), device)
+    /// A mask `[B, S, S]` of `n_examples` examples from `hide`, row by row.
+    ///
+    /// # Panics
+    /// If `hide` does not hold `n_examples n_tokens²` entries.
+    pub fn per_example(hide: Vec<bool>, n_examples: usize, n_tokens: usize) -> Self {
+        assert_eq!(hide.len(), n_examples * n_tokens * n_tokens, "a mask [B, S, S]");
+        Self { hide: hide.into(), n_tokens }
     }
 
-    /// The mask row by row.
+    /// The mask as a tensor `[1, S, S]` or `[B, S, S]`.
+    pub fn tensor(&self, device: &Device) -> Tensor<3, Bool> {
+        let n = self.n_tokens;
+        let n_examples = if n == 0 { 1 } else { self.hide.len() / (n * n) };
+        Tensor::from_data(TensorData::new(self.hide.to_vec(), [n_examples, n, n]), device)
+    }
+
+    /// The mask row by row, example by example.
     pub fn hide(&self) -> &[bool] {
         &self.hide
     }

@@ -1,12 +1,12 @@
 //! The pre-norm transformer layer of MtM.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use neurobrick_core::Mode;
 
 use crate::ops::{AttentionMask, affine, gelu, normalize};
-use crate::{ContextAttention, Dropout, InitStreams, LayerNorm, linear};
+use crate::{ContextAttention, Dropout, InitStreams, LayerNorm, linear, scaled};
 
 /// Sizes of a transformer layer.
 #[derive(Clone, Copy, Debug)]
@@ -81,10 +81,4 @@ impl TransformerLayer {
         let x = x.clone() + self.attn.forward(normalize(x, &self.ln1), mask, mode);
         self.mlp.add(x.clone(), normalize(x, &self.ln2), mode)
     }
-}
-
-/// Scales the weight of a layer, not its bias. The product is a fresh leaf.
-fn scaled(layer: Linear, factor: f64) -> Linear {
-    let weight = Param::from_tensor((layer.weight.val() * factor).detach());
-    Linear { weight, bias: layer.bias }
 }

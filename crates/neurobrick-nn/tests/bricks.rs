@@ -14,8 +14,8 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-fn rows(mask: Tensor<2, Bool>) -> Vec<String> {
-    let [n_rows, _] = mask.dims();
+fn rows(mask: Tensor<3, Bool>) -> Vec<String> {
+    let [_, n_rows, _] = mask.dims();
     let hides: Vec<bool> = mask.into_data().iter::<bool>().collect();
     hides
         .chunks(hides.len() / n_rows)

@@ -46,7 +46,7 @@ pub fn attend(
     let query = heads(query) * (d_head as f64).powf(-0.5);
     let mut scores = query.matmul(heads(key).swap_dims(2, 3));
     if let Some(mask) = mask {
-        let mask = mask.tensor(&scores.device()).unsqueeze::<4>().expand([b, n_heads, s, s]);
+        let mask = mask.tensor(&scores.device()).unsqueeze_dim::<4>(1).expand([b, n_heads, s, s]);
         scores = scores.mask_fill(mask, f32::NEG_INFINITY);
     }
     let mut weights = softmax(scores, 3);

@@ -1,0 +1,54 @@
+//! Spike counts as words: a vector for every count.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::InitStreams;
+
+/// A table of one vector per count, looked up entry by entry (NDT-1, NDT-2); counts above the last row take the last.
+#[derive(Module, Debug)]
+pub struct CountEmbedding {
+    /// `[counts, width]`.
+    pub weight: Param<Tensor<2>>,
+}
+
+impl CountEmbedding {
+    /// A table for counts `0..n_counts`, normal with standard deviation `std`; PyTorch's default is 1.
+    pub fn normal(n_counts: usize, width: usize, std: f64, init: &mut InitStreams, device: &Device) -> Self {
+        Self { weight: init.normal([n_counts, width], std, device) }
+    }
+
+    /// A table for counts `0..n_counts`, uniform in `[-bound, bound)`, as in NDT-1 (0.1).
+    pub fn uniform(
+        n_counts: usize,
+        width: usize,
+        bound: f64,
+        init: &mut InitStreams,
+        device: &Device,
+    ) -> Self {
+        Self { weight: init.uniform([n_counts, width], bound, device) }
+    }
+
+    /// Vectors of counts `[B, S, C]`, those of a token side by side: `[B, S, C width]`.
+    pub fn forward(&self, counts: Tensor<3>) -> Tensor<3> {
+        let [b, s, c] = counts.dims();
+        let [n_counts, width] = self.weight.dims();
+        let rows: Tensor<1, Int> = counts.reshape([b * s * c]).clamp(0.0, (n_counts - 1) as f64).int();
+        self.weight.val().select(0, rows).reshape([b, s, c * width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_looked_up_side_by_side() {
+        let device = Device::flex();
+        let table = Tensor::from_data([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]], &device);
+        let embedding = CountEmbedding { weight: Param::from_tensor(table) };
+        let counts = Tensor::<3>::from_data([[[1.0, 0.0], [2.0, 9.0]]], &device);
+        let found: Vec<f64> = embedding.forward(counts).into_data().iter::<f64>().collect();
+        assert_eq!(found, [1.0, 11.0, 0.0, 10.0, 2.0, 12.0, 2.0, 12.0]);
+    }
+}
