@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec};
 use neurobrick_schema::SessionId;
 
-use crate::{GruStitch, Lfads, LinearStitch, ModelConfig, NdtStitch};
+use crate::{GruStitch, Lfads, LinearStitch, ModelConfig, Ndt1, Ndt2, NdtStitch};
 
 /// A model chosen at run time. Its parameters have the names they have in the model itself.
 #[derive(Module, Debug)]
@@ -22,6 +22,10 @@ pub enum AnyModel {
     Lfads(Lfads),
     /// Causal recurrent network.
     GruStitch(GruStitch),
+    /// NDT-1.
+    Ndt1(Ndt1),
+    /// NDT-2.
+    Ndt2(Ndt2),
 }
 
 impl ModelConfig {
@@ -46,6 +50,8 @@ impl ModelConfig {
             Self::GruStitch(config) => {
                 AnyModel::GruStitch(GruStitch::new(config.clone(), sessions, seed, device)?)
             }
+            Self::Ndt1(config) => AnyModel::Ndt1(Ndt1::new(config.clone(), sessions, seed, device)?),
+            Self::Ndt2(config) => AnyModel::Ndt2(Ndt2::new(config.clone(), sessions, seed, device)?),
         })
     }
 }
@@ -57,6 +63,8 @@ impl PopulationModel for AnyModel {
             Self::LinearStitch(model) => model.sessions(),
             Self::Lfads(model) => model.sessions(),
             Self::GruStitch(model) => model.sessions(),
+            Self::Ndt1(model) => model.sessions(),
+            Self::Ndt2(model) => model.sessions(),
         }
     }
 
@@ -66,6 +74,8 @@ impl PopulationModel for AnyModel {
             Self::LinearStitch(model) => model.forward(input, mode),
             Self::Lfads(model) => model.forward(input, mode),
             Self::GruStitch(model) => model.forward(input, mode),
+            Self::Ndt1(model) => model.forward(input, mode),
+            Self::Ndt2(model) => model.forward(input, mode),
         }
     }
 
@@ -79,6 +89,8 @@ impl PopulationModel for AnyModel {
             Self::LinearStitch(model) => model.forward_penalized(input, mode),
             Self::Lfads(model) => model.forward_penalized(input, mode),
             Self::GruStitch(model) => model.forward_penalized(input, mode),
+            Self::Ndt1(model) => model.forward_penalized(input, mode),
+            Self::Ndt2(model) => model.forward_penalized(input, mode),
         }
     }
 
@@ -88,6 +100,8 @@ impl PopulationModel for AnyModel {
             Self::LinearStitch(model) => model.reads_whole_windows(),
             Self::Lfads(model) => model.reads_whole_windows(),
             Self::GruStitch(model) => model.reads_whole_windows(),
+            Self::Ndt1(model) => model.reads_whole_windows(),
+            Self::Ndt2(model) => model.reads_whole_windows(),
         }
     }
 
@@ -102,6 +116,8 @@ impl PopulationModel for AnyModel {
             Self::LinearStitch(model) => Self::LinearStitch(model.with_sessions(sessions, seed, device)?),
             Self::Lfads(model) => Self::Lfads(model.with_sessions(sessions, seed, device)?),
             Self::GruStitch(model) => Self::GruStitch(model.with_sessions(sessions, seed, device)?),
+            Self::Ndt1(model) => Self::Ndt1(model.with_sessions(sessions, seed, device)?),
+            Self::Ndt2(model) => Self::Ndt2(model.with_sessions(sessions, seed, device)?),
         })
     }
 
@@ -111,15 +127,23 @@ impl PopulationModel for AnyModel {
             Self::LinearStitch(model) => Self::LinearStitch(model.for_session(session)?),
             Self::Lfads(model) => Self::Lfads(model.for_session(session)?),
             Self::GruStitch(model) => Self::GruStitch(model.for_session(session)?),
+            Self::Ndt1(model) => Self::Ndt1(model.for_session(session)?),
+            Self::Ndt2(model) => Self::Ndt2(model.for_session(session)?),
         })
     }
 
     fn is_session_parameter(path: &str) -> bool {
         // Paths are those of the models themselves, and no model uses another's prefix for its core.
-        NdtStitch::is_session_parameter(path)
-            || LinearStitch::is_session_parameter(path)
-            || Lfads::is_session_parameter(path)
-            || GruStitch::is_session_parameter(path)
+        [
+            NdtStitch::is_session_parameter,
+            LinearStitch::is_session_parameter,
+            Lfads::is_session_parameter,
+            GruStitch::is_session_parameter,
+            Ndt1::is_session_parameter,
+            Ndt2::is_session_parameter,
+        ]
+        .iter()
+        .any(|is_of_session| is_of_session(path))
     }
 
     fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
@@ -128,6 +152,8 @@ impl PopulationModel for AnyModel {
             Self::LinearStitch(model) => model.forward_leave_one_out(input, units),
             Self::Lfads(model) => model.forward_leave_one_out(input, units),
             Self::GruStitch(model) => model.forward_leave_one_out(input, units),
+            Self::Ndt1(model) => model.forward_leave_one_out(input, units),
+            Self::Ndt2(model) => model.forward_leave_one_out(input, units),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use neurobrick_core::ModelError;
 
-use crate::{GruStitchConfig, LfadsConfig, LinearStitchConfig, NdtStitchConfig};
+use crate::{GruStitchConfig, LfadsConfig, LinearStitchConfig, Ndt1Config, Ndt2Config, NdtStitchConfig};
 
 /// A model and its sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +19,10 @@ pub enum ModelConfig {
     Lfads(LfadsConfig),
     /// Causal recurrent network with stitching.
     GruStitch(GruStitchConfig),
+    /// NDT-1.
+    Ndt1(Ndt1Config),
+    /// NDT-2.
+    Ndt2(Ndt2Config),
 }
 
 impl ModelConfig {
@@ -29,6 +33,8 @@ impl ModelConfig {
             Self::LinearStitch(_) => "linear_stitch",
             Self::Lfads(_) => "lfads",
             Self::GruStitch(_) => "gru_stitch",
+            Self::Ndt1(_) => "ndt1",
+            Self::Ndt2(_) => "ndt2",
         }
     }
 
@@ -42,6 +48,8 @@ impl ModelConfig {
             Self::LinearStitch(config) => config.validate(),
             Self::Lfads(config) => config.validate(),
             Self::GruStitch(config) => config.validate(),
+            Self::Ndt1(config) => config.validate(),
+            Self::Ndt2(config) => config.validate(),
         }
     }
 
@@ -52,6 +60,8 @@ impl ModelConfig {
             Self::LinearStitch(config) => config.n_bins,
             Self::Lfads(config) => config.n_bins,
             Self::GruStitch(config) => config.n_bins,
+            Self::Ndt1(config) => config.n_bins,
+            Self::Ndt2(config) => config.n_bins,
         }
     }
 }

@@ -4,6 +4,9 @@
 //! | model | paper | reads |
 //! |---|---|---|
 //! | [`NdtStitch`] | Zhang et al. 2024 (MtM; NDT-1 with stitching) | counts of many sessions, one token per time bin |
+//! | [`Ndt1`] | Ye and Pandarinath 2021 | counts, one token per time bin within a band |
+//! | [`Ndt2`] | Ye et al. 2023 | counts of many sessions and subjects, one token per bin and patch of units |
+//! | [`Poyo`] | Azabou et al. 2023 | single spikes of many sessions; decodes behavior |
 //! | [`LinearStitch`] | reduced-rank Poisson regression with stitching | counts, each bin by itself |
 //! | [`Lfads`] | Pandarinath et al. 2018 (LFADS) | counts of many sessions, whole windows from both ends |
 //! | [`GruStitch`] | recurrent network with stitching | counts, a bin and the ones before it |
@@ -30,9 +33,13 @@ mod config;
 mod gru_stitch;
 mod lfads;
 mod linear_stitch;
+mod ndt1;
+mod ndt2;
 mod ndt_stitch;
+mod poyo;
 mod precision;
 mod sessions;
+pub mod torch;
 
 pub use any::AnyModel;
 pub use config::ModelConfig;
@@ -40,4 +47,7 @@ pub use gru_stitch::{GruStitch, GruStitchConfig};
 pub use lfads::{Lfads, LfadsAlignment, LfadsConfig, LfadsStates};
 pub use linear_stitch::{LinearStitch, LinearStitchConfig};
 pub use ndt_stitch::{NdtStitch, NdtStitchConfig, NdtStreamError};
+pub use ndt1::{Ndt1, Ndt1Config, Ndt1Embedding};
+pub use ndt2::{Ndt2, Ndt2Config};
+pub use poyo::{Poyo, PoyoConfig, PoyoRows, PoyoWindow, Spike};
 pub use precision::rounded;

@@ -4,8 +4,8 @@
 use burn::tensor::Device;
 use neurobrick_core::SessionSpec;
 use neurobrick_models::{
-    GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch,
-    NdtStitchConfig,
+    GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, Ndt1, Ndt1Config, Ndt2,
+    Ndt2Config, NdtStitch, NdtStitchConfig,
 };
 use neurobrick_testkit::contract::N_BINS;
 use neurobrick_testkit::model_contract;
@@ -46,4 +46,45 @@ model_contract!(ndt_stitch, ndt);
 model_contract!(lfads, lfads);
 model_contract!(lfads_without_controller, other_lfads);
 model_contract!(gru_stitch, gru);
+fn ndt1(sessions: &[SessionSpec], seed: u64, device: &Device) -> Ndt1 {
+    let config = Ndt1Config {
+        d_model: 16,
+        n_layers: 2,
+        context_forward: Some(3),
+        context_backward: Some(5),
+        ..Ndt1Config::small(N_BINS)
+    };
+    Ndt1::new(config, sessions, seed, device).unwrap()
+}
+
+fn ndt1_published_start(sessions: &[SessionSpec], seed: u64, device: &Device) -> Ndt1 {
+    let config = Ndt1Config {
+        d_model: 16,
+        n_layers: 2,
+        learned_positions: false,
+        pre_norm: false,
+        scale_norm: true,
+        faithful: true,
+        ..Ndt1Config::small(N_BINS)
+    };
+    Ndt1::new(config, sessions, seed, device).unwrap()
+}
+
+/// Patches of 3 units: sessions of 5 and 8 units fill their last patch up, and masks cut through patches.
+fn ndt2(sessions: &[SessionSpec], seed: u64, device: &Device) -> Ndt2 {
+    let config =
+        Ndt2Config { patch_units: 3, max_patches: 4, d_model: 12, n_layers: 2, ..Ndt2Config::small(N_BINS) };
+    Ndt2::new(config, sessions, seed, device).unwrap()
+}
+
+fn ndt2_published_read_out(sessions: &[SessionSpec], seed: u64, device: &Device) -> Ndt2 {
+    let small = Ndt2Config::small(N_BINS);
+    let config = Ndt2Config { patch_units: 4, d_model: 16, causal: false, faithful: true, ..small };
+    Ndt2::new(config, sessions, seed, device).unwrap()
+}
+
+model_contract!(ndt1, ndt1);
+model_contract!(ndt1_published_start, ndt1_published_start);
+model_contract!(ndt2, ndt2);
+model_contract!(ndt2_published_read_out, ndt2_published_read_out);
 model_contract!(linear_stitch, linear);

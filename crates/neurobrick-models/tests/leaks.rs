@@ -5,19 +5,22 @@ use burn::tensor::{Device, Tensor};
 use ndarray::{Array3, Zip, s};
 use neurobrick_core::{MaskScheme, Masking, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
 use neurobrick_data::RegionTable;
-use neurobrick_models::{LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig};
+use neurobrick_models::{
+    LinearStitch, LinearStitchConfig, Ndt1, Ndt1Config, Ndt2, Ndt2Config, NdtStitch, NdtStitchConfig,
+};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use proptest::prelude::*;
 
 const SHAPE: [usize; 3] = [3, 10, 6];
-const SCHEMES: [MaskScheme; 6] = [
+const SCHEMES: [MaskScheme; 7] = [
     MaskScheme::Temporal { ratio: 0.3 },
     MaskScheme::Neuron { ratio: 0.3 },
     MaskScheme::Causal { ratio: 0.6 },
     MaskScheme::InterRegion,
     MaskScheme::IntraRegion { ratio: 0.3 },
     MaskScheme::Random { ratio: 0.3 },
+    MaskScheme::Patch { ratio: 0.5, n_units: 4 },
 ];
 
 fn spec() -> SessionSpec {
@@ -33,6 +36,19 @@ fn ndt(seed: u64, prompt: bool, faithful: bool) -> NdtStitch {
 fn linear(seed: u64) -> LinearStitch {
     let config = LinearStitchConfig { n_bins: SHAPE[1], d_latent: 4 };
     LinearStitch::new(config, &[spec()], seed, &Device::flex()).unwrap()
+}
+
+fn ndt1(seed: u64) -> Ndt1 {
+    let config =
+        Ndt1Config { d_model: 16, n_layers: 2, context_backward: Some(4), ..Ndt1Config::small(SHAPE[1]) };
+    Ndt1::new(config, &[spec()], seed, &Device::flex()).unwrap()
+}
+
+/// Patches of 4 units cut a session of 6 in two, of which the second is filled up.
+fn ndt2(seed: u64, causal: bool) -> Ndt2 {
+    let small = Ndt2Config::small(SHAPE[1]);
+    let config = Ndt2Config { patch_units: 4, d_model: 16, n_layers: 2, causal, ..small };
+    Ndt2::new(config, &[spec()], seed, &Device::flex()).unwrap()
 }
 
 fn counts(seed: u64) -> Array3<u16> {
@@ -102,6 +118,8 @@ proptest! {
         check_hidden(&ndt(seed, scheme.prompt().is_some(), false), seed, &masking)?;
         check_hidden(&ndt(seed, scheme.prompt().is_some(), true), seed, &masking)?;
         check_hidden(&linear(seed), seed, &masking)?;
+        check_hidden(&ndt1(seed), seed, &masking)?;
+        check_hidden(&ndt2(seed, seed % 2 == 0), seed, &masking)?;
     }
 
     #[test]
@@ -109,6 +127,10 @@ proptest! {
         let [before, after] = past_twice(&ndt(seed, true, false), seed, last);
         prop_assert_eq!(before, after);
         let [before, after] = past_twice(&linear(seed), seed, last);
+        prop_assert_eq!(before, after);
+        let [before, after] = past_twice(&ndt1(seed), seed, last);
+        prop_assert_eq!(before, after);
+        let [before, after] = past_twice(&ndt2(seed, seed % 2 == 0), seed, last);
         prop_assert_eq!(before, after);
         // Two layers, two hops: bin → prefix token → earlier bin.
         let [before, after] = past_twice(&ndt(seed, true, true), seed, last);

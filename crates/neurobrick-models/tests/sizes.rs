@@ -3,9 +3,10 @@
 
 use burn::tensor::Device;
 use neurobrick_core::weights::state_dict;
-use neurobrick_core::{ModelError, SessionSpec};
+use neurobrick_core::{ModelError, PopulationModel, SessionSpec};
 use neurobrick_models::{
-    GruStitchConfig, Lfads, LfadsConfig, LinearStitchConfig, ModelConfig, NdtStitch, NdtStitchConfig,
+    GruStitchConfig, Lfads, LfadsConfig, LinearStitchConfig, ModelConfig, Ndt1, Ndt1Config, Ndt1Embedding,
+    Ndt2, Ndt2Config, NdtStitch, NdtStitchConfig,
 };
 use neurobrick_schema::SessionId;
 
@@ -27,6 +28,10 @@ fn stored_configurations_are_those_of_the_code() {
         assert_eq!((config.kind(), config.n_bins()), ("lfads", n_bins), "{name}");
     }
     assert_eq!(stored("gru_stitch/small").kind(), "gru_stitch");
+    assert_eq!(stored("ndt1/mc_maze"), ModelConfig::Ndt1(Ndt1Config::published(182)));
+    assert_eq!(stored("ndt1/steinmetz_small"), ModelConfig::Ndt1(Ndt1Config::small(40)));
+    assert_eq!(stored("ndt2/rtt"), ModelConfig::Ndt2(Ndt2Config::published()));
+    assert_eq!(stored("ndt2/steinmetz_small"), ModelConfig::Ndt2(Ndt2Config::small(40)));
 }
 
 #[test]
@@ -67,6 +72,103 @@ fn misspelled_keys_and_values_out_of_range_are_refused() {
     }
     let gru = GruStitchConfig { n_bins: 10, d_stitch: 4, d_hidden: 0, dropout: 0.0, clip: 5.0 };
     refused(ModelConfig::GruStitch(gru), "d_hidden");
+    let small = Ndt1Config::small(40);
+    let table = Ndt1Embedding::Table { max_count: 3, width: 3 };
+    for (config, field) in [
+        (Ndt1Config { n_layers: 0, ..small.clone() }, "n_layers"),
+        (Ndt1Config { n_heads: 3, ..small.clone() }, "n_heads"),
+        (Ndt1Config { d_model: 3, n_heads: 1, learned_positions: false, ..small.clone() }, "d_model"),
+        (Ndt1Config { embedding: table, ..small.clone() }, "embedding.width"),
+        (Ndt1Config { dropout_rates: -0.1, ..small.clone() }, "dropout_rates"),
+    ] {
+        refused(ModelConfig::Ndt1(config), field);
+    }
+    let small = Ndt2Config::small(40);
+    for (config, field) in [
+        (Ndt2Config { max_bins: 39, ..small.clone() }, "max_bins"),
+        (Ndt2Config { patch_units: 7, ..small.clone() }, "patch_units"),
+        (Ndt2Config { max_count: 0, ..small.clone() }, "max_count"),
+        (Ndt2Config { dropout: 1.0, ..small.clone() }, "dropout"),
+    ] {
+        refused(ModelConfig::Ndt2(config), field);
+    }
+}
+
+/// A fixed width and a table of patches bound what sessions can be read.
+#[test]
+fn sessions_that_do_not_fit_are_refused() {
+    let device = Device::flex();
+    let spec = |n_units| SessionSpec { session: SessionId::new("s").unwrap(), n_units, log_mean_rates: None };
+    let error = Ndt1::new(Ndt1Config::published(182), &[spec(137)], 1, &device).unwrap_err().to_string();
+    assert!(error.contains("137 units") && error.contains("182") && error.contains("linear"), "{error}");
+    let small = Ndt2Config { max_patches: 2, ..Ndt2Config::small(4) };
+    assert!(Ndt2::new(small.clone(), &[spec(32)], 1, &device).is_ok());
+    let error = Ndt2::new(small, &[spec(33)], 1, &device).unwrap_err().to_string();
+    assert!(error.contains("33 units") && error.contains("1 to 32"), "{error}");
+}
+
+/// Numbers of parameters of the published code, by its layer sizes.
+#[test]
+fn ndts_have_the_published_number_of_parameters() {
+    let device = Device::flex();
+    let count = |state: &neurobrick_core::weights::StateDict, prefix: &str| -> usize {
+        let of_part = state.iter().filter(|(path, _)| path.starts_with(prefix));
+        of_part.map(|(_, data)| data.shape().num_elements()).sum()
+    };
+    let spec = |id: &str, n_units| SessionSpec {
+        session: SessionId::new(id).unwrap(),
+        n_units,
+        log_mean_rates: None,
+    };
+    let ndt1 = Ndt1::new(Ndt1Config::published(182), &[spec("maze", 182)], 1, &device).unwrap();
+    let state = state_dict(&ndt1);
+    // in_proj 3·182² + 3·182, out_proj 182² + 182, linear1 and linear2 2·182·128 + 128 + 182, norms 4·182.
+    let layer = 4 * 182 * 182 + 4 * 182 + 2 * 182 * 128 + 128 + 182 + 4 * 182;
+    let expected =
+        [("layers.0.", layer), ("embed_pos.", 140 * 182), ("out_norm.", 364), ("sessions.", 182 * 183)];
+    for (prefix, expected) in expected {
+        assert_eq!(count(&state, prefix), expected, "{prefix}");
+    }
+    assert_eq!(count(&state, ""), 4 * layer + 140 * 182 + 364 + 182 * 183);
+
+    let config = Ndt2Config { faithful: true, ..Ndt2Config::published() };
+    let state = state_dict(&Ndt2::new(config, &[spec("a", 96), spec("b", 288)], 1, &device).unwrap());
+    for (prefix, expected) in [
+        ("encoder.layers.0.", 395_776),
+        ("encoder.layers.", 6 * 395_776),
+        ("decoder.layers.", 2 * 395_776),
+        ("encoder.embed_time.", 250 * 256),
+        ("encoder.embed_space.", 9 * 256),
+        ("embed_counts.", 21 * 8),
+        ("read_out.", 257 * 32),
+        ("mask_token", 256),
+        ("embed_session.", 2 * 256),
+        ("embed_subject.", 2 * 256),
+        ("unit_biases.", 0),
+    ] {
+        assert_eq!(count(&state, prefix), expected, "{prefix}");
+    }
+}
+
+/// Sessions of one subject share its row, also when one is added later.
+#[test]
+fn subjects_are_shared_among_their_sessions() {
+    let device = Device::flex();
+    let spec =
+        |id: &str| SessionSpec { session: SessionId::new(id).unwrap(), n_units: 5, log_mean_rates: None };
+    let subjects = [("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b")];
+    let subjects = subjects.map(|(session, subject)| (session.to_owned(), subject.to_owned())).into();
+    let config = Ndt2Config { subjects, ..Ndt2Config::small(4) };
+    let model = Ndt2::new(config, &["a1", "b1", "a2"].map(spec), 1, &device).unwrap();
+    assert_eq!(model.subjects(), ["a", "b"]);
+    let row = |model: &Ndt2, i: usize| {
+        let table = state_dict(model).remove("embed_subject.weight").unwrap();
+        table.iter::<f32>().skip(64 * i).take(64).collect::<Vec<f32>>()
+    };
+    let more = model.with_sessions(&["new", "b2", "a2"].map(spec), 2, &device).unwrap();
+    assert_eq!(more.subjects(), ["new", "b", "a"]);
+    assert_eq!((row(&more, 1), row(&more, 2)), (row(&model, 1), row(&model, 0)));
+    assert_ne!(row(&more, 0), row(&model, 0));
 }
 
 /// The published counts, computed from the reference's layer sizes. MtM also builds a decoder of 342,684

@@ -36,6 +36,7 @@ pub mod ops;
 mod patches;
 mod positions;
 mod recurrent;
+mod rotary;
 mod scale_norm;
 mod stitch;
 mod transformer;
@@ -55,6 +56,7 @@ pub use ops::{
 pub use patches::PatchGrid;
 pub use positions::sinusoid;
 pub use recurrent::{BidirectionalGru, ClippedGru, UnitLinear, gru_bias, gru_drive};
+pub use rotary::{KeyMask, RotaryAttention, RotaryAttentionConfig, RotaryTime, Rotation};
 pub use scale_norm::ScaleNorm;
 pub use stitch::{ReadOutStart, SessionStitch};
 pub use transformer::{TransformerConfig, TransformerLayer};

@@ -188,21 +188,10 @@ fn decode(
     decode_session(&session.train, &features, &scoring.decode, config.seed, scoring.n_resamples)
 }
 
-/// What a report says of the model.
-pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::ModelFacts {
-    let Some((model, record)) = model else {
-        return report::ModelFacts {
-            name: "baselines only".to_owned(),
-            license: "none".to_owned(),
-            n_parameters: 0,
-            architecture: Vec::new(),
-            intended_use: Vec::new(),
-            not_for: Vec::new(),
-        };
-    };
+/// Sizes of a model, for its report.
+fn architecture(config: &ModelConfig) -> Vec<report::Fact> {
     let fact = |name: &str, value: String| report::Fact { name: name.to_owned(), value };
-    let config = &record.config;
-    let architecture = match config {
+    match config {
         ModelConfig::NdtStitch(c) => vec![
             fact("token", "one time bin of one session".to_owned()),
             fact("bins", c.n_bins.to_string()),
@@ -226,17 +215,52 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::Mo
         ModelConfig::GruStitch(c) => {
             vec![fact("bins", c.n_bins.to_string()), fact("recurrent units", c.d_hidden.to_string())]
         }
+        ModelConfig::Ndt1(c) => vec![
+            fact("token", "one time bin of one session".to_owned()),
+            fact("bins", c.n_bins.to_string()),
+            fact("width", c.d_model.to_string()),
+            fact("layers", c.n_layers.to_string()),
+            fact("heads", c.n_heads.to_string()),
+            fact("bins seen ahead", c.context_forward.map_or("all".to_owned(), |n| n.to_string())),
+            fact("bins seen back", c.context_backward.map_or("all".to_owned(), |n| n.to_string())),
+            fact("dropout", format!("{} on tokens, {} in layers", c.dropout_embed, c.dropout)),
+        ],
+        ModelConfig::Ndt2(c) => vec![
+            fact("token", format!("one time bin and a patch of {} units", c.patch_units)),
+            fact("bins", c.n_bins.to_string()),
+            fact("width", c.d_model.to_string()),
+            fact("layers", format!("{} of the encoder, {} of the decoder", c.n_layers, c.n_decoder_layers)),
+            fact("heads", c.n_heads.to_string()),
+            fact("dropout", c.dropout.to_string()),
+        ],
+    }
+}
+
+/// What a report says of the model.
+pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::ModelFacts {
+    let Some((model, record)) = model else {
+        return report::ModelFacts {
+            name: "baselines only".to_owned(),
+            license: "none".to_owned(),
+            n_parameters: 0,
+            architecture: Vec::new(),
+            intended_use: Vec::new(),
+            not_for: Vec::new(),
+        };
     };
+    let config = &record.config;
     report::ModelFacts {
         name: match config {
             ModelConfig::NdtStitch(_) => "NDT-1-stitch with multi-task masking (MtM)".to_owned(),
             ModelConfig::LinearStitch(_) => "reduced-rank Poisson regression with stitching".to_owned(),
             ModelConfig::Lfads(_) => "LFADS (latent factor analysis via dynamical systems)".to_owned(),
             ModelConfig::GruStitch(_) => "causal recurrent network with stitching".to_owned(),
+            ModelConfig::Ndt1(_) => "NDT-1 (Neural Data Transformer)".to_owned(),
+            ModelConfig::Ndt2(_) => "NDT-2 (Neural Data Transformer over time and units)".to_owned(),
         },
         license: "not stated".to_owned(),
         n_parameters: model.num_params() as u64,
-        architecture,
+        architecture: architecture(config),
         intended_use: vec![
             "Predicting hidden units, hidden regions and the near future of recorded populations.".to_owned(),
             "Starting point for fine-tuning on further sessions of similar recordings.".to_owned(),

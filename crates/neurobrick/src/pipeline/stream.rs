@@ -31,6 +31,9 @@ pub fn open_stream(
         AnyModel::NdtStitch(model) => model.stream_weights(session)?,
         AnyModel::LinearStitch(_) => return Err(not_streamed("it reads each bin by itself")),
         AnyModel::Lfads(_) => return Err(not_streamed("it reads windows from both ends")),
+        AnyModel::Ndt1(_) | AnyModel::Ndt2(_) => {
+            return Err(not_streamed("streams know no other transformer than NDT-1-stitch"));
+        }
         AnyModel::GruStitch(_) => return Err(not_streamed("streams know no recurrent network")),
     };
     Ok(CausalStream::new(&weights, precision)?.with_decoders(decoders)?)

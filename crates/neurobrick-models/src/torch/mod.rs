@@ -1,0 +1,182 @@
+//! Weights under the names and layouts of published PyTorch code, in both directions.
+//!
+//! A [`KeyMap`] says for each parameter of ours which tensor of a state dict it is, and how it lies there. Maps are
+//! explicit and strict: what is missing, left over or of another shape is listed, and nothing is left random in silence.
+//! State dicts are safetensors files; no pickle is read. The guide (`docs/guide/models.md`) says how a checkpoint becomes
+//! one.
+
+mod layout;
+mod maps;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use neurobrick_core::weights::StateDict;
+use neurobrick_core::{ModelError, PopulationModel, SessionSpec};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use layout::Layout;
+pub(crate) use maps::Rules;
+
+use crate::{AnyModel, ModelConfig};
+
+/// Whose names a state dict has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TorchNames {
+    /// `colehurwitz/IBL_MtM_model` at e0c39bd, for `ndt_stitch`.
+    Mtm,
+    /// MtM in `brainbench-org/ibl-bwb` at 3c8cee99, for `ndt_stitch`: queries, keys and values in one `in_proj`.
+    BrainWideBench,
+    /// `snel-repo/neural-data-transformers` at 98dd85a, for `ndt1`: one session.
+    Ndt1,
+    /// `joel99/context_general_bci` at 8b7226c, for `ndt2` with `faithful = true`.
+    Ndt2,
+}
+
+impl TorchNames {
+    /// The names that models of a configuration are exported under.
+    pub fn of(config: &ModelConfig) -> Option<Self> {
+        match config {
+            ModelConfig::NdtStitch(_) => Some(Self::Mtm),
+            ModelConfig::Ndt1(_) => Some(Self::Ndt1),
+            ModelConfig::Ndt2(_) => Some(Self::Ndt2),
+            ModelConfig::LinearStitch(_) => None,
+        }
+    }
+}
+
+/// Where a state dict keeps a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TorchSession {
+    /// What the dict calls the session's stitch: the number of units with MtM, the id with BrainWideBench.
+    pub stitch: String,
+    /// Row in the table of sessions.
+    pub row: usize,
+    /// Row in the table of subjects (NDT-2).
+    #[serde(default)]
+    pub subject_row: usize,
+}
+
+impl TorchSession {
+    /// Where an export keeps the sessions of a model: rows in their order.
+    pub fn of(model: &AnyModel) -> Vec<Self> {
+        let place = |(row, spec): (usize, &SessionSpec)| match model {
+            AnyModel::NdtStitch(_) => Self { stitch: spec.n_units.to_string(), row, subject_row: 0 },
+            AnyModel::Ndt2(model) => {
+                Self { stitch: spec.session.as_str().to_owned(), row, subject_row: model.subject_row(row) }
+            }
+            _ => Self { stitch: spec.session.as_str().to_owned(), row, subject_row: 0 },
+        };
+        model.sessions().iter().enumerate().map(place).collect()
+    }
+}
+
+/// One parameter of ours in a state dict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyRule {
+    /// Our path.
+    pub own: String,
+    /// Their key.
+    pub torch: String,
+    /// How it lies there.
+    pub layout: Layout,
+}
+
+/// All parameters of a model in a state dict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyMap {
+    rules: Vec<KeyRule>,
+    /// Beginnings of keys that hold nothing of ours: buffers, and parts that are built and never used.
+    unused: Vec<&'static str>,
+}
+
+impl KeyMap {
+    /// The map for a model of `config` whose sessions lie in the dict as `sessions` says, in their order.
+    ///
+    /// # Errors
+    /// If models of this kind have no such names, or the dict has no place for what the configuration asks for.
+    pub fn new(
+        names: TorchNames,
+        config: &ModelConfig,
+        sessions: &[TorchSession],
+    ) -> Result<Self, ModelError> {
+        maps::key_map(names, config, sessions)
+    }
+
+    /// The rules, in the order of the model's parts.
+    pub fn rules(&self) -> &[KeyRule] {
+        &self.rules
+    }
+
+    /// Our parameters out of a state dict.
+    ///
+    /// # Errors
+    /// If a tensor is missing, left over, or cannot lie as the map says; all of them are listed. Sizes are checked where
+    /// the model loads what this returns.
+    pub fn to_own(&self, torch: &StateDict) -> Result<StateDict, ModelError> {
+        let wanted: BTreeSet<&str> = self.rules.iter().map(|rule| rule.torch.as_str()).collect();
+        let missing: Vec<&str> = wanted.iter().copied().filter(|key| !torch.contains_key(*key)).collect();
+        let is_unused = |key: &str| self.unused.iter().any(|stem| key.starts_with(stem));
+        let unexpected: Vec<&str> =
+            torch.keys().map(String::as_str).filter(|key| !wanted.contains(key) && !is_unused(key)).collect();
+        let mut own = StateDict::new();
+        let mut misshapen = Vec::new();
+        for rule in &self.rules {
+            let Some(data) = torch.get(&rule.torch) else { continue };
+            match rule.layout.to_own(data) {
+                Ok(data) => {
+                    own.insert(rule.own.clone(), data);
+                }
+                Err(fault) => misshapen.push(format!("{}: {fault}", rule.torch)),
+            }
+        }
+        if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
+            return Ok(own);
+        }
+        Err(ModelError::WeightsMismatch {
+            missing: missing.join(", "),
+            unexpected: unexpected.join(", "),
+            misshapen: misshapen.join("; "),
+        })
+    }
+
+    /// A state dict of our parameters.
+    ///
+    /// # Errors
+    /// If a parameter is missing or the dict has no place for one, or two have the same place.
+    pub fn to_torch(&self, own: &StateDict) -> Result<StateDict, ModelError> {
+        let known: BTreeSet<&str> = self.rules.iter().map(|rule| rule.own.as_str()).collect();
+        let missing: Vec<&str> = known.iter().copied().filter(|path| !own.contains_key(*path)).collect();
+        let unexpected: Vec<&str> =
+            own.keys().map(String::as_str).filter(|path| !known.contains(path)).collect();
+        let mut by_key: BTreeMap<&str, Vec<&KeyRule>> = BTreeMap::new();
+        for rule in &self.rules {
+            by_key.entry(&rule.torch).or_default().push(rule);
+        }
+        let mut torch = StateDict::new();
+        let mut clashing = Vec::new();
+        for (key, rules) in by_key {
+            let parts: Vec<_> =
+                rules.iter().filter_map(|rule| Some((&rule.layout, own.get(&rule.own)?))).collect();
+            if parts.len() < rules.len() {
+                continue;
+            }
+            match Layout::to_torch(&parts) {
+                Ok(data) => {
+                    torch.insert(key.to_owned(), data);
+                }
+                Err(fault) => clashing.push(format!("{key}: {fault}")),
+            }
+        }
+        if missing.is_empty() && unexpected.is_empty() && clashing.is_empty() {
+            return Ok(torch);
+        }
+        Err(ModelError::WeightsMismatch {
+            missing: missing.join(", "),
+            unexpected: unexpected.join(", "),
+            misshapen: clashing.join("; "),
+        })
+    }
+}

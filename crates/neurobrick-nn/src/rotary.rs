@@ -1,0 +1,244 @@
+//! Rotary positions of continuous time, and attention that turns by them.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use neurobrick_core::Mode;
+
+use crate::{Dropout, InitStreams, LayerNorm, normalize};
+
+/// Rotary embedding of times in seconds (Su et al. 2021, arXiv:2104.09864, for real-valued time as in POYO, Azabou et al.
+/// 2023): neighboring dimensions turn in pairs, with periods from `t_min` to `t_max` in geometric steps; the dimensions
+/// beyond `n_rotated` stay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotaryTime {
+    /// Radians per second of each pair.
+    omega: Vec<f64>,
+}
+
+impl RotaryTime {
+    /// Turns for heads of `d_head`, of which the first `n_rotated` turn (POYO: half of them, 1e-4 s to 2.0627 s).
+    ///
+    /// # Panics
+    /// If one of them is odd, more turn than there are, or the periods are not positive and ascending.
+    pub fn new(d_head: usize, n_rotated: usize, t_min: f64, t_max: f64) -> Self {
+        assert!(d_head.is_multiple_of(2) && n_rotated.is_multiple_of(2), "dimensions turn in pairs");
+        assert!(n_rotated <= d_head, "{n_rotated} of {d_head} dimensions turn");
+        assert!(0.0 < t_min && t_min < t_max, "periods from {t_min} to {t_max}");
+        let n_pairs = n_rotated / 2;
+        let period = |i: usize| {
+            let share = if n_pairs > 1 { i as f64 / (n_pairs - 1) as f64 } else { 0.0 };
+            (t_min.ln() + share * (t_max.ln() - t_min.ln())).exp()
+        };
+        let turning = (0..n_pairs).map(|i| std::f64::consts::TAU / period(i));
+        Self { omega: turning.chain(std::iter::repeat(0.0)).take(d_head / 2).collect() }
+    }
+
+    /// The turns at `times_s` `[B, S]`, row by row. Angles are computed in double precision: times of an hour times the
+    /// fastest pair exceed what single precision resolves.
+    ///
+    /// # Panics
+    /// If there are not `B S` times.
+    pub fn at(&self, times_s: &[f64], [b, s]: [usize; 2], device: &Device, dtype: DType) -> Rotation {
+        assert_eq!(times_s.len(), b * s, "times [B, S]");
+        let width = 2 * self.omega.len();
+        let table = |of: fn(f64) -> f64| {
+            let angles = times_s.iter().flat_map(|time| self.omega.iter().map(move |omega| time * omega));
+            let values: Vec<f64> = angles.map(of).flat_map(|value| [value, value]).collect();
+            Tensor::<4>::from_data(TensorData::new(values, [b, s, 1, width]), (device, dtype))
+        };
+        Rotation { cos: table(f64::cos), sin: table(f64::sin) }
+    }
+}
+
+/// Turns of every token, `[B, S, 1, d_head]`.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+}
+
+impl Rotation {
+    /// Heads `x` `[B, S, H, d_head]`, turned.
+    pub fn turn(&self, x: Tensor<4>) -> Tensor<4> {
+        let [b, s, h, d] = x.dims();
+        let pairs: Tensor<5> = x.clone().reshape([b, s, h, d / 2, 2]);
+        let (first, second) = (pairs.clone().narrow(4, 0, 1), pairs.narrow(4, 1, 1));
+        let quarter = Tensor::cat(vec![-second, first], 4).reshape([b, s, h, d]);
+        x * self.cos.clone() + quarter * self.sin.clone()
+    }
+
+    /// The turns the other way.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        Self { cos: self.cos.clone(), sin: -self.sin.clone() }
+    }
+}
+
+/// Which keys of a cross-attention are nothing but filling, `[B, S]`, `true` = hide.
+pub type KeyMask = Tensor<2, Bool>;
+
+/// Attention of queries to a context with rotary time, both normalized first: the perceiver's cross-attention, or its
+/// self-attention where queries and context are the same tokens.
+///
+/// With `turn_values`, values turn with their time and answers turn back with the query's, so that what is attended to is
+/// relative in time too. Maps of queries, keys and values have no bias.
+#[derive(Module, Debug)]
+pub struct RotaryAttention {
+    norm: LayerNorm,
+    /// None in self-attention, which norms its tokens once.
+    norm_context: Option<LayerNorm>,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+    dropout: Dropout,
+    n_heads: usize,
+    turn_values: bool,
+}
+
+/// Sizes and switches of a [`RotaryAttention`].
+#[derive(Clone, Copy, Debug)]
+pub struct RotaryAttentionConfig {
+    /// Width of a token.
+    pub d_model: usize,
+    /// Number of heads.
+    pub n_heads: usize,
+    /// Width of a head; heads together need not have the width of a token.
+    pub d_head: usize,
+    /// Dropout on attention weights.
+    pub dropout: f64,
+    /// Whether queries and context are different tokens.
+    pub is_cross: bool,
+    /// Whether values turn too.
+    pub turn_values: bool,
+}
+
+impl RotaryAttention {
+    /// Attention with PyTorch's start; uses dropout site `site`.
+    pub fn new(config: &RotaryAttentionConfig, site: usize, init: &mut InitStreams, device: &Device) -> Self {
+        let RotaryAttentionConfig { d_model, n_heads, d_head, dropout, is_cross, turn_values } = *config;
+        let inner = n_heads * d_head;
+        let mut plain = || {
+            let weight = init.uniform([d_model, inner], (d_model as f64).sqrt().recip(), device);
+            Linear { weight, bias: None }
+        };
+        let [query, key, value] = [plain(), plain(), plain()];
+        Self {
+            norm: LayerNorm::new(d_model, device),
+            norm_context: is_cross.then(|| LayerNorm::new(d_model, device)),
+            query,
+            key,
+            value,
+            out: crate::linear(inner, d_model, init, device),
+            dropout: Dropout::new(dropout, site),
+            n_heads,
+            turn_values,
+        }
+    }
+
+    /// What queries `x` `[B, Q, D]` get from `context` `[B, S, D]`; `None` attends within `x`. `turns` are those of the
+    /// queries and of the context, `filling` marks keys that are none.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        context: Option<Tensor<3>>,
+        turns: [&Rotation; 2],
+        filling: Option<&KeyMask>,
+        mode: Mode<'_>,
+    ) -> Tensor<3> {
+        let x = normalize(x, &self.norm);
+        let context = match (context, &self.norm_context) {
+            (Some(context), Some(norm)) => normalize(context, norm),
+            (Some(context), None) => normalize(context, &self.norm),
+            (None, _) => x.clone(),
+        };
+        let heads = |x: Tensor<3>, layer: &Linear| {
+            let [b, s, _] = x.dims();
+            let x = layer.forward(x);
+            let d_head = x.dims()[2] / self.n_heads;
+            x.reshape([b, s, self.n_heads, d_head])
+        };
+        let [query_turns, context_turns] = turns;
+        let query = query_turns.turn(heads(x, &self.query));
+        let key = context_turns.turn(heads(context.clone(), &self.key));
+        let value = heads(context, &self.value);
+        let value = if self.turn_values { context_turns.turn(value) } else { value };
+        let [b, q, h, d] = query.dims();
+        let s = key.dims()[1];
+        let query = query.swap_dims(1, 2) * (d as f64).sqrt().recip();
+        let mut scores = query.matmul(key.swap_dims(1, 2).swap_dims(2, 3));
+        if let Some(filling) = filling {
+            let filling = filling.clone().reshape([b, 1, 1, s]).expand([b, h, q, s]);
+            scores = scores.mask_fill(filling, f32::NEG_INFINITY);
+        }
+        let weights = self.dropout.forward(softmax(scores, 3), mode);
+        let mixed = weights.matmul(value.swap_dims(1, 2)).swap_dims(1, 2);
+        let mixed = if self.turn_values { query_turns.inverse().turn(mixed) } else { mixed };
+        self.out.forward(mixed.reshape([b, q, h * d]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+        tensor.into_data().iter::<f64>().collect()
+    }
+
+    #[test]
+    fn pairs_turn_by_time_over_their_period_and_the_rest_stays() {
+        let device = Device::flex();
+        // Periods of 1 and 4 seconds for the first two pairs of three.
+        let rotary = RotaryTime::new(6, 4, 1.0, 4.0);
+        let turns = rotary.at(&[0.25, 1.0], [1, 2], &device, DType::F32);
+        let x = Tensor::<4>::from_data(
+            [[[[1.0, 0.0, 1.0, 0.0, 1.0, 0.0]], [[0.0, 1.0, 0.0, 1.0, 0.0, 1.0]]]],
+            &device,
+        );
+        let turned = turns.turn(x.clone());
+        let (sin, cos) = (std::f64::consts::FRAC_PI_8).sin_cos();
+        // A quarter and a whole turn of the first pair, a sixteenth and a quarter of the second.
+        let expected = [0.0, 1.0, cos, sin, 1.0, 0.0, 0.0, 1.0, -1.0, 0.0, 0.0, 1.0];
+        for (found, expected) in values(turned.clone()).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+        }
+        for (found, expected) in values(turns.inverse().turn(turned)).iter().zip(values(x)) {
+            assert!((found - expected).abs() < 1e-6, "turning back");
+        }
+    }
+
+    /// Answers depend on differences of time alone, where values turn too.
+    #[test]
+    fn shifting_all_times_changes_nothing() {
+        let device = Device::flex();
+        let config = RotaryAttentionConfig {
+            d_model: 6,
+            n_heads: 2,
+            d_head: 4,
+            dropout: 0.0,
+            is_cross: true,
+            turn_values: true,
+        };
+        let mut init = InitStreams::new(1, "rotary");
+        let attention = RotaryAttention::new(&config, 0, &mut init, &device);
+        let draw = |init: &mut InitStreams, n: usize| init.normal([1, n, 6], 1.0, &device).val();
+        let (queries, context) = (draw(&mut init, 2), draw(&mut init, 3));
+        let rotary = RotaryTime::new(4, 4, 0.1, 2.0);
+        let run = |shift: f64, filling: Option<&KeyMask>| {
+            let at = |times: &[f64]| {
+                let shifted: Vec<f64> = times.iter().map(|t| t + shift).collect();
+                rotary.at(&shifted, [1, times.len()], &device, DType::F32)
+            };
+            let (q, s) = (at(&[0.2, 0.9]), at(&[0.1, 0.5, 0.6]));
+            values(attention.forward(queries.clone(), Some(context.clone()), [&q, &s], filling, Mode::Eval))
+        };
+        for (a, b) in run(0.0, None).iter().zip(run(17.3, None)) {
+            assert!((a - b).abs() < 1e-5, "{a} becomes {b}");
+        }
+        let filling = KeyMask::from_data([[false, false, true]], &device);
+        assert_ne!(run(0.0, None), run(0.0, Some(&filling)), "filling is not looked at");
+    }
+}
