@@ -121,6 +121,32 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask audit fixtures/configs/audit.toml --out runs/audit
     Audit(StepArgs),
+    /// A published PyTorch state dict (safetensors) into a model folder, strictly and by explicit names.
+    ///
+    /// Example: cargo xtask import fixtures/configs/import/mtm.toml --from mtm.safetensors --out runs/mtm
+    Import {
+        /// Configuration (TOML or YAML): names, sizes, sessions.
+        config: PathBuf,
+        /// The state dict.
+        #[arg(long)]
+        from: PathBuf,
+        /// The model folder to make.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// A trained model as a state dict that the PyTorch code it was published with loads.
+    ///
+    /// Example: cargo xtask export runs/pretrain --to state_dict.safetensors
+    Export {
+        /// Folder of a trained model, or of the run that made it.
+        model: PathBuf,
+        /// The safetensors file to write.
+        #[arg(long)]
+        to: PathBuf,
+        /// Only this session; may be given several times. All by default.
+        #[arg(long)]
+        session: Vec<String>,
+    },
     /// Renders report.html and card.md of a finished run again.
     ///
     /// Example: cargo xtask report runs/demo

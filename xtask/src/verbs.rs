@@ -104,6 +104,8 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Decode(step) => decode(step),
         Verb::Scale(step) => scale(step),
         Verb::Audit(step) => audit(step),
+        Verb::Import { config, from, out } => import(config, from, out),
+        Verb::Export { model, to, session } => export(model, to, session),
         Verb::Report { run } => render_again(run),
         Verb::Bench(args) => Ok(bench::run(args, &root(), &command())?),
         Verb::Stream(args) => stream::run(args),
@@ -242,6 +244,32 @@ fn compare(runs: &[PathBuf], json: bool) -> Result<(), Failure> {
     } else {
         say(&found.markdown());
     }
+    Ok(())
+}
+
+fn import(config: &Path, from: &Path, out: &Path) -> Result<(), Failure> {
+    let config = neurobrick::config::load(config)?;
+    let found = pipeline::import_weights(&config, from, out)?;
+    let parity = match found.difference {
+        Some(difference) => format!("the example is answered to {difference:.1e}"),
+        None => "no example was given to compare with".to_owned(),
+    };
+    say(&format!("{} numbers imported, {} new; {parity}", found.n_imported, found.n_new));
+    say(&format!("model: {}", out.display()));
+    Ok(())
+}
+
+fn export(model: &Path, to: &Path, sessions: &[String]) -> Result<(), Failure> {
+    let ids = sessions.iter().map(SessionId::new).collect::<Result<Vec<_>, _>>()?;
+    let found = pipeline::export_weights(model, &ids, to)?;
+    let sessions: Vec<&str> = found.sessions.iter().map(SessionId::as_str).collect();
+    say(&format!(
+        "{} tensors under the names of {:?}; sessions by row: {}",
+        found.n_tensors,
+        found.names,
+        sessions.join(", ")
+    ));
+    say(&format!("state dict: {}", to.display()));
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use schemars::{Schema, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, ScaleConfig,
-    TransferConfig,
+    AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ImportConfig, PretrainConfig,
+    ScaleConfig, TransferConfig,
 };
 use crate::PipelineError;
 
@@ -53,6 +53,7 @@ pub fn json_schemas() -> Vec<(&'static str, Schema)> {
         ("audit", schema_for!(AuditConfig)),
         ("decode", schema_for!(DecodeConfig)),
         ("scale", schema_for!(ScaleConfig)),
+        ("import", schema_for!(ImportConfig)),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod decode;
 mod files;
+mod import;
 mod load;
 mod scale;
 mod transfer;
@@ -13,6 +14,7 @@ pub use files::{
     DataConfig, DecodeTarget, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig,
     ScoringConfig, Start,
 };
+pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleTarget};
 pub use transfer::TransferConfig;

@@ -14,6 +14,7 @@ mod stream;
 mod stream_latency;
 mod training;
 mod transfer;
+mod weights;
 
 pub use arrays::{ArrayFile, ArrayQuestion, TrialSet, embed, predict_rates};
 pub use audit::audit;
@@ -29,3 +30,4 @@ pub use stream::{DecoderQuestion, FittedDecoder, fit_decoder, load_decoder, open
 pub use stream_latency::{Pace, StreamLatency, random_stream};
 pub use training::{ModelRecord, load_model};
 pub use transfer::transfer;
+pub use weights::{Exported, Imported, export_weights, import_weights};

@@ -1,0 +1,107 @@
+//! Configuration of `import`: what a published state dict holds.
+
+use std::path::PathBuf;
+
+use neurobrick_core::{Context, Prompt};
+use neurobrick_data::WindowConfig;
+use neurobrick_models::ModelConfig;
+use neurobrick_models::torch::{TorchNames, TorchSession};
+use neurobrick_schema::SessionId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A model whose weights come from a state dict under published names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportConfig {
+    /// Whose names the state dict has.
+    pub names: TorchNames,
+    /// Kind and sizes of the model.
+    pub model: ModelConfig,
+    /// The window the model was trained on: recordings it is to read later are cut the same.
+    pub window: WindowConfig,
+    /// Sessions of the state dict to take over. Others in it are refused with MtM and BrainWideBench, whose stitches
+    /// would be left over.
+    pub sessions: Vec<ImportSession>,
+    /// Sessions that the state dict does not know: they get weights of their own to be trained.
+    #[serde(default)]
+    pub new_sessions: Vec<NewSession>,
+    /// An example to check the model with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parity: Option<ImportParity>,
+    /// Seed of the weights of new sessions.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// A session of a state dict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportSession {
+    /// Its id here.
+    pub session: SessionId,
+    /// Number of units.
+    pub n_units: usize,
+    /// What the state dict calls it; by default the number of units with MtM and the id with all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stitch: Option<String>,
+    /// Row in the table of sessions; by default the place in this list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<usize>,
+    /// Row in the table of subjects (NDT-2).
+    #[serde(default)]
+    pub subject_row: usize,
+}
+
+/// A session that no state dict knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSession {
+    /// Its id.
+    pub session: SessionId,
+    /// Number of units.
+    pub n_units: usize,
+}
+
+/// An example of what the published code answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportParity {
+    /// A safetensors file with `counts` and `log_rates`, both `[B, T, N]`.
+    pub file: PathBuf,
+    /// The session.
+    pub session: SessionId,
+    /// How bins attend.
+    #[serde(default = "full")]
+    pub context: Context,
+    /// The prompt, for models that take one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Prompt>,
+    /// Largest difference of a log rate that is allowed.
+    #[serde(default = "thousandth")]
+    pub tolerance: f64,
+}
+
+fn full() -> Context {
+    Context::Full
+}
+
+fn thousandth() -> f64 {
+    1e-3
+}
+
+impl ImportConfig {
+    /// Where the state dict keeps each session.
+    pub fn places(&self) -> Vec<TorchSession> {
+        let stitch = |s: &ImportSession| match self.names {
+            TorchNames::Mtm => s.n_units.to_string(),
+            _ => s.session.as_str().to_owned(),
+        };
+        let place = |(i, s): (usize, &ImportSession)| TorchSession {
+            stitch: s.stitch.clone().unwrap_or_else(|| stitch(s)),
+            row: s.row.unwrap_or(i),
+            subject_row: s.subject_row,
+        };
+        self.sessions.iter().enumerate().map(place).collect()
+    }
+}
