@@ -7,8 +7,8 @@ use burn::tensor::Device;
 use neurobrick_core::{MaskScheme, PopulationModel};
 use neurobrick_data::TrialSplit;
 use neurobrick_models::{
-    GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch,
-    NdtStitchConfig,
+    GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, Ndt1, Ndt1Config, Ndt2,
+    Ndt2Config, NdtStitch, NdtStitchConfig,
 };
 use neurobrick_testkit::synthetic_data;
 use neurobrick_train::{OneCycle, TrainConfig, TrainSession, Trainer, validate};
@@ -85,4 +85,33 @@ fn gru_stitch_overfits_one_batch() {
     let [before, after] = learn(model, &config)[0];
     assert!(before.abs() < 0.1, "the start is the unit means, received {before} bits/spike");
     assert!(after > 0.05, "{after} bits/spike after training");
+}
+
+#[test]
+fn ndt1_overfits_one_batch() {
+    let small = Ndt1Config { d_model: 32, n_layers: 2, d_hidden: 64, ..Ndt1Config::small(20) };
+    let model = Ndt1Config { dropout: 0.0, dropout_embed: 0.0, dropout_rates: 0.0, ..small };
+    let model = Ndt1::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    // Nothing shown of what is predicted: what is learned is not copied.
+    let schemes = [
+        MaskScheme::Bert { ratio: 0.25, max_span: 2, zeroed: 1.0, randomized: 0.0 },
+        MaskScheme::Neuron { ratio: 0.3 },
+    ];
+    for [before, after] in learn(model, &config(400, 3e-3, &schemes)) {
+        assert!(before.abs() < 0.1, "the start is the unit means, received {before} bits/spike");
+        assert!(after > 0.1, "{after} bits/spike after training");
+    }
+}
+
+#[test]
+fn ndt2_overfits_one_batch() {
+    let small =
+        Ndt2Config { patch_units: 8, d_model: 32, n_layers: 2, d_hidden: 64, ..Ndt2Config::small(20) };
+    let model = Ndt2Config { dropout: 0.0, ..small };
+    let model = Ndt2::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let schemes = [MaskScheme::Patch { ratio: 0.5, n_units: 8 }, MaskScheme::Neuron { ratio: 0.3 }];
+    for [before, after] in learn(model, &config(400, 3e-3, &schemes)) {
+        assert!(before.abs() < 0.15, "the start is near the unit means, received {before} bits/spike");
+        assert!(after > 0.1, "{after} bits/spike after training");
+    }
 }
