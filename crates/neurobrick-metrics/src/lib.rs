@@ -10,6 +10,7 @@
 //!   cascade, reduced rank, partial least squares, discriminant analysis.
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`; [`bwb`]: how `BrainWideBench` scores activity.
 //! - [`GroupSummary`]: scores by group with the worst shown; [`Retrieval`]: top-k and two-way identification.
+//! - [`stack`]: closed forms combined as other sessions teach, for sessions with few trials.
 //! - [`scaling`]: power laws with a floor, their intervals and backtests; [`TwoAlternative`] and
 //!   [`clustered_accuracy`].
 //! - [`audit`]: leak and shortcut tests on a dataset, its split and its score; [`NullDistribution`] and [`TestedScore`] for
@@ -67,6 +68,7 @@ mod sessions;
 pub mod similarity;
 mod smoothing;
 mod spike_distance;
+pub mod stack;
 mod tested_score;
 mod two_alternative;
 
