@@ -8,12 +8,13 @@
 mod golden_file;
 
 use golden_file::{assert_close, load, matrix, number, numbers};
-use ndarray::{Array2, Array3, Axis, s};
+use ndarray::{Array2, Array3, Axis, concatenate, s};
 use neurobrick_metrics::baselines::{
     Blend, FactorDesign, FactorGrid, Query, RateLink, WienerDesign, WienerGrid,
 };
 use neurobrick_metrics::{
     BitsTable, Convention, MetricError, NullModel, StaticFactors, TemporalFactors, TemporalFactorsConfig,
+    bits_per_spike,
 };
 use neurobrick_random::{Domain, Stream};
 
@@ -248,6 +249,35 @@ fn surplus_factors_are_pruned_and_hidden_units_predicted() {
     assert!(scores.iter().all(|&score| score > 0.03), "{scores:?}");
 }
 
+#[test]
+fn a_refit_keeps_the_choices_and_learns_from_all_trials() {
+    let [train, valid, test] = [(1, 12), (2, 48), (3, 60)].map(|(seed, n)| population(seed, n, 30));
+    let both = concatenate![Axis(0), train, valid];
+    let query = Query::hidden(30, vec![0, 7, 14, 21]);
+    let designs = |train: &Array3<f64>| {
+        let (train, valid) = (train.view(), valid.view());
+        let factors = FactorDesign::new(&train, &valid, &small_grid()).unwrap();
+        (factors, WienerDesign::new(&train, &valid, &WienerGrid::default()).unwrap())
+    };
+    let ((factors, wiener), (more_factors, more_wiener)) = (designs(&train), designs(&both));
+    let blend = Blend::fit(&factors, &wiener, &query, &Blend::WEIGHTS).unwrap();
+    let rates = |blend: &Blend| blend.predict(&test.view()).unwrap();
+    assert_eq!(
+        rates(&blend.refit(&factors, &wiener).unwrap()),
+        rates(&blend),
+        "the same trials, the same fit"
+    );
+    let refit = blend.refit(&more_factors, &more_wiener).unwrap();
+    assert_eq!(refit.choice(), blend.choice());
+    assert_eq!(refit.wiener().choice().penalty, blend.wiener().choice().penalty);
+    let targets = test.select(Axis(2), &query.targets);
+    let bits = |blend: &Blend| bits_per_spike(&rates(blend).view(), &targets.view()).unwrap();
+    assert!(bits(&refit) > bits(&blend) + 0.003, "{} after {}", bits(&refit), bits(&blend));
+    let other = FactorGrid { models: vec![TemporalFactorsConfig { n_factors: 2, ..CONFIG }], ..small_grid() };
+    let other = FactorDesign::new(&both.view(), &valid.view(), &other).unwrap();
+    assert!(matches!(blend.refit(&other, &more_wiener), Err(MetricError::Empty { .. })));
+}
+
 /// Every unit is the same train with its trials rotated, so the mean energy of the features, and with it the penalty,
 /// does not change when a unit is dropped: leave-one-out must equal the refit.
 #[test]
@@ -268,6 +298,30 @@ fn wiener_leave_one_out_equals_the_refit() {
         let want = refit.predict(&counts.view()).unwrap();
         for (got, want) in rates.index_axis(Axis(2), unit).iter().zip(&want) {
             assert_close(*got, *want, 1e-9, "refit");
+        }
+    }
+}
+
+/// Solving between samples and between features is the same problem: copies of units that nobody asks for move a design
+/// from one to the other.
+#[test]
+fn few_samples_give_the_same_filter_as_many_features() {
+    let counts = population(7, 3, 6);
+    let wide = concatenate(Axis(2), &[counts.view(); 10]).unwrap();
+    let hidden = Query { visible: vec![0, 2, 3, 5], targets: vec![1, 4], leave_one_out: false };
+    for query in [Query::leave_one_out(6), hidden] {
+        let grid = WienerGrid {
+            penalties: vec![0.7],
+            links: vec![RateLink::Softplus(0.2)],
+            ..WienerGrid::default()
+        };
+        let fit = |counts: &Array3<f64>, query: &Query| {
+            let design = WienerDesign::new(&counts.view(), &counts.view(), &grid).unwrap();
+            design.fit(query).unwrap().predict(&counts.view()).unwrap()
+        };
+        let (narrow, wide) = (fit(&counts, &query), fit(&wide, &query));
+        for (got, want) in wide.iter().zip(&narrow) {
+            assert_close(*got, *want, 1e-8, "either way");
         }
     }
 }

@@ -73,6 +73,16 @@ impl Blend {
         Ok(Self { factors, wiener: wiener_fit, means, choice })
     }
 
+    /// The same choices on parts fitted to other trials, all calibration trials for instance: once everything is chosen,
+    /// the validation trials need not be kept back any more.
+    ///
+    /// Fails if the designs do not have the chosen settings or the units of the query.
+    pub fn refit(&self, factors: &FactorDesign, wiener: &WienerDesign) -> Result<Self, MetricError> {
+        let wiener = wiener.fit_with(self.wiener.query(), self.wiener.choice())?;
+        let factors = factors.fit_with(self.factors.query(), self.factors.choice())?;
+        Ok(Self { means: wiener.means().clone(), factors, wiener, choice: self.choice })
+    }
+
     /// Rates `[B, T, targets]` from counts `[B, T, N]`, of which only the visible units are read; fails on another
     /// number of bins or units and on invalid counts of visible units.
     pub fn predict(&self, counts: &ArrayView3<f64>) -> Result<Array3<f64>, MetricError> {

@@ -117,6 +117,21 @@ impl FactorDesign {
     }
 }
 
+impl FactorDesign {
+    /// The model and link of a choice made elsewhere, on fewer trials for instance, for one query; its score stays that
+    /// of the choice.
+    ///
+    /// Fails on an invalid query, and if the chosen model is not one of this design's grid.
+    pub fn fit_with(&self, query: &Query, choice: &FactorChoice) -> Result<FactorAnalysis, MetricError> {
+        query.validate(self.valid.len_of(Axis(2)))?;
+        let model = self.models.iter().zip(&self.grid.models).find(|(_, config)| **config == choice.model);
+        let (model, _) = model.ok_or(MetricError::Empty { what: "models with the chosen settings" })?;
+        let (grid, query, choice) = (self.grid.clone(), query.clone(), *choice);
+        let means = self.means.select(&query.targets);
+        Ok(FactorAnalysis { grid, choice, query, model: model.clone(), means })
+    }
+}
+
 impl FactorAnalysis {
     /// Rates `[B, T, targets]` from counts `[B, T, N]`, of which only the visible units are read; fails on another
     /// number of bins or units and on invalid counts of visible units.

@@ -6,6 +6,9 @@
 //! units, and on standardized ones, which hears the noise of silent units as loudly. With `P` the inverse of the
 //! penalized Gram matrix, leaving out a unit asks that the coefficients of its `M` features be zero, which by Lagrange
 //! multipliers is `β − P[:, o] P[o, o]⁻¹ β_o`: all units left out in turn at the price of one inverse.
+//!
+//! With few trials there are fewer samples than features. Then the same solution is found between samples, with
+//! `P = (I − Xᵀ (X Xᵀ + α I)⁻¹ X) / α`, of which only the columns of units left out are ever made.
 
 use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Mat, Par};
@@ -24,6 +27,8 @@ use crate::{Edge, MetricError, smooth_over_time};
 
 /// A feature's scale is at least this share of the median one.
 const SCALE_FLOOR: f64 = 0.1;
+/// With this many times more features than samples, solving between samples is the cheaper way.
+const SAMPLES_RATIO: usize = 2;
 
 /// Hyper-parameters to try.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,11 +70,20 @@ pub struct WienerDesign {
     /// Divisor of each feature; feature `m · N + i` is unit `i` at scale `m`.
     scales: Vec<f64>,
     feature_means: Vec<f64>,
-    gram: Mat<f64>,
-    /// Features with raw counts, `[M · N, N]`.
-    cross: Mat<f64>,
+    /// Sum of squares of each feature.
+    energies: Vec<f64>,
+    products: Products,
     means: TargetMeans,
     valid: Array3<f64>,
+}
+
+/// What is solved: a system between features, or between samples where these are far fewer.
+#[derive(Clone, Debug)]
+enum Products {
+    /// Of features with each other, and with raw counts, `[M · N, N]`.
+    Features { gram: Mat<f64>, cross: Mat<f64> },
+    /// Features `[B · T, M · N]` and raw counts `[B · T, N]`.
+    Samples { features: Mat<f64>, counts: Mat<f64> },
 }
 
 /// A fitted filter for one query.
@@ -111,8 +125,15 @@ impl WienerDesign {
         let means = TargetMeans { centers: column_means(targets.as_ref()), positive: positive_means(train) };
         Ok(Self {
             grid: grid.clone(),
-            gram: gram(features.as_ref(), Par::rayon(0)),
-            cross: product(features.transpose(), targets.as_ref()),
+            energies: features.col_iter().map(|column| column.iter().map(|x| x * x).sum()).collect(),
+            products: if SAMPLES_RATIO * features.nrows() < features.ncols() {
+                Products::Samples { features, counts: targets }
+            } else {
+                Products::Features {
+                    gram: gram(features.as_ref(), Par::rayon(0)),
+                    cross: product(features.transpose(), targets.as_ref()),
+                }
+            },
             scales,
             feature_means,
             means,
@@ -124,28 +145,10 @@ impl WienerDesign {
     ///
     /// Fails on an invalid query and if the targets have no spike in the validation trials.
     pub fn fit(&self, query: &Query) -> Result<VisibleWiener, MetricError> {
-        let n_units = self.means.centers.len();
-        query.validate(n_units)?;
+        query.validate(self.means.centers.len())?;
         let targets = rows_of(&self.valid.view(), &query.targets);
         let yardstick = Yardstick::new(targets.as_ref(), self.valid.len_of(Axis(0)))?;
-        let keep: Vec<usize> = (0..self.grid.sigmas_bins.len())
-            .flat_map(|scale| query.visible.iter().map(move |unit| scale * n_units + unit))
-            .collect();
-        let mut fitted = VisibleWiener {
-            grid: self.grid.clone(),
-            choice: WienerChoice {
-                penalty: 0.0,
-                alpha: 0.0,
-                link: RateLink::Floor(1.0),
-                valid_bits_per_spike: f64::NEG_INFINITY,
-            },
-            query: query.clone(),
-            n_units,
-            scales: keep.iter().map(|&feature| self.scales[feature]).collect(),
-            feature_means: keep.iter().map(|&feature| self.feature_means[feature]).collect(),
-            beta: Mat::new(),
-            means: self.means.select(&query.targets),
-        };
+        let (keep, mut fitted) = self.unfitted(query);
         let features = fitted.features(&self.valid.view())?;
         for &penalty in &self.grid.penalties {
             let (alpha, beta) = self.solve(query, &keep, penalty)?;
@@ -160,6 +163,41 @@ impl WienerDesign {
         Ok(fitted)
     }
 
+    /// Fits one query with the penalty and link of a choice made elsewhere, on fewer trials for instance; its score
+    /// stays that of the choice.
+    ///
+    /// Fails on an invalid query.
+    pub fn fit_with(&self, query: &Query, choice: &WienerChoice) -> Result<VisibleWiener, MetricError> {
+        query.validate(self.means.centers.len())?;
+        let (keep, unfitted) = self.unfitted(query);
+        let (alpha, beta) = self.solve(query, &keep, choice.penalty)?;
+        Ok(VisibleWiener { beta, choice: WienerChoice { alpha, ..*choice }, ..unfitted })
+    }
+
+    /// Visible features, and a filter for a query without coefficients.
+    fn unfitted(&self, query: &Query) -> (Vec<usize>, VisibleWiener) {
+        let n_units = self.means.centers.len();
+        let keep: Vec<usize> = (0..self.grid.sigmas_bins.len())
+            .flat_map(|scale| query.visible.iter().map(move |unit| scale * n_units + unit))
+            .collect();
+        let fitted = VisibleWiener {
+            grid: self.grid.clone(),
+            choice: WienerChoice {
+                penalty: 0.0,
+                alpha: 0.0,
+                link: RateLink::Floor(1.0),
+                valid_bits_per_spike: f64::NEG_INFINITY,
+            },
+            query: query.clone(),
+            n_units,
+            scales: keep.iter().map(|&feature| self.scales[feature]).collect(),
+            feature_means: keep.iter().map(|&feature| self.feature_means[feature]).collect(),
+            beta: Mat::new(),
+            means: self.means.select(&query.targets),
+        };
+        (keep, fitted)
+    }
+
     /// The validation counts.
     pub(super) fn valid(&self) -> &Array3<f64> {
         &self.valid
@@ -168,38 +206,62 @@ impl WienerDesign {
     /// Absolute penalty and coefficients `[M · visible, targets]`.
     fn solve(&self, query: &Query, keep: &[usize], penalty: f64) -> Result<(f64, Mat<f64>), MetricError> {
         let n_visible = query.visible.len();
-        let energy = keep.iter().map(|&feature| self.gram[(feature, feature)]).sum::<f64>();
+        let energy = keep.iter().map(|&feature| self.energies[feature]).sum::<f64>();
         // Without any visible spike every penalty gives the mean.
         let alpha = if energy > 0.0 { penalty * energy / keep.len() as f64 } else { penalty };
-        let factor = cholesky(penalized(self.gram.as_ref(), keep, alpha).as_ref(), "Wiener filter")?;
-        let mut cross =
-            Mat::from_fn(keep.len(), query.targets.len(), |i, j| self.cross[(keep[i], query.targets[j])]);
-        if !query.leave_one_out {
-            return Ok((alpha, factor.solve(cross)));
-        }
-        let own = query.own_positions(self.means.centers.len());
-        let positions_of = |position: usize| -> Vec<usize> {
-            (0..self.grid.sigmas_bins.len()).map(|scale| scale * n_visible + position).collect()
-        };
-        for (target, position) in own.iter().enumerate() {
-            for feature in position.iter().flat_map(|&position| positions_of(position)) {
-                cross[(feature, target)] = 0.0;
+        // The features of every target that is visible itself.
+        let mut own: Vec<(usize, Vec<usize>)> = Vec::new();
+        if query.leave_one_out {
+            for (target, position) in query.own_positions(self.means.centers.len()).into_iter().enumerate() {
+                let Some(position) = position else { continue };
+                let scales = 0..self.grid.sigmas_bins.len();
+                own.push((target, scales.map(|scale| scale * n_visible + position).collect()));
             }
         }
-        let inverse = factor.inverse();
-        let mut beta = product(inverse.as_ref(), cross.as_ref());
-        for (target, position) in own.into_iter().enumerate() {
-            let Some(position) = position else { continue };
-            let out = positions_of(position);
-            let block = Mat::from_fn(out.len(), out.len(), |i, j| inverse[(out[i], out[j])]);
-            let excess = Mat::from_fn(out.len(), 1, |i, _| beta[(out[i], target)]);
+        let out: Vec<usize> = own.iter().flat_map(|(_, features)| features.iter().copied()).collect();
+        // Coefficients as if no target were visible, and the columns of `P` that are left out below.
+        let (mut beta, columns) = match &self.products {
+            Products::Features { gram, cross } => {
+                let factor = cholesky(penalized(gram.as_ref(), keep, alpha).as_ref(), "Wiener filter")?;
+                let cross =
+                    Mat::from_fn(keep.len(), query.targets.len(), |i, j| cross[(keep[i], query.targets[j])]);
+                if out.is_empty() {
+                    return Ok((alpha, factor.solve(cross)));
+                }
+                let inverse = factor.inverse();
+                let beta = product(inverse.as_ref(), cross.as_ref());
+                (beta, Mat::from_fn(keep.len(), out.len(), |i, j| inverse[(i, out[j])]))
+            }
+            Products::Samples { features, counts } => {
+                let x = Mat::from_fn(features.nrows(), keep.len(), |row, j| features[(row, keep[j])]);
+                let y =
+                    Mat::from_fn(x.nrows(), query.targets.len(), |row, j| counts[(row, query.targets[j])]);
+                let mut system = gram(x.transpose(), Par::rayon(0));
+                (0..system.nrows()).for_each(|i| system[(i, i)] += alpha);
+                let factor = cholesky(system.as_ref(), "Wiener filter")?;
+                let beta = product(x.transpose(), factor.solve(y).as_ref());
+                let own = Mat::from_fn(x.nrows(), out.len(), |row, j| x[(row, out[j])]);
+                let mut columns = product(x.transpose(), factor.solve(own).as_ref());
+                for (j, &feature) in out.iter().enumerate() {
+                    columns.col_mut(j).iter_mut().for_each(|value| *value /= -alpha);
+                    columns[(feature, j)] += 1.0 / alpha;
+                }
+                (beta, columns)
+            }
+        };
+        let mut first = 0;
+        for (target, features) in own {
+            let block =
+                Mat::from_fn(features.len(), features.len(), |i, j| columns[(features[i], first + j)]);
+            let excess = Mat::from_fn(features.len(), 1, |i, _| beta[(features[i], target)]);
             let multipliers = cholesky(block.as_ref(), "left-out unit")?.solve(excess);
-            for (m, &feature) in out.iter().enumerate() {
-                for (value, column) in beta.col_mut(target).iter_mut().zip(inverse.col(feature).iter()) {
+            for m in 0..features.len() {
+                for (value, column) in beta.col_mut(target).iter_mut().zip(columns.col(first + m).iter()) {
                     *value -= multipliers[(m, 0)] * column;
                 }
             }
-            for feature in out {
+            first += features.len();
+            for feature in features {
                 beta[(feature, target)] = 0.0;
             }
         }
