@@ -116,9 +116,14 @@ impl TaskVerdict {
 
 /// What the headline's model would be without pretraining.
 fn from_scratch(result: &TaskResult) -> Predictor {
-    match result.headline() {
-        Some(Predictor::FineTunedWithLinear) => Predictor::FromScratchWithLinear,
-        _ => Predictor::FromScratch,
+    // Without pretraining there is nothing from other sessions, so its partner is the session's own linear predictor.
+    let pooled = Predictor::FromScratchWithLinear;
+    let is_pool =
+        matches!(result.headline(), Some(Predictor::FineTunedWithStack | Predictor::FineTunedWithLinear));
+    if is_pool && result.predictors.iter().any(|row| row.predictor == pooled) {
+        pooled
+    } else {
+        Predictor::FromScratch
     }
 }
 

@@ -115,6 +115,12 @@ pub enum Predictor {
     NewStitch,
     /// The same model trained on the session alone.
     FromScratch,
+    /// [`Self::FineTuned`] in a pool with [`Self::Stack`]: the pretrained model as a whole.
+    FineTunedWithStack,
+    /// [`Self::NewStitch`] in a pool with [`Self::Stack`].
+    NewStitchWithStack,
+    /// Closed forms of the session, combined as the pretraining sessions taught; no gradient step.
+    Stack,
     /// [`Self::FineTuned`] in a pool with the linear predictor of the task.
     FineTunedWithLinear,
     /// [`Self::NewStitch`] in a pool with the linear predictor of the task.
@@ -145,6 +151,9 @@ impl Predictor {
             Self::FineTuned => "fine-tuned end to end",
             Self::NewStitch => "new stitch, frozen core",
             Self::FromScratch => "from scratch",
+            Self::FineTunedWithStack => "fine-tuned + stack",
+            Self::NewStitchWithStack => "new stitch + stack",
+            Self::Stack => "stack, no gradient step",
             Self::FineTunedWithLinear => "fine-tuned + linear",
             Self::NewStitchWithLinear => "new stitch + linear",
             Self::FromScratchWithLinear => "from scratch + linear",
@@ -162,6 +171,9 @@ impl Predictor {
             Self::FineTuned
             | Self::NewStitch
             | Self::FromScratch
+            | Self::FineTunedWithStack
+            | Self::NewStitchWithStack
+            | Self::Stack
             | Self::FineTunedWithLinear
             | Self::NewStitchWithLinear
             | Self::FromScratchWithLinear => false,
@@ -249,11 +261,11 @@ impl TaskResult {
         })
     }
 
-    /// The model that headlines speak of: the fine-tuned one, pooled with the linear predictor if it was; otherwise the
-    /// first that is no baseline.
+    /// The model that headlines speak of: the fine-tuned one, pooled with the stack or else the linear predictor if it
+    /// was; otherwise the first that is no baseline.
     pub fn headline(&self) -> Option<&Predictor> {
         let models = || self.predictors.iter().map(|row| &row.predictor).filter(|p| !p.is_baseline());
-        [Predictor::FineTunedWithLinear, Predictor::FineTuned]
+        [Predictor::FineTunedWithStack, Predictor::FineTunedWithLinear, Predictor::FineTuned]
             .iter()
             .find_map(|wanted| models().find(|model| *model == wanted))
             .or_else(|| models().next())

@@ -1,4 +1,4 @@
-//! Panels of curves on two logarithmic axes, as a figure that stands alone.
+//! Panels of curves over a logarithmic axis, as a figure that stands alone.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ pub(super) const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1d2328
 pub struct LogCurve {
     /// Name in the legend.
     pub name: String,
-    /// `(x, y)`, both positive; other points are left out.
+    /// `(x, y)`; a point that an axis cannot show, since it has no logarithm or is not finite, is left out.
     pub points: Vec<(f64, f64)>,
     /// Whether it is drawn dashed and without dots, as what is expected rather than measured.
     pub is_expected: bool,
@@ -38,9 +38,47 @@ pub struct LogPanel {
     pub curves: Vec<LogCurve>,
 }
 
+/// What the y axis shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum YAxis {
+    Logarithmic,
+    Linear,
+}
+
+impl YAxis {
+    /// Where on the axis a value is; NaN where it is nowhere.
+    fn place(self, value: f64) -> f64 {
+        match self {
+            Self::Logarithmic if value > 0.0 => value.log10(),
+            Self::Logarithmic => f64::NAN,
+            Self::Linear => value,
+        }
+    }
+
+    /// Round values with their places and labels.
+    fn ticks(self, scale: &Scale) -> Vec<(f64, String)> {
+        match self {
+            Self::Logarithmic => {
+                round_values(scale.domain()).iter().map(|value| (value.log10(), format!("{value}"))).collect()
+            }
+            Self::Linear => scale.ticks(4),
+        }
+    }
+}
+
 /// The panels, three in a row, with one y scale and one legend, as a whole SVG file. `None` if no point is positive.
 pub fn log_panels(title: &str, y_label: &str, panels: &[LogPanel]) -> Option<String> {
-    let y_domain = extent(panels.iter().flat_map(|panel| &panel.curves), |point| point.1)?;
+    panels_over(title, y_label, panels, YAxis::Logarithmic)
+}
+
+/// As [`log_panels`], with a linear y axis: for scores, which may be negative. `None` if there is no point.
+pub fn log_x_panels(title: &str, y_label: &str, panels: &[LogPanel]) -> Option<String> {
+    panels_over(title, y_label, panels, YAxis::Linear)
+}
+
+fn panels_over(title: &str, y_label: &str, panels: &[LogPanel], y_axis: YAxis) -> Option<String> {
+    let all = panels.iter().flat_map(|panel| &panel.curves);
+    let y_domain = axes::extent(all.flat_map(|curve| placed(curve, y_axis)).map(|point| point.y))?;
     // One more cell for the legend.
     let n_rows = (panels.len() + 1).div_ceil(COLUMNS);
     let (width, height) = (PANEL.0 * COLUMNS as f64, PANEL.1 * n_rows as f64);
@@ -48,7 +86,7 @@ pub fn log_panels(title: &str, y_label: &str, panels: &[LogPanel]) -> Option<Str
     canvas.rect((0.0, 0.0), (width, height), "paper");
     let corner = |cell: usize| ((cell % COLUMNS) as f64 * PANEL.0, (cell / COLUMNS) as f64 * PANEL.1);
     for (cell, panel) in panels.iter().enumerate() {
-        draw(&mut canvas, panel, corner(cell), y_domain, y_label);
+        draw(&mut canvas, panel, corner(cell), (y_axis, y_domain), y_label);
     }
     if let Some(panel) = panels.first() {
         legend(&mut canvas, panel, corner(panels.len()));
@@ -56,34 +94,44 @@ pub fn log_panels(title: &str, y_label: &str, panels: &[LogPanel]) -> Option<Str
     Some(canvas.finish_file(STYLE))
 }
 
-/// Smallest and largest log of what `of` takes out of the points that can be drawn.
-fn extent<'a>(
-    curves: impl Iterator<Item = &'a LogCurve>,
-    of: impl Fn(&(f64, f64)) -> f64,
-) -> Option<(f64, f64)> {
-    axes::extent(curves.flat_map(drawable).map(|point| of(&point).log10()))
+/// A point that can be drawn: its place on both axes, and its values.
+struct Placed {
+    x: f64,
+    y: f64,
+    values: (f64, f64),
 }
 
-fn drawable(curve: &LogCurve) -> impl Iterator<Item = (f64, f64)> {
-    let is_positive = |v: f64| v > 0.0 && v.is_finite();
-    curve.points.iter().copied().filter(move |&(x, y)| is_positive(x) && is_positive(y))
+fn placed(curve: &LogCurve, y_axis: YAxis) -> impl Iterator<Item = Placed> {
+    let place = move |&(x, y): &(f64, f64)| Placed {
+        x: YAxis::Logarithmic.place(x),
+        y: y_axis.place(y),
+        values: (x, y),
+    };
+    curve.points.iter().map(place).filter(|point| point.x.is_finite() && point.y.is_finite())
 }
 
-fn draw(canvas: &mut Canvas, panel: &LogPanel, corner: (f64, f64), y_domain: (f64, f64), y_label: &str) {
+fn draw(
+    canvas: &mut Canvas,
+    panel: &LogPanel,
+    corner: (f64, f64),
+    (y_axis, y_domain): (YAxis, (f64, f64)),
+    y_label: &str,
+) {
     let (left, right) = (corner.0 + MARGIN.0, corner.0 + PANEL.0 - MARGIN.1);
     let (top, bottom) = (corner.1 + MARGIN.2, corner.1 + PANEL.1 - MARGIN.3);
-    let Some(x_domain) = extent(panel.curves.iter(), |point| point.0) else { return };
+    let points = || panel.curves.iter().flat_map(|curve| placed(curve, y_axis));
+    let Some(x_domain) = axes::extent(points().map(|point| point.x)) else { return };
     let x = Scale::new(axes::padded(x_domain, 0.05), (left, right));
     let y = Scale::new(axes::padded(y_domain, 0.05), (bottom, top));
     canvas.text((left, corner.1 + 18.0), Anchor::Start, "title", &panel.x_label);
-    for value in round_values(y.domain()) {
-        let at = y.at(value.log10());
+    for (place, label) in y_axis.ticks(&y) {
+        let at = y.at(place);
         canvas.line((left, at), (right, at), "mesh");
-        canvas.text((left - 6.0, at + 4.0), Anchor::End, "tick", &format!("{value}"));
+        canvas.text((left - 6.0, at + 4.0), Anchor::End, "tick", &label);
     }
     canvas.upright_text((corner.0 + 14.0, f64::midpoint(top, bottom)), "label", y_label);
     // The sizes that were measured are the ticks.
-    let mut sizes: Vec<f64> = panel.curves.iter().flat_map(drawable).map(|point| point.0).collect();
+    let mut sizes: Vec<f64> = points().map(|point| point.values.0).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
     for size in sizes {
@@ -94,15 +142,15 @@ fn draw(canvas: &mut Canvas, panel: &LogPanel, corner: (f64, f64), y_domain: (f6
     canvas.line((left, bottom), (right, bottom), "axis");
     for (i, curve) in panel.curves.iter().enumerate() {
         let mut path = String::new();
-        for (px, py) in drawable(curve) {
+        for point in placed(curve, y_axis) {
             let pen = if path.is_empty() { 'M' } else { 'L' };
-            let _ = write!(path, "{pen}{} {}", pixel(x.at(px.log10())), pixel(y.at(py.log10())));
+            let _ = write!(path, "{pen}{} {}", pixel(x.at(point.x)), pixel(y.at(point.y)));
         }
         canvas.path(&path, &class(i, curve));
         if !curve.is_expected {
-            for (px, py) in drawable(curve) {
-                let note = format!("{}: {py:.3} at {px}", curve.name);
-                canvas.dot((x.at(px.log10()), y.at(py.log10())), 3.5, &format!("dot c-{}", i % 6), &note);
+            for Placed { x: px, y: py, values } in placed(curve, y_axis) {
+                let note = format!("{}: {:.3} at {}", curve.name, values.1, values.0);
+                canvas.dot((x.at(px), y.at(py)), 3.5, &format!("dot c-{}", i % 6), &note);
             }
         }
     }
@@ -174,6 +222,20 @@ mod tests {
         );
         assert_eq!(figure.matches("<circle").count(), 1, "points that have no logarithm are left out");
         assert!(log_panels("t", "cost", &[panel(vec![(1.0, 0.0)])]).is_none());
+    }
+
+    #[test]
+    fn scores_may_be_negative_where_the_axis_is_linear() {
+        let points = vec![(1.0, -0.1), (2.0, 0.0), (4.0, 0.1), (0.0, 0.3), (8.0, f64::NAN)];
+        let figure = log_x_panels("t", "score", &[panel(points)]).unwrap();
+        assert_eq!(figure.matches("<circle").count(), 3, "sizes without a logarithm are left out");
+        let heights: Vec<f64> = figure
+            .split("cy=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().parse().unwrap())
+            .collect();
+        assert!((heights[0] - 2.0 * heights[1] + heights[2]).abs() < 0.21, "{heights:?}");
+        assert!(heights[0] > heights[2] + 50.0, "{heights:?}");
     }
 
     #[test]
