@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use neurobrick::config::{
     AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, ScaleConfig,
     json_schemas, load,
+    DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, TransferConfig, json_schemas, load,
 };
 
 fn root() -> PathBuf {
@@ -43,4 +44,7 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     }
     load::<DecodeConfig>(&config("decode.toml")).unwrap().validate().unwrap();
     load::<ScaleConfig>(&config("scale.toml")).unwrap().validate().unwrap();
+    for name in ["transfer.toml", "transfer_curve.toml"] {
+        load::<TransferConfig>(&config(name)).unwrap().validate().unwrap();
+    }
 }

@@ -1,26 +1,41 @@
 //! The transfer protocol on two real sessions and a tiny model: what it finds, that it goes on, what it refuses.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use neurobrick::PipelineError;
-use neurobrick::config::{TransferConfig, parse_toml};
+use neurobrick::config::{EvaluateConfig, StackConfig, TransferConfig, parse_toml};
+use neurobrick::evaluation::AblationScore;
 use neurobrick::pipeline::{self, Silent};
 use neurobrick_train::EvalTask;
 
 const FIRST: &str = "session14_Lederberg_2017-12-07";
 const SECOND: &str = "session01_Cori_2016-12-14";
 
+/// With all trials; with few, there are those without a network.
+const PREDICTORS: [&str; 7] = [
+    "fine_tuned+stack",
+    "stack",
+    "fine_tuned",
+    "from_scratch",
+    "fine_tuned+linear",
+    "from_scratch+linear",
+    "unit_mean",
+];
+
 fn config() -> TransferConfig {
     let recordings = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/recordings/steinmetz2019-binned");
     let train = "n_steps = 10\nvalid_every = 5\ncheckpoint_every = 10\n";
     let text = format!(
-        "seeds = [3]\nrecordings = [\"{recordings}\"]\ngroups = [[\"{FIRST}\"], [\"{SECOND}\"]]\ncalibration = [12]\n\
+        "seeds = [3]\nrecordings = [\"{recordings}\"]\ngroups = [[\"{FIRST}\"], [\"{SECOND}\"]]\ncalibration = [12]\npretraining_sessions = [1]\n\
          window = {{ start_s = 0.0, end_s = 0.4, bin_size_s = 0.04 }}\n\
-         [model]\nkind = \"ndt_stitch\"\nn_bins = 10\nd_stitch = 8\nd_embed = 16\nd_model = 8\nn_layers = 1\n\
+         [stack]\ncalibration = [9, 24]\nmax_trials = 16\nmax_units = 40\n\
+         [[ablations]]\nname = \"whole\"\n[[ablations]]\nname = \"plain\"\nwithout = [\"products\"]\npenalty = 100.0\n\
+         [network]\ncalibration = []\n[network.model]\nkind = \"ndt_stitch\"\nn_bins = 10\nd_stitch = 8\nd_embed = 16\nd_model = 8\nn_layers = 1\n\
          n_heads = 2\nd_mlp = 16\ndropout_embed = 0.1\ndropout = 0.1\n\
-         [pretrain]\n{train}[finetune]\n{train}[from_scratch]\n{train}\
+         [network.pretrain]\n{train}[network.finetune]\n{train}[network.from_scratch]\n{train}\
          [scoring]\ntasks = [\"co_smoothing_group\", \"forward_prediction\"]\nn_resamples = 100\n"
     );
     parse_toml("transfer", &text).unwrap()
@@ -38,8 +53,9 @@ fn every_session_is_met_once_and_a_finished_run_is_read_not_repeated() {
 
     for calibration in [Some(12), None] {
         for task in [EvalTask::CoSmoothingGroup, EvalTask::ForwardPrediction] {
-            for predictor in
-                ["fine_tuned", "from_scratch", "fine_tuned+linear", "from_scratch+linear", "unit_mean"]
+            for predictor in PREDICTORS
+                .iter()
+                .filter(|p| calibration.is_none() || !p.contains("_tuned") && !p.contains("_scratch"))
             {
                 let (mean, n) = found.mean(calibration, task, predictor).unwrap();
                 assert!(mean.is_finite() && n == 2, "{calibration:?} {task:?} {predictor}: {mean} of {n}");
@@ -49,6 +65,9 @@ fn every_session_is_met_once_and_a_finished_run_is_read_not_repeated() {
         if calibration.is_none() {
             let score = |name| found.mean(None, EvalTask::CoSmoothingGroup, name).unwrap().0;
             assert!(score("factors_wiener") > score("unit_mean") + 0.1);
+            assert!(score("stack") > score("unit_mean") + 0.1);
+            assert!(found.mean(None, EvalTask::CoSmoothingGroup, "factors_wiener_refit").is_some());
+            assert!(found.mean(None, EvalTask::ForwardPrediction, "forward_pool_refit").is_some());
             assert!(
                 score("fine_tuned+linear") > score("fine_tuned") + 0.1,
                 "ten steps teach next to nothing"
@@ -66,6 +85,18 @@ fn every_session_is_met_once_and_a_finished_run_is_read_not_repeated() {
     };
     assert!((gain.mean - difference(gain)).abs() < 1e-12);
     assert!(gain.n_sessions == 2 && gain.interval.lo <= gain.mean && gain.mean <= gain.interval.hi);
+    // With one other session, the curve's only point is the stack itself.
+    let point = found.curve.iter().find(|p| p.task == EvalTask::CoSmoothingGroup).unwrap();
+    let stack = found.mean(point.calibration, point.task, "stack").unwrap().0;
+    assert!((point.bits_per_spike - stack).abs() < 1e-12 && point.n_pretraining == 1, "{point:?} {stack}");
+    assert!(found.laws.is_empty(), "no line through one point");
+    assert!(fs::read_to_string(out.join("transfer-curve.svg")).unwrap().contains("12 trials"));
+    for (name, calibration) in [("whole", 9), ("plain", 24)] {
+        let of = |s: &&AblationScore| s.name == name && s.calibration == calibration;
+        let sessions: BTreeSet<_> = found.ablations.iter().filter(of).map(|s| &s.session).collect();
+        assert_eq!(sessions.len(), 2, "{name}");
+    }
+
     let text = fs::read_to_string(out.join("transfer.md")).unwrap();
     assert!(
         text.contains("## 12 calibration trials") && text.contains("| fine_tuned+linear − unit_mean |"),
@@ -76,6 +107,35 @@ fn every_session_is_met_once_and_a_finished_run_is_read_not_repeated() {
     fs::remove_dir_all(out.join("seed-3/without-group-0/pretrain")).unwrap();
     assert_eq!(run(&config(), &out).unwrap(), found);
     assert!(!out.join("seed-3/without-group-0/pretrain").exists());
+}
+
+#[test]
+fn a_stack_is_scored_on_sessions_it_never_saw_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("transfer");
+    let mut closed = TransferConfig { network: None, calibration: Vec::new(), ..config() };
+    closed.scoring.tasks = vec![EvalTask::ForwardPrediction];
+    let found = run(&closed, &out).unwrap();
+    assert!(found.mean(None, EvalTask::ForwardPrediction, "stack").is_some());
+    assert!(found.mean(None, EvalTask::ForwardPrediction, "fine_tuned").is_none());
+
+    let evaluation = |path: &str| {
+        let (store, path) = (out.join("store"), out.join(path));
+        let text = format!(
+            "seed = 3\nsessions = [\"{SECOND}\"]\nmodels = []\nstacks = [{{ name = \"stack\", path = \"{}\" }}]\n\
+             [data]\nstore = \"{}\"\nwindow = {{ start_s = 0.0, end_s = 0.4, bin_size_s = 0.04 }}\n\
+             [scoring]\ntasks = [\"forward_prediction\"]\nbaselines = false\nn_resamples = 100\n",
+            path.display(),
+            store.display()
+        );
+        let config: EvaluateConfig = parse_toml("evaluate", &text).unwrap();
+        pipeline::evaluate(&config, &folder.path().join("evaluated"), "test", 2, &mut Silent)
+    };
+    let page = evaluation("seed-3/without-group-1").unwrap();
+    assert_eq!(page.tasks[0].predictors.len(), 1);
+    let message = evaluation("seed-3/without-group-0/stack.json").unwrap_err().to_string();
+    assert!(message.contains("learned from") && message.contains(SECOND), "{message}");
+    assert!(evaluation("seed-3").unwrap_err().to_string().contains("no stack"));
 }
 
 #[test]
@@ -93,5 +153,22 @@ fn what_would_not_be_a_transfer_is_refused() {
     assert!(refusal(|c| c.calibration = vec![1]).contains("`calibration`"));
     assert!(refusal(|c| c.seeds.clear()).contains("`seeds`"));
     assert!(refusal(|c| c.split.max_calibration = Some(9)).contains("max_calibration"));
+    assert!(refusal(|c| c.stack.calibration = vec![16, 8]).contains("ascending"));
+    assert!(refusal(|c| c.stack.penalty = 0.0).contains("above zero"));
+    assert!(refusal(|c| c.pretraining_sessions = vec![2]).contains("1 to 1"));
+    assert!(refusal(|c| c.stack = StackConfig::none()).contains("curve is of the stack"));
+    assert!(
+        refusal(|c| {
+            c.network = None;
+            c.stack = StackConfig::none();
+        })
+        .contains("nothing to transfer")
+    );
+    let elsewhere = |c: &mut TransferConfig| {
+        if let Some(network) = &mut c.network {
+            network.calibration = vec![13];
+        }
+    };
+    assert!(refusal(elsewhere).contains("not in `calibration`"));
     assert!(!folder.path().join("never").exists());
 }

@@ -10,6 +10,7 @@ use neurobrick_train::{EvalTask, TrainConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::StackConfig;
 use crate::PipelineError;
 
 /// Where windows come from and how trials are split.
@@ -46,6 +47,9 @@ pub struct PretrainConfig {
     pub model: ModelConfig,
     /// How to train.
     pub train: TrainConfig,
+    /// What closed forms learn from the same sessions; absent: nothing.
+    #[serde(default = "StackConfig::none")]
+    pub stack: StackConfig,
 }
 
 /// What fine-tuning starts from.
@@ -86,6 +90,16 @@ pub struct ModelSource {
     #[serde(default)]
     #[schemars(with = "String", extend("enum" = ["f32", "bf16", "int8"]))]
     pub precision: Precision,
+}
+
+/// What closed forms learned from other sessions, and what to call it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StackSource {
+    /// Name in tables. `stack` has a meaning in reports.
+    pub name: String,
+    /// Folder of the pretraining run that learned it, or its `stack.json`.
+    pub path: PathBuf,
 }
 
 /// A binary label decoded from behavior columns of the trial table.
@@ -184,16 +198,18 @@ impl ScoringConfig {
 }
 
 /// Names that tables give to baselines.
-const BASELINES: [&str; 9] = [
+const BASELINES: [&str; 11] = [
     "unit_mean",
     "psth",
     "ridge",
     "pca_poisson",
     "factor_analysis",
     "factors_wiener",
+    "factors_wiener_refit",
     "last_mean",
     "forward_ridge",
     "forward_pool",
+    "forward_pool_refit",
 ];
 
 impl EvaluateConfig {
@@ -203,11 +219,13 @@ impl EvaluateConfig {
     /// If a value is out of range, or a name is used twice or belongs to a baseline.
     pub fn validate(&self) -> Result<(), PipelineError> {
         self.scoring.validate()?;
-        for (i, model) in self.models.iter().enumerate() {
-            let is_twice = self.models[..i].iter().any(|m| m.name == model.name);
-            if is_twice || BASELINES.contains(&model.name.as_str()) || model.name == "raw_counts" {
-                let message = format!("`{}` is taken; every model needs a name of its own", model.name);
-                return Err(PipelineError::BadValue { field: "models.name".to_owned(), message });
+        let models = self.models.iter().map(|m| ("models.name", &m.name));
+        let names: Vec<_> = models.chain(self.stacks.iter().map(|s| ("stacks.name", &s.name))).collect();
+        for (i, (field, name)) in names.iter().enumerate() {
+            let is_twice = names[..i].iter().any(|(_, other)| other == name);
+            if is_twice || BASELINES.contains(&name.as_str()) || *name == "raw_counts" {
+                let message = format!("`{name}` is taken; every model and stack needs a name of its own");
+                return Err(PipelineError::BadValue { field: (*field).to_owned(), message });
             }
         }
         Ok(())
@@ -224,6 +242,7 @@ impl DemoConfig {
         for train in [&self.pretrain, &self.finetune, &self.new_stitch, &self.from_scratch] {
             train.validate()?;
         }
+        self.stack.validate()?;
         self.scoring.validate()?;
         let lists =
             [("pretrain_sessions", &self.pretrain_sessions), ("finetune_sessions", &self.finetune_sessions)];
@@ -253,6 +272,9 @@ pub struct EvaluateConfig {
     pub sessions: Vec<SessionId>,
     /// Models to score.
     pub models: Vec<ModelSource>,
+    /// Stacks to score, which need no gradient step; pretrained models are also scored in a pool with the first.
+    #[serde(default)]
+    pub stacks: Vec<StackSource>,
     /// Data.
     pub data: DataConfig,
     /// What is scored.
@@ -287,6 +309,9 @@ pub struct DemoConfig {
     /// What a reader of the report must know beside the standard notes, for example how rates were chosen.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What closed forms learn from the pretraining sessions; absent: nothing.
+    #[serde(default = "StackConfig::none")]
+    pub stack: StackConfig,
     /// How to pretrain.
     pub pretrain: TrainConfig,
     /// How to fine-tune end to end.

@@ -6,15 +6,18 @@ mod files;
 mod import;
 mod load;
 mod scale;
+mod stack;
 mod transfer;
 
 pub use audit::{AuditConfig, NuisanceColumns, RowSplit, SessionsAudit, TableAudit};
 pub use decode::{BehaviorTarget, DecodeConfig, DecodeFeature};
 pub use files::{
     DataConfig, DecodeTarget, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig,
-    ScoringConfig, Start,
+    ScoringConfig, StackSource, Start,
 };
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleTarget};
 pub use transfer::TransferConfig;
+pub use stack::{StackAblation, StackConfig};
+pub use transfer::{NetworkConfig, TransferConfig};

@@ -9,7 +9,7 @@ use neurobrick_train::TrainConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ScoringConfig;
+use super::{ScoringConfig, StackAblation, StackConfig};
 use crate::PipelineError;
 
 /// Pretraining on all but one group of sessions, in turn; every session is met unseen once, with few or many trials.
@@ -22,13 +22,39 @@ pub struct TransferConfig {
     pub recordings: Vec<PathBuf>,
     /// Groups of sessions, by animal for instance. Each group is left out once; pretraining reads all others.
     pub groups: Vec<Vec<SessionId>>,
-    /// Calibration trials (training and validation) a new session offers; all its trials are always tried as well.
+    /// Calibration trials (training and validation together) a new session offers; all its trials are always tried as
+    /// well.
     pub calibration: Vec<usize>,
     /// The window cut from every trial.
     pub window: WindowConfig,
     /// Fractions of trials.
     #[serde(default)]
     pub split: SplitConfig,
+    /// What closed forms learn from the pretraining sessions.
+    #[serde(default)]
+    pub stack: StackConfig,
+    /// Numbers of pretraining sessions for the curve of gain: for each, a stack also learns from as many of the sessions
+    /// that are not left out, drawn by seed, smaller sets within larger ones. A group that leaves fewer has no such
+    /// point.
+    #[serde(default)]
+    pub pretraining_sessions: Vec<usize>,
+    /// Stacks with parts left out, scored on trials of the left-out sessions that are no test trials.
+    #[serde(default)]
+    pub ablations: Vec<StackAblation>,
+    /// The network, and how it is trained; absent: closed forms only, without a gradient step.
+    pub network: Option<NetworkConfig>,
+    /// What is scored.
+    #[serde(default)]
+    pub scoring: ScoringConfig,
+}
+
+/// The network of the protocol.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// The numbers in `calibration` at which it is trained; it always is on all trials. At the others closed forms stand
+    /// alone.
+    pub calibration: Vec<usize>,
     /// The model.
     pub model: ModelConfig,
     /// How to pretrain.
@@ -37,9 +63,6 @@ pub struct TransferConfig {
     pub finetune: TrainConfig,
     /// How to train the control from scratch: as many steps and as high a rate as serve it best.
     pub from_scratch: TrainConfig,
-    /// What is scored.
-    #[serde(default)]
-    pub scoring: ScoringConfig,
 }
 
 impl TransferConfig {
@@ -48,10 +71,7 @@ impl TransferConfig {
     /// # Errors
     /// If a value is out of range, there are fewer than two groups, or a session is in two.
     pub fn validate(&self) -> Result<(), PipelineError> {
-        self.model.validate()?;
-        for train in [&self.pretrain, &self.finetune, &self.from_scratch] {
-            train.validate()?;
-        }
+        self.stack.validate()?;
         self.scoring.validate()?;
         let refuse =
             |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
@@ -65,6 +85,21 @@ impl TransferConfig {
             let message = format!("{few} trials cannot both train and validate; name 2 or more");
             return refuse("calibration", message);
         }
+        if let Some(network) = &self.network {
+            network.model.validate()?;
+            for train in [&network.pretrain, &network.finetune, &network.from_scratch] {
+                train.validate()?;
+            }
+            if let Some(other) = network.calibration.iter().find(|n| !self.calibration.contains(n)) {
+                return refuse(
+                    "network.calibration",
+                    format!("{other} is not in `calibration`; add it there"),
+                );
+            }
+        } else if self.stack.calibration.is_empty() {
+            return refuse("network", "without network and stack there is nothing to transfer".to_owned());
+        }
+        self.validate_curve()?;
         if self.split.max_calibration.is_some() {
             return refuse("split.max_calibration", "is what `calibration` varies; leave it out".to_owned());
         }
@@ -73,5 +108,23 @@ impl TransferConfig {
             Some((_, twice)) => refuse("groups", format!("{twice} is listed twice")),
             None => Ok(()),
         }
+    }
+
+    /// Fails on a curve without a stack, and on numbers of sessions that no group leaves.
+    fn validate_curve(&self) -> Result<(), PipelineError> {
+        let refuse = |message: String| {
+            Err(PipelineError::BadValue { field: "pretraining_sessions".to_owned(), message })
+        };
+        let n_sessions = self.groups.iter().map(Vec::len).sum::<usize>();
+        let most = self.groups.iter().map(|group| n_sessions - group.len()).max().unwrap_or(0);
+        if let Some(n) = self.pretraining_sessions.iter().find(|&&n| n == 0 || n > most) {
+            return refuse(format!("{n} sessions are never left for pretraining, which reads 1 to {most}"));
+        }
+        if !self.pretraining_sessions.is_empty() && self.stack.calibration.is_empty() {
+            return refuse(
+                "the curve is of the stack; name `stack.calibration`, or leave this out".to_owned(),
+            );
+        }
+        Ok(())
     }
 }

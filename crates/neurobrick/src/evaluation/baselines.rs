@@ -17,6 +17,8 @@ pub(super) struct Parts {
     pub(super) train: Array3<f64>,
     pub(super) valid: Array3<f64>,
     pub(super) test: Array3<f64>,
+    /// Training and validation trials together, for what is chosen already.
+    pub(super) both: Array3<f64>,
     pub(super) train_conditions: Vec<usize>,
     pub(super) valid_conditions: Vec<usize>,
     pub(super) test_conditions: Vec<usize>,
@@ -37,12 +39,18 @@ pub(super) struct Designs {
     ridge: RidgeDesign,
     wiener: WienerDesign,
     factors: FactorDesign,
+    /// The last two fitted to training and validation trials, for settings that are chosen already.
+    refitted: (FactorDesign, WienerDesign),
 }
 
 impl Designs {
     pub(super) fn new(parts: &Parts) -> Result<Self, PipelineError> {
         let (train, valid) = (parts.train.view(), parts.valid.view());
         Ok(Self {
+            refitted: (
+                FactorDesign::new(&parts.both.view(), &valid, &FactorGrid::default())?,
+                WienerDesign::new(&parts.both.view(), &valid, &WienerGrid::default())?,
+            ),
             ridge: RidgeDesign::new(&train, &valid, &RidgeGrid::default())?,
             wiener: WienerDesign::new(&train, &valid, &WienerGrid::default())?,
             factors: FactorDesign::new(&train, &valid, &FactorGrid::default())?,
@@ -91,15 +99,26 @@ pub(super) fn baseline_rates(
         let fitted = designs.factors.fit(query)?;
         Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
     })?);
+    let mut refitted = Vec::new();
     all.push(by_query("factors_wiener", plan, &unit_mean, parts, |query| {
         let fitted = Blend::fit(&designs.factors, &designs.wiener, query, &Blend::WEIGHTS)?;
         let on_valid = fitted.predict(&parts.valid.view())?;
-        Ok((fitted.predict(&parts.test.view())?, Some(on_valid), json!(fitted.choice())))
+        refitted.push((fitted.refit(&designs.refitted.0, &designs.refitted.1)?, on_valid));
+        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
+    })?);
+    all.push(by_query("factors_wiener_refit", plan, &unit_mean, parts, |query| {
+        // One is missing only where the validation trials left nothing to choose by.
+        let nothing =
+            MetricError::NoSpikes { targets: query.targets.len(), trials: parts.valid.len_of(Axis(0)) };
+        let of_query = refitted.iter().find(|(fitted, _)| fitted.wiener().query() == query);
+        let (fitted, on_valid) = of_query.ok_or(nothing)?;
+        Ok((fitted.predict(&parts.test.view())?, Some(on_valid.clone()), json!(fitted.choice())))
     })?);
     Ok(all)
 }
 
-/// Baselines of the future, and the pool of the two; `counts` are those of the scored bins of the validation trials.
+/// Baselines of the future, and the pool of the two, also refitted with the validation trials; `counts` are those of the
+/// scored bins of the validation trials.
 fn forward_rates(
     plan: &TaskPlan,
     parts: &Parts,
@@ -108,31 +127,57 @@ fn forward_rates(
 ) -> Result<Vec<BaselineRates>, PipelineError> {
     let n_forward = plan.n_bins - plan.first_bin;
     let (train, valid, test) = (parts.train.view(), parts.valid.view(), parts.test.view());
-    let (mut last_valid, mut ridge_valid) = (None, None);
-    let last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default()).and_then(|last| {
-        last_valid = Some(last.predict(&valid)?);
-        Ok((last.predict(&test)?, json!(last.choice())))
-    });
-    let last = or_constant("last_mean", last, constant)?;
-    let ridge =
-        ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default()).and_then(|ridge| {
-            ridge_valid = Some(ridge.predict(&valid)?);
-            Ok((ridge.predict(&test)?, json!(ridge.choice())))
-        });
-    let ridge = or_constant("forward_ridge", ridge, constant)?;
-    if let (Some(ridge_valid), Some(last_valid)) = (ridge_valid, last_valid) {
+    let fitted_last = LastMean::fit(&train, &valid, n_forward, &LastMeanGrid::default());
+    let fitted_ridge = ForwardRidge::fit(&train, &valid, n_forward, &ForwardRidgeGrid::default());
+    let mut pools = Vec::new();
+    if let (Ok(last), Ok(ridge)) = (&fitted_last, &fitted_ridge) {
+        let (last_valid, ridge_valid) = (last.predict(&valid)?, ridge.predict(&valid)?);
         // Ridge knows the past of every unit, the last mean follows the level of the trial.
         let pool = RatePool::fit(&ridge_valid.view(), &last_valid.view(), &counts.view())?;
-        let both = BaselineRates {
+        let (last_again, ridge_again) = refitted_forward(parts, n_forward, last, ridge)?;
+        let pooled = |last: &LastMean, ridge: &ForwardRidge| {
+            pool.rates(&ridge.predict(&test)?.view(), &last.predict(&test)?.view())
+        };
+        pools.push(BaselineRates {
             name: "forward_pool",
-            rates: pool.rates(&ridge.rates.view(), &last.rates.view())?,
+            rates: pooled(last, ridge)?,
+            valid: None,
+            choice: Some(json!(pool)),
+        });
+        pools.push(BaselineRates {
+            name: "forward_pool_refit",
+            rates: pooled(&last_again, &ridge_again)?,
             valid: Some(pool.rates(&ridge_valid.view(), &last_valid.view())?),
             choice: Some(json!(pool)),
-        };
-        Ok(vec![last, ridge, both])
-    } else {
-        Ok(vec![last, ridge])
+        });
     }
+    let last = fitted_last.and_then(|last| Ok((last.predict(&test)?, json!(last.choice()))));
+    let ridge = fitted_ridge.and_then(|ridge| Ok((ridge.predict(&test)?, json!(ridge.choice()))));
+    let alone = [or_constant("last_mean", last, constant)?, or_constant("forward_ridge", ridge, constant)?];
+    Ok(alone.into_iter().chain(pools).collect())
+}
+
+/// The same settings fitted to training and validation trials.
+fn refitted_forward(
+    parts: &Parts,
+    n_forward: usize,
+    last: &LastMean,
+    ridge: &ForwardRidge,
+) -> Result<(LastMean, ForwardRidge), MetricError> {
+    let (both, chosen) = (parts.both.view(), ridge.choice());
+    let ridge_grid = ForwardRidgeGrid {
+        windows_bins: vec![chosen.window_bins],
+        penalties: vec![chosen.penalty],
+        bin_weights: vec![chosen.bin_weight],
+        pooling: vec![chosen.pooling],
+        floors: vec![chosen.floor],
+    };
+    let last_grid =
+        LastMeanGrid { windows_bins: vec![last.choice().window_bins], weights: vec![last.choice().weight] };
+    Ok((
+        LastMean::fit(&both, &both, n_forward, &last_grid)?,
+        ForwardRidge::fit(&both, &both, n_forward, &ridge_grid)?,
+    ))
 }
 
 /// A baseline's rates, or the unit mean, on the record, where validation trials leave nothing to choose by.

@@ -4,20 +4,28 @@ mod baselines;
 mod compare;
 mod decode;
 mod figures;
+mod lessons;
 mod results;
 mod score;
+mod stack;
 mod to_report;
 mod transfer;
+mod transfer_curve;
 
 pub use compare::{ComparedScore, RunComparison};
 pub use decode::decode_session;
 pub(crate) use decode::{labels, numbers};
 pub use figures::{Figures, mask_pictures, session_figures};
+pub use lessons::{AblationScore, LessonFold, LessonPlan, learn_stacks};
 pub use results::{
     DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation,
     ScoreEntry, SessionEvaluation, TaskEvaluation,
 };
 pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session};
 pub(crate) use score::{text_at, unknown_column};
+pub(crate) use stack::STACK_FILE;
+pub use stack::SharedStack;
 pub use to_report::{ReportInputs, run_report};
 pub use transfer::{TransferGain, TransferResult, TransferScore};
+pub(crate) use transfer_curve::CURVE_PREFIX;
+pub use transfer_curve::{CurveLaw, CurvePoint};

@@ -9,16 +9,19 @@ use neurobrick_schema::ColumnValues;
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 use serde_json::json;
 
-use super::baselines::{BaselineRates, Designs, Parts, baseline_rates};
+use super::baselines::{Designs, Parts, baseline_rates};
 use super::results::{
     DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
 };
+use super::stack::{SharedStack, StackedSession};
 use crate::PipelineError;
 use crate::config::ScoringConfig;
 
 const NULLS: [NullModel; 2] = [NullModel::EvaluatedMean, NullModel::TrainMean];
 /// What the name of a model pooled with the linear predictor ends in.
 pub(crate) const WITH_LINEAR: &str = "+linear";
+/// What its name ends in when pooled with the first stack.
+pub(crate) const WITH_STACK: &str = "+stack";
 /// The naive baseline every score carries.
 const NAIVE: &str = "unit_mean";
 
@@ -29,6 +32,8 @@ pub type Predict<'a> = dyn FnMut(&TaskPlan, &[usize]) -> Result<Array3<f64>, Pip
 pub struct ModelPredictions<'a> {
     /// Name in tables.
     pub name: String,
+    /// Whether other sessions have entered its weights; only then is it pooled with what other sessions taught.
+    pub is_pretrained: bool,
     /// Asks the model.
     pub predict: Box<Predict<'a>>,
 }
@@ -51,13 +56,16 @@ pub struct ScoredSession {
     pub skipped: Vec<String>,
 }
 
-/// Scores all models and baselines on all tasks of a session.
+/// Scores all models, stacks and baselines on all tasks of a session.
+///
+/// Pretrained models are pooled with the first stack, all models with the best linear predictor of the session itself.
 ///
 /// # Errors
-/// If a model or baseline fails; tasks without anything to score are reported, not fatal.
+/// If a model, stack or baseline fails; tasks without anything to score are reported, not fatal.
 pub fn evaluate_session(
     session: &TrainSession,
     models: &mut [ModelPredictions<'_>],
+    stacks: &[(String, SharedStack)],
     scoring: &ScoringConfig,
     seed: u64,
     mut note: impl FnMut(&str),
@@ -65,6 +73,7 @@ pub fn evaluate_session(
     let data = &session.data;
     let parts = parts_of(session, scoring)?;
     let designs = if scoring.baselines { Some(Designs::new(&parts)?) } else { None };
+    let mut stacked = (!stacks.is_empty()).then(|| StackedSession::new(session));
     let mut evaluations = Vec::new();
     let mut drawn = None;
     let mut skipped = Vec::new();
@@ -78,63 +87,100 @@ pub fn evaluate_session(
             }
             Err(error) => return Err(error.into()),
         };
-        let mut all = Vec::new();
+        let mut alone = Vec::new();
         for model in models.iter_mut() {
             note(&format!("{id}: {} of {}", task.name(), model.name));
-            let rates = (model.predict)(&plan, &session.split.test)?;
-            all.push(Answer { name: model.name.clone(), group: Group::Model, choice: None, rates });
-        }
-        if let Some(designs) = &designs {
-            note(&format!("{id}: {} of the baselines", task.name()));
-            let baselines = baseline_rates(&plan, &parts, designs)?;
-            if scoring.with_linear {
-                all.extend(pooled(&plan, session, &parts, models, &all, &baselines)?);
-            }
-            all.extend(baselines.into_iter().map(|b| Answer {
-                name: b.name.to_owned(),
-                group: Group::Baseline,
-                choice: b.choice,
-                rates: b.rates,
-            }));
+            let test = (model.predict)(&plan, &session.split.test)?;
+            let is_pooled =
+                designs.is_some() && scoring.with_linear || stacked.is_some() && model.is_pretrained;
+            let valid = if is_pooled { Some((model.predict)(&plan, &session.split.valid)?) } else { None };
+            alone.push(Alone { name: &model.name, is_pretrained: model.is_pretrained, test, valid });
         }
         if task == EvalTask::CoSmoothing
-            && let Some(first) = all.iter().find(|answer| answer.group == Group::Model)
+            && let Some(first) = alone.first()
         {
-            drawn = Some((plan.clone(), first.rates.clone()));
+            drawn = Some((plan.clone(), first.test.clone()));
         }
+        let counts = parts.valid.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
+        let mut all = Vec::new();
+        if let Some(stacked) = &mut stacked {
+            note(&format!("{id}: {} of the stacks", task.name()));
+            let rates = stacked.rates(&plan, stacks)?;
+            if let Some((Some(first), (name, _))) = rates.first().zip(stacks.first()) {
+                let partner = Partner { name, suffix: WITH_STACK, test: &first.test, valid: &first.valid };
+                all.extend(pooled(alone.iter().filter(|a| a.is_pretrained), &partner, &counts)?);
+            }
+            let named = stacks.iter().zip(rates).filter_map(|((name, _), rates)| Some((name, rates?.test)));
+            all.extend(named.map(|(name, rates)| Answer::of_model(name.clone(), None, rates)));
+        }
+        let mut baselines = Vec::new();
+        let mut with_linear = Vec::new();
+        if let Some(designs) = &designs {
+            note(&format!("{id}: {} of the baselines", task.name()));
+            baselines = baseline_rates(&plan, &parts, designs)?;
+            let linear = baselines.iter().find_map(|b| Some((b.name, &b.rates, b.valid.as_ref()?)));
+            if scoring.with_linear
+                && let Some((name, test, valid)) = linear
+            {
+                let partner = Partner { name, suffix: WITH_LINEAR, test, valid };
+                with_linear = pooled(alone.iter(), &partner, &counts)?;
+            }
+        }
+        all.extend(alone.into_iter().map(|a| Answer::of_model(a.name.to_owned(), None, a.test)));
+        all.extend(with_linear);
+        all.extend(baselines.into_iter().map(|b| Answer {
+            name: b.name.to_owned(),
+            group: Group::Baseline,
+            choice: b.choice,
+            rates: b.rates,
+        }));
         evaluations.push(evaluate_task(session, &plan, &parts, all, scoring, seed)?);
     }
     Ok(ScoredSession { tasks: evaluations, drawn, skipped })
 }
 
-/// Every model in a pool with the linear predictor of the task, weighted on the validation trials; `answers` are those
-/// of the models alone.
-fn pooled(
-    plan: &TaskPlan,
-    session: &TrainSession,
-    parts: &Parts,
-    models: &mut [ModelPredictions<'_>],
-    answers: &[Answer],
-    baselines: &[BaselineRates],
+impl Answer {
+    fn of_model(name: String, choice: Option<serde_json::Value>, rates: Array3<f64>) -> Self {
+        Self { name, group: Group::Model, choice, rates }
+    }
+}
+
+/// What a model says by itself: rates on test trials, and on validation trials where it is pooled.
+struct Alone<'a> {
+    name: &'a str,
+    is_pretrained: bool,
+    test: Array3<f64>,
+    valid: Option<Array3<f64>>,
+}
+
+/// What models are pooled with.
+struct Partner<'a> {
+    name: &'a str,
+    /// What the names of pools end in.
+    suffix: &'a str,
+    test: &'a Array3<f64>,
+    valid: &'a Array3<f64>,
+}
+
+/// Models in a pool with a partner, weighted by the counts of the validation trials.
+fn pooled<'a>(
+    models: impl Iterator<Item = &'a Alone<'a>>,
+    partner: &Partner<'_>,
+    counts: &Array3<f64>,
 ) -> Result<Vec<Answer>, PipelineError> {
-    let linear = baselines.iter().find_map(|b| Some((b.name, &b.rates, b.valid.as_ref()?)));
-    let Some((partner, on_test, on_valid)) = linear else { return Ok(Vec::new()) };
-    let counts = parts.valid.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
-    let mut found = Vec::with_capacity(models.len());
-    for (model, alone) in models.iter_mut().zip(answers) {
-        let rates = (model.predict)(plan, &session.split.valid)?;
-        let (pool, rates) = match RatePool::fit(&rates.view(), &on_valid.view(), &counts.view()) {
-            Ok(pool) => (json!(pool), pool.rates(&alone.rates.view(), &on_test.view())?),
-            // Without a validation spike nothing can be chosen; the linear predictor stands, on the record.
-            Err(MetricError::NoSpikes { .. }) => (json!("no spike in validation trials"), on_test.clone()),
+    let mut found = Vec::new();
+    for model in models {
+        let Some(valid) = &model.valid else { continue };
+        let (pool, rates) = match RatePool::fit(&valid.view(), &partner.valid.view(), &counts.view()) {
+            Ok(pool) => (json!(pool), pool.rates(&model.test.view(), &partner.test.view())?),
+            // Without a validation spike nothing can be chosen; the partner stands, on the record.
+            Err(MetricError::NoSpikes { .. }) => {
+                (json!("no spike in validation trials"), partner.test.clone())
+            }
             Err(error) => return Err(error.into()),
         };
-        found.push(Answer {
-            name: format!("{}{WITH_LINEAR}", model.name),
-            group: Group::Model,
-            choice: Some(json!({ "pool": pool, "partner": partner })),
-            rates,
-        });
+        let choice = json!({ "pool": pool, "partner": partner.name });
+        found.push(Answer::of_model(format!("{}{}", model.name, partner.suffix), Some(choice), rates));
     }
     Ok(found)
 }
@@ -282,6 +328,7 @@ fn parts_of(session: &TrainSession, scoring: &ScoringConfig) -> Result<Parts, Pi
     let conditions = conditions(session, &scoring.condition_columns)?;
     let of = |trials: &[usize]| trials.iter().map(|&t| conditions[t]).collect();
     Ok(Parts {
+        both: data.counts_of(&[split.train.as_slice(), split.valid.as_slice()].concat()),
         train: data.counts_of(&split.train),
         valid: data.counts_of(&split.valid),
         test: data.counts_of(&split.test),

@@ -8,7 +8,9 @@ use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
+use super::lessons::AblationScore;
 use super::results::{Group, SessionEvaluation, TaskEvaluation};
+use super::transfer_curve::{self, CURVE_PREFIX, CurveLaw, CurvePoint};
 
 /// Seed of the intervals.
 const SEED: u64 = 42;
@@ -64,16 +66,26 @@ pub struct TransferResult {
     pub scores: Vec<TransferScore>,
     /// Differences between every model and everything else, over sessions.
     pub gains: Vec<TransferGain>,
+    /// The stack's scores against the number of sessions it learned from.
+    pub curve: Vec<CurvePoint>,
+    /// Lines fitted to them.
+    pub laws: Vec<CurveLaw>,
+    /// What the stack's parts are worth, on trials that are no test trials.
+    pub ablations: Vec<AblationScore>,
     /// Full evaluation of every session.
     pub sessions: Vec<(u64, Option<usize>, SessionEvaluation)>,
 }
 
 /// What is compared over sessions: calibration, task, predictor.
-type Cell = (usize, EvalTask, String);
+pub(super) type Cell = (usize, EvalTask, String);
 
 impl TransferResult {
     /// Gathers evaluations by (seed, calibration trials, session).
-    pub fn new(sessions: Vec<(u64, Option<usize>, SessionEvaluation)>, n_resamples: usize) -> Self {
+    pub fn new(
+        sessions: Vec<(u64, Option<usize>, SessionEvaluation)>,
+        ablations: Vec<AblationScore>,
+        n_resamples: usize,
+    ) -> Self {
         let mut scores = Vec::new();
         for (seed, calibration, evaluation) in &sessions {
             for task in &evaluation.tasks {
@@ -93,7 +105,9 @@ impl TransferResult {
         }
         let bootstrap = Bootstrap { seed: SEED, n_resamples, level: 0.95 };
         let gains = gains(&scores, &bootstrap);
-        Self { format_version: 1, scores, gains, sessions }
+        let curve = transfer_curve::points(&scores, &bootstrap);
+        let laws = transfer_curve::laws(&curve);
+        Self { format_version: 2, scores, gains, curve, laws, ablations, sessions }
     }
 
     /// Mean over sessions of a predictor's scores, and the number of sessions.
@@ -119,13 +133,55 @@ impl TransferResult {
             self.score_table(budget, &mut text);
             self.gain_table(budget, &mut text);
         }
+        text.push_str(&transfer_curve::markdown(&self.curve, &self.laws));
+        self.ablation_table(&mut text);
         text
+    }
+
+    /// Names and contents of the SVG files that go with the tables.
+    pub fn figures(&self) -> Vec<(&'static str, String)> {
+        transfer_curve::figure(&self.curve).map(|figure| ("transfer-curve.svg", figure)).into_iter().collect()
+    }
+
+    fn ablation_table(&self, text: &mut String) {
+        if self.ablations.is_empty() {
+            return;
+        }
+        text.push_str(
+            "\n## What the parts of the stack are worth\n\nBits/spike on training and validation trials of the sessions \
+             left out, means over sessions (and seeds); no test trial is read.\n",
+        );
+        let mut names: Vec<&str> = Vec::new();
+        let mut trials: Vec<usize> = Vec::new();
+        for score in &self.ablations {
+            if !names.contains(&score.name.as_str()) {
+                names.push(&score.name);
+            }
+            trials.push(score.calibration);
+        }
+        trials.sort_unstable();
+        trials.dedup();
+        let tasks = EvalTask::ALL.map(EvalTask::name).join(" | ");
+        let _ = write!(text, "\n| trials | stack | {tasks} |\n|---:|---|---:|---:|---:|---:|---:|\n");
+        for (n, name) in trials.iter().flat_map(|n| names.iter().map(move |name| (n, name))) {
+            let cells = EvalTask::ALL.map(|task| {
+                let is_of = |s: &&AblationScore| s.calibration == *n && s.name == **name && s.task == task;
+                let values: Vec<f64> =
+                    self.ablations.iter().filter(is_of).map(|s| s.bits_per_spike).collect();
+                if values.is_empty() {
+                    return "–".to_owned();
+                }
+                format!("{:.4} ({})", values.iter().sum::<f64>() / values.len() as f64, values.len())
+            });
+            let _ = writeln!(text, "| {n} | {name} | {} |", cells.join(" | "));
+        }
     }
 
     fn score_table(&self, budget: Option<usize>, text: &mut String) {
         let mut predictors: Vec<&str> = Vec::new();
         for score in self.scores.iter().filter(|s| s.calibration == budget) {
-            if !predictors.contains(&score.predictor.as_str()) {
+            let is_listed = predictors.contains(&score.predictor.as_str());
+            if !is_listed && !score.predictor.starts_with(CURVE_PREFIX) {
                 predictors.push(&score.predictor);
             }
         }
@@ -167,7 +223,7 @@ impl TransferResult {
 }
 
 /// Budgets in ascending order, "all" last.
-fn order(calibration: Option<usize>) -> usize {
+pub(super) fn order(calibration: Option<usize>) -> usize {
     calibration.unwrap_or(usize::MAX)
 }
 
@@ -184,7 +240,7 @@ fn pooled_scores(task: &TaskEvaluation) -> Vec<(String, Group, NullModel, f64)> 
 }
 
 /// Scores by cell and session, averaged over seeds.
-fn by_session(scores: &[TransferScore]) -> BTreeMap<Cell, BTreeMap<SessionId, f64>> {
+pub(super) fn by_session(scores: &[TransferScore]) -> BTreeMap<Cell, BTreeMap<SessionId, f64>> {
     let mut sums: BTreeMap<Cell, BTreeMap<SessionId, (f64, usize)>> = BTreeMap::new();
     for s in scores {
         let cell = sums.entry((order(s.calibration), s.task, s.predictor.clone())).or_default();
@@ -197,15 +253,17 @@ fn by_session(scores: &[TransferScore]) -> BTreeMap<Cell, BTreeMap<SessionId, f6
     sums.into_iter().map(|(cell, sessions)| (cell, mean(sessions))).collect()
 }
 
-/// Every model against all that follow it and all baselines, on the sessions that both have.
+/// Every model against all that follow it and all baselines, on the sessions that both have; points of the curve stand
+/// apart.
 fn gains(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<TransferGain> {
     let by_session = by_session(scores);
     let mut order_of: Vec<(&str, Group)> = Vec::new();
-    for score in scores {
+    for score in scores.iter().filter(|s| !s.predictor.starts_with(CURVE_PREFIX)) {
         if !order_of.iter().any(|(name, _)| *name == score.predictor) {
             order_of.push((&score.predictor, score.group));
         }
     }
+    order_of.sort_by_key(|(name, group)| (*group == Group::Baseline, rank(name)));
     let mut found = Vec::new();
     for ((budget, task, left), ours) in &by_session {
         let Some(place) = order_of.iter().position(|(name, group)| name == left && *group == Group::Model)
@@ -213,23 +271,36 @@ fn gains(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<TransferGain> {
             continue;
         };
         for (right, _) in &order_of[place + 1..] {
-            let Some(theirs) = by_session.get(&(*budget, *task, (*right).to_owned())) else { continue };
-            let differences: Vec<f64> =
-                ours.iter().filter_map(|(session, a)| Some(a - theirs.get(session)?)).collect();
-            if differences.is_empty() {
-                continue;
+            if let Some(theirs) = by_session.get(&(*budget, *task, (*right).to_owned())) {
+                found.extend(gain((*budget, *task), (left, ours), (right, theirs), bootstrap));
             }
-            found.push(TransferGain {
-                calibration: (*budget != usize::MAX).then_some(*budget),
-                task: *task,
-                left: left.clone(),
-                right: (*right).to_owned(),
-                mean: differences.iter().sum::<f64>() / differences.len() as f64,
-                interval: bootstrap.mean_over_sessions(&differences),
-                n_sessions: differences.len(),
-                n_better: differences.iter().filter(|d| **d > 0.0).count(),
-            });
         }
     }
     found
+}
+
+/// The pretrained model first, then its parts, then the controls.
+fn rank(name: &str) -> usize {
+    ["fine_tuned+stack", "stack"].iter().position(|first| *first == name).unwrap_or(2)
+}
+
+/// `left − right` on the sessions that both have; `None` without any.
+pub(super) fn gain(
+    (budget, task): (usize, EvalTask),
+    (left, ours): (&str, &BTreeMap<SessionId, f64>),
+    (right, theirs): (&str, &BTreeMap<SessionId, f64>),
+    bootstrap: &Bootstrap,
+) -> Option<TransferGain> {
+    let differences: Vec<f64> =
+        ours.iter().filter_map(|(session, a)| Some(a - theirs.get(session)?)).collect();
+    (!differences.is_empty()).then(|| TransferGain {
+        calibration: (budget != usize::MAX).then_some(budget),
+        task,
+        left: left.to_owned(),
+        right: right.to_owned(),
+        mean: differences.iter().sum::<f64>() / differences.len() as f64,
+        interval: bootstrap.mean_over_sessions(&differences),
+        n_sessions: differences.len(),
+        n_better: differences.iter().filter(|d| **d > 0.0).count(),
+    })
 }

@@ -11,7 +11,7 @@ use neurobrick_stream::Precision;
 use super::evaluate::{data_sources, evaluate_all, model_facts, write_results};
 use super::{finetune, ingest, inspect, load_model, pretrain};
 use crate::config::{
-    DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, Start,
+    DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackSource, Start,
 };
 use crate::evaluation::{ReportInputs, mask_pictures, run_report};
 use crate::pipeline::Observer;
@@ -48,11 +48,15 @@ pub fn demo(
     manifest.stages.push(("ingest".to_owned(), started.elapsed().as_secs_f64()));
     let models = train_all(config, &data, out, &mut manifest, observer)?;
 
+    let stack = StackSource { name: "stack".to_owned(), path: out.join(PRETRAIN) };
+    let stacks = if config.stack.calibration.is_empty() { Vec::new() } else { vec![stack] };
+
     let started = Instant::now();
     let evaluation = EvaluateConfig {
         seed: config.seed,
         sessions: config.finetune_sessions.clone(),
         models,
+        stacks,
         data: data.clone(),
         scoring: config.scoring.clone(),
     };
@@ -131,6 +135,7 @@ fn train_all(
         data: data.clone(),
         model: config.model.clone(),
         train: config.pretrain.clone(),
+        stack: config.stack.clone(),
     };
     let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, n_threads, observer)?;
     manifest.stages.extend(record.stages);

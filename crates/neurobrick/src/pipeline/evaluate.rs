@@ -14,7 +14,7 @@ use neurobrick_train::{TrainSession, latents, predict};
 use super::training::{ModelRecord, load_model, note_left_out};
 use crate::config::EvaluateConfig;
 use crate::evaluation::{
-    EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation,
+    EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation, SharedStack,
     decode_session, evaluate_session, run_report, session_figures,
 };
 use crate::pipeline::{Observer, Progress};
@@ -97,7 +97,14 @@ pub(super) fn evaluate_all(
     observer: &mut dyn Observer,
 ) -> Result<Evaluated, PipelineError> {
     let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
-    let total = (sessions.len() * config.scoring.tasks.len() * (config.models.len() + 1)) as u64;
+    let stacks: Vec<(String, SharedStack)> = config
+        .stacks
+        .iter()
+        .map(|source| Ok((source.name.clone(), SharedStack::load(&source.path)?)))
+        .collect::<Result<_, PipelineError>>()?;
+    let per_task =
+        config.models.len() + usize::from(!stacks.is_empty()) + usize::from(config.scoring.baselines);
+    let total = (sessions.len() * config.scoring.tasks.len() * per_task) as u64;
     let mut state = Progress { stage: "evaluate".to_owned(), done: 0, total, message: String::new() };
     let mut evaluated = Evaluated {
         result: EvaluationResult { format_version: 1, sessions: Vec::new() },
@@ -117,13 +124,18 @@ pub(super) fn evaluate_all(
                 let records = read_metrics(&run.join("metrics.jsonl"))?;
                 evaluated.curves.push((id.to_string(), source.name.clone(), records));
             }
+            let is_pretrained = record.trained_on.iter().any(|h| h.session != *id);
             evaluated.model.get_or_insert_with(|| (model.clone(), record));
-            models.push((source.name.clone(), rounded(model, source.precision)?));
+            models.push((source.name.clone(), is_pretrained, rounded(model, source.precision)?));
+        }
+        for (_, stack) in &stacks {
+            stack.check_data(&config.data, &session.hash)?;
         }
         let ScoredSession { tasks, drawn, skipped } = {
             let mut askers: Vec<ModelPredictions<'_>> =
-                models.iter().map(|(name, model)| asker(name, model, &session.train, n_threads)).collect();
-            evaluate_session(&session.train, &mut askers, &config.scoring, config.seed, |message| {
+                models.iter().map(|model| asker(model, &session.train, n_threads)).collect();
+            let (scoring, seed) = (&config.scoring, config.seed);
+            evaluate_session(&session.train, &mut askers, &stacks, scoring, seed, |message| {
                 message.clone_into(&mut state.message);
                 observer.progress(&state);
                 state.done += 1;
@@ -155,14 +167,17 @@ pub(super) fn evaluate_all(
     Ok(evaluated)
 }
 
+/// A model by its name, and whether other sessions have entered its weights.
+type Named = (String, bool, AnyModel);
+
 fn asker<'a>(
-    name: &str,
-    model: &'a AnyModel,
+    (name, is_pretrained, model): &'a Named,
     session: &'a TrainSession,
     n_threads: usize,
 ) -> ModelPredictions<'a> {
     ModelPredictions {
-        name: name.to_owned(),
+        name: name.clone(),
+        is_pretrained: *is_pretrained,
         predict: Box::new(move |plan, trials| {
             Ok(predict(model, &session.data, trials, plan, n_threads, |_, _| {})?.rates)
         }),
@@ -172,7 +187,7 @@ fn asker<'a>(
 fn decode(
     config: &EvaluateConfig,
     session: &LoadedSession,
-    models: &[(String, AnyModel)],
+    models: &[Named],
     n_threads: usize,
 ) -> Result<Vec<crate::evaluation::DecodingEvaluation>, PipelineError> {
     if config.scoring.decode.is_empty() {
@@ -181,7 +196,7 @@ fn decode(
     let data = &session.train.data;
     let all: Vec<usize> = (0..data.n_trials()).collect();
     let mut features = Vec::new();
-    for (name, model) in models {
+    for (name, _, model) in models {
         features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, n_threads)?));
     }
     let scoring = &config.scoring;

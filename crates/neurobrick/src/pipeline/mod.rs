@@ -10,6 +10,7 @@ mod ingest;
 mod pretrain;
 mod progress;
 mod scale;
+mod stack;
 mod stream;
 mod stream_latency;
 mod training;

@@ -1,16 +1,21 @@
 //! Pretraining on many sessions.
 
 use std::path::Path;
+use std::time::Instant;
 
 use burn::tensor::Device;
 use neurobrick_schema::Store;
+use neurobrick_train::EvalTask;
 
+use super::stack::learn;
 use super::training::{ModelRecord, TrainingRun, train_in};
 use crate::config::PretrainConfig;
+use crate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
 
-/// Pretrains into the run folder `out`; resumes if it holds a checkpoint of the same run.
+/// Pretrains into the run folder `out`: the model into `model/`, what closed forms learn from the same sessions into
+/// `stack.json`. Resumes if the folder holds a checkpoint of the same run.
 ///
 /// # Errors
 /// If data are missing, the folder is in use or holds another run, or training fails.
@@ -23,6 +28,7 @@ pub fn pretrain(
 ) -> Result<RunManifest, PipelineError> {
     config.model.validate()?;
     config.train.validate()?;
+    config.stack.validate()?;
     let mut ids = config.sessions.clone();
     if ids.is_empty() {
         ids = Store::open(&config.data.store)?.sessions()?;
@@ -40,6 +46,25 @@ pub fn pretrain(
     folder.settle_config(config)?;
     let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    if !config.stack.calibration.is_empty() {
+        let path = out.join(STACK_FILE);
+        if !path.exists() {
+            let started = Instant::now();
+            let folds = [LessonFold { learn: (0..loaded.len()).collect(), score: Vec::new() }];
+            let plan = LessonPlan {
+                window: &config.data.window,
+                config: &config.stack,
+                tasks: &EvalTask::ALL,
+                ablations: &[],
+                seed: config.seed,
+            };
+            let (stacks, _) = learn(&loaded, &folds, &plan, observer)?;
+            for stack in stacks {
+                stack.save(&path)?;
+            }
+            manifest.stages.push(("stack".to_owned(), started.elapsed().as_secs_f64()));
+        }
+    }
     let sessions: Vec<_> = loaded.into_iter().map(|l| l.train).collect();
     let specs: Vec<_> = sessions.iter().map(neurobrick_train::TrainSession::spec).collect();
     let run = TrainingRun {

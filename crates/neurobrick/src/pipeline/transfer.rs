@@ -5,21 +5,33 @@ use std::time::Instant;
 
 use neurobrick_data::{SplitConfig, UnitFilter};
 use neurobrick_ingest::IngestOptions;
+use neurobrick_data::SplitConfig;
+use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_stream::Precision;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::evaluate::evaluate_all;
+use super::stack::learn;
 use super::{finetune, ingest, pretrain};
 use crate::config::{
-    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, Start, TransferConfig,
+    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, NetworkConfig, PretrainConfig, StackConfig,
+    StackSource, Start, TransferConfig,
 };
-use crate::evaluation::{SessionEvaluation, TransferResult};
+use crate::evaluation::{
+    AblationScore, CURVE_PREFIX, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
+};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
-/// Runs the protocol into `out` and writes `transfer.json`, `transfer.md` and `manifest.json`. A run that was stopped
-/// goes on where it was: finished trainings and scores are kept.
+/// Scores of ablations under one seed.
+const ABLATIONS_FILE: &str = "ablations.json";
+
+/// Runs the protocol into `out` and writes `transfer.json`, `transfer.md`, its curves as SVG files and `manifest.json`,
+/// all of them again after every group. A run that was stopped goes on where it was: finished trainings and scores are
+/// kept.
 ///
 /// # Errors
 /// If a recording is refused, or any step fails.
@@ -47,19 +59,103 @@ pub fn transfer(
     let hashes = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
     let mut manifest = RunManifest::new(command, seed, n_threads, hashes);
     let mut found = Vec::new();
+    let mut ablations: Vec<AblationScore> = Vec::new();
+    let mut result = TransferResult::new(Vec::new(), Vec::new(), config.scoring.n_resamples);
     for &seed in &config.seeds {
-        for (number, group) in config.groups.iter().enumerate() {
-            let path = out.join(format!("seed-{seed}")).join(format!("without-group-{number}"));
-            let mut fold = Fold { config, data: &data, seed, group, path, manifest: &mut manifest, observer };
-            found.extend(fold.run()?);
+        let root = out.join(format!("seed-{seed}"));
+        let started = Instant::now();
+        if learn_all(config, &data, seed, &root, observer)? {
+            manifest.stages.push((format!("seed {seed}: stacks"), started.elapsed().as_secs_f64()));
+        }
+        if !config.stack.calibration.is_empty() {
+            ablations.extend(read::<Vec<AblationScore>>(&root.join(ABLATIONS_FILE))?);
+        }
+        // Few trials first: they are quick, and a run that is stopped has them for all sessions.
+        for budget in config.calibration.iter().copied().map(Some).chain([None]) {
+            for (number, group) in config.groups.iter().enumerate() {
+                let path = fold_path(&root, number);
+                let mut fold =
+                    Fold { config, data: &data, seed, group, path, manifest: &mut manifest, observer };
+                found.extend(fold.run(budget)?);
+                manifest.peak_memory_bytes = peak_memory_bytes();
+                result = TransferResult::new(found.clone(), ablations.clone(), config.scoring.n_resamples);
+                write(&folder, &result, &manifest)?;
+            }
         }
     }
-    manifest.peak_memory_bytes = peak_memory_bytes();
-    let result = TransferResult::new(found, config.scoring.n_resamples);
-    folder.write_json("transfer.json", &result)?;
-    folder.write_json("manifest.json", &manifest)?;
-    write_file(&out.join("transfer.md"), result.markdown().as_bytes())?;
     Ok(result)
+}
+
+fn write(folder: &RunFolder, result: &TransferResult, manifest: &RunManifest) -> Result<(), PipelineError> {
+    folder.write_json("transfer.json", result)?;
+    folder.write_json("manifest.json", manifest)?;
+    let out = folder.path();
+    write_file(&out.join("transfer.md"), result.markdown().as_bytes())?;
+    for (name, figure) in result.figures() {
+        write_file(&out.join(name), figure.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn fold_path(root: &Path, group: usize) -> PathBuf {
+    root.join(format!("without-group-{group}"))
+}
+
+/// Name of the stack that learned from `n` sessions, a point of the curve.
+fn curve_name(n: usize) -> String {
+    format!("{CURVE_PREFIX}{n}")
+}
+
+/// Learns the stacks of all folds and of the curve at once, since all folds ask the same of a session; says whether
+/// there was anything to do.
+fn learn_all(
+    config: &TransferConfig,
+    data: &DataConfig,
+    seed: u64,
+    root: &Path,
+    observer: &mut dyn Observer,
+) -> Result<bool, PipelineError> {
+    if config.stack.calibration.is_empty() {
+        return Ok(false);
+    }
+    let ids: Vec<SessionId> = config.groups.iter().flatten().cloned().collect();
+    let (mut folds, mut paths) = (Vec::new(), Vec::new());
+    let mut first = 0;
+    for (number, group) in config.groups.iter().enumerate() {
+        let left_out = first..first + group.len();
+        first = left_out.end;
+        let others: Vec<usize> = (0..ids.len()).filter(|i| !left_out.contains(i)).collect();
+        let order = Stream::new(seed, Domain::Fold, [number as u64, 0, 1]).permutation(others.len());
+        for &n in config.pretraining_sessions.iter().filter(|&&n| n <= others.len()) {
+            folds.push(LessonFold {
+                learn: order[..n].iter().map(|&i| others[i]).collect(),
+                score: Vec::new(),
+            });
+            paths.push(fold_path(root, number).join(format!("{}.json", curve_name(n))));
+        }
+        folds.push(LessonFold { learn: others, score: left_out.collect() });
+        paths.push(fold_path(root, number).join(STACK_FILE));
+    }
+    if root.join(ABLATIONS_FILE).exists() && paths.iter().all(|path| path.exists()) {
+        return Ok(false);
+    }
+    let sessions = load_sessions(data, &ids, seed)?;
+    let plan = LessonPlan {
+        window: &config.window,
+        config: &config.stack,
+        tasks: &config.scoring.tasks,
+        ablations: &config.ablations,
+        seed,
+    };
+    let (stacks, ablations) = learn(&sessions, &folds, &plan, observer)?;
+    for number in 0..config.groups.len() {
+        make_folder(&fold_path(root, number))?;
+    }
+    for (stack, path) in stacks.iter().zip(&paths) {
+        stack.save(path)?;
+    }
+    write_json(&root.join(ABLATIONS_FILE), &ablations)?;
+    Ok(true)
 }
 
 /// One group left out under one seed.
@@ -77,16 +173,13 @@ struct Fold<'a> {
 pub(crate) type Met = (u64, Option<usize>, SessionEvaluation);
 
 impl Fold<'_> {
-    fn run(&mut self) -> Result<Vec<Met>, PipelineError> {
-        let mut budgets: Vec<Option<usize>> = self.config.calibration.iter().copied().map(Some).collect();
-        budgets.push(None);
+    /// Meets every session of the group with so many calibration trials.
+    fn run(&mut self, budget: Option<usize>) -> Result<Vec<Met>, PipelineError> {
         let mut found = Vec::new();
-        for budget in budgets {
-            for session in self.group {
-                let done = self.scores_path(budget, session);
-                let evaluation = if done.exists() { read(&done)? } else { self.meet(budget, session)? };
-                found.push((self.seed, budget, evaluation));
-            }
+        for session in self.group {
+            let done = self.scores_path(budget, session);
+            let evaluation = if done.exists() { read(&done)? } else { self.meet(budget, session)? };
+            found.push((self.seed, budget, evaluation));
         }
         Ok(found)
     }
@@ -99,20 +192,68 @@ impl Fold<'_> {
         self.budget_path(budget).join(format!("{session}.json"))
     }
 
-    /// Fine-tunes and trains from scratch on what the budget leaves of a session, and scores both.
+    /// Fine-tunes and trains from scratch on what the budget leaves of a session, and scores both beside the stacks.
     fn meet(
         &mut self,
         budget: Option<usize>,
         session: &SessionId,
     ) -> Result<SessionEvaluation, PipelineError> {
-        let pretrained = self.pretrained()?;
         let path = self.budget_path(budget);
         let split = SplitConfig { max_calibration: budget, ..self.data.split.clone() };
         let data = DataConfig { split, ..self.data.clone() };
+        let config = self.config;
+        let models = match &config.network {
+            Some(network) if budget.is_none_or(|n| network.calibration.contains(&n)) => {
+                self.trained(network, &path, session, &data)?
+            }
+            _ => Vec::new(),
+        };
+        let started = Instant::now();
+        let evaluation = EvaluateConfig {
+            seed: self.seed,
+            sessions: vec![session.clone()],
+            models,
+            stacks: self.stacks(),
+            data,
+            scoring: config.scoring.clone(),
+        };
+        let mut evaluated = evaluate_all(&evaluation, self.manifest.n_threads, self.observer)?;
+        let scores = evaluated.result.sessions.remove(0);
+        self.manifest
+            .stages
+            .push((format!("{} {session}: evaluate", path.display()), started.elapsed().as_secs_f64()));
+        make_folder(&path)?;
+        let done = self.scores_path(budget, session);
+        write_json(&done, &scores)?;
+        Ok(scores)
+    }
+
+    /// What closed forms learned from the other sessions, and from fewer of them.
+    fn stacks(&self) -> Vec<StackSource> {
+        if self.config.stack.calibration.is_empty() {
+            return Vec::new();
+        }
+        let whole = StackSource { name: "stack".to_owned(), path: self.path.join(STACK_FILE) };
+        let fewer = self.config.pretraining_sessions.iter().map(|&n| {
+            let name = curve_name(n);
+            StackSource { path: self.path.join(format!("{name}.json")), name }
+        });
+        std::iter::once(whole).chain(fewer.filter(|source| source.path.exists())).collect()
+    }
+
+    /// The pretrained network fine-tuned on the session, and its control.
+    fn trained(
+        &mut self,
+        network: &NetworkConfig,
+        path: &Path,
+        session: &SessionId,
+        data: &DataConfig,
+    ) -> Result<Vec<ModelSource>, PipelineError> {
+        let pretrained = self.pretrained(network)?;
         let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
         let variants = [
-            ("fine_tuned", Start::Pretrained(pretrained), &self.config.finetune),
-            ("from_scratch", Start::Scratch(self.config.model.clone()), &self.config.from_scratch),
+            ("fine_tuned", Start::Pretrained(pretrained), &network.finetune),
+            ("from_scratch", Start::Scratch(network.model.clone()), &network.from_scratch),
         ];
         let mut models = Vec::new();
         for (name, start, train) in variants {
@@ -129,28 +270,11 @@ impl Fold<'_> {
             self.manifest.stages.extend(record.stages);
             models.push(ModelSource { name: name.to_owned(), path: run, precision: Precision::F32 });
         }
-        let started = Instant::now();
-        let evaluation = EvaluateConfig {
-            seed: self.seed,
-            sessions: vec![session.clone()],
-            models,
-            data,
-            scoring: self.config.scoring.clone(),
-        };
-        let mut evaluated = evaluate_all(&evaluation, n_threads, self.observer)?;
-        let scores = evaluated.result.sessions.remove(0);
-        self.manifest
-            .stages
-            .push((format!("{} {session}: evaluate", path.display()), started.elapsed().as_secs_f64()));
-        let done = self.scores_path(budget, session);
-        let bytes = serde_json::to_vec_pretty(&scores)
-            .map_err(|e| PipelineError::BadFile { path: done.clone(), message: e.to_string() })?;
-        write_file(&done, &bytes)?;
-        Ok(scores)
+        Ok(models)
     }
 
     /// The model pretrained without this group, trained now unless it is there.
-    fn pretrained(&mut self) -> Result<PathBuf, PipelineError> {
+    fn pretrained(&mut self, network: &NetworkConfig) -> Result<PathBuf, PipelineError> {
         let path = self.path.join("pretrain");
         let model = path.join("model");
         if path.join("manifest.json").exists() {
@@ -162,8 +286,10 @@ impl Fold<'_> {
             sessions: others.cloned().collect(),
             exclude: self.group.to_vec(),
             data: self.data.clone(),
-            model: self.config.model.clone(),
-            train: self.config.pretrain.clone(),
+            model: network.model.clone(),
+            train: network.pretrain.clone(),
+            // All folds' stacks are learned at once.
+            stack: StackConfig::none(),
         };
         let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
         let record = pretrain(&pretraining, &path, &command, n_threads, self.observer)?;
@@ -172,7 +298,17 @@ impl Fold<'_> {
     }
 }
 
-fn read(path: &Path) -> Result<SessionEvaluation, PipelineError> {
+fn make_folder(path: &Path) -> Result<(), PipelineError> {
+    std::fs::create_dir_all(path).map_err(PipelineError::io("create", path))
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), PipelineError> {
+    let bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
+    Ok(write_file(path, &bytes)?)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
     let bytes = std::fs::read(path).map_err(PipelineError::io("read", path))?;
     serde_json::from_slice(&bytes)
         .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })

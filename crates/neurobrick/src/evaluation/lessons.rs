@@ -1,0 +1,231 @@
+//! What pretraining sessions teach closed forms, and what each part of it is worth.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array3, ArrayView3, Axis, concatenate, s};
+use neurobrick_data::WindowConfig;
+use neurobrick_metrics::stack::{Stack, StackFeatures, StackLadder, thinned};
+use neurobrick_metrics::{MetricError, bits_per_spike};
+use neurobrick_random::{Domain, Stream, name_index};
+use neurobrick_schema::SessionId;
+use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
+use serde::{Deserialize, Serialize};
+
+use super::stack::{SessionDesigns, SharedStack};
+use crate::config::{StackAblation, StackConfig};
+use crate::{LoadedSession, PipelineError};
+
+/// Bins of a window that a lesson keeps, about.
+const LESSON_BINS: usize = 10;
+/// A session with fewer trials left to be asked about teaches nothing.
+const MIN_ASKED: usize = 8;
+
+/// Sessions (by position) to learn from, and others on whose training and validation trials ablations are scored.
+#[derive(Clone, Debug, Default)]
+pub struct LessonFold {
+    /// To learn from.
+    pub learn: Vec<usize>,
+    /// To score on; empty: nothing is scored.
+    pub score: Vec<usize>,
+}
+
+/// What to learn, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct LessonPlan<'a> {
+    /// Window and bins of the sessions.
+    pub window: &'a WindowConfig,
+    /// Numbers of trials, limits and penalty.
+    pub config: &'a StackConfig,
+    /// Tasks to learn.
+    pub tasks: &'a [EvalTask],
+    /// Ablations to score.
+    pub ablations: &'a [StackAblation],
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// Score of a stack with a part left out, on training and validation trials of a session it did not learn from that its
+/// closed forms were not fitted to: no test trial of any session is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AblationScore {
+    /// Name of the ablation.
+    pub name: String,
+    /// Calibration trials of the closed forms.
+    pub calibration: usize,
+    /// The task.
+    pub task: EvalTask,
+    /// The session.
+    pub session: SessionId,
+    /// Pooled bits/spike against the evaluated mean.
+    pub bits_per_spike: f64,
+}
+
+/// Learns one stack for each fold and scores ablations; what is asked of a session is computed once. Reads training and
+/// validation trials only.
+///
+/// # Errors
+/// If a closed form fails, or no session of a fold has trials enough for any number of calibration trials.
+pub fn learn_stacks(
+    sessions: &[LoadedSession],
+    folds: &[LessonFold],
+    plan: &LessonPlan<'_>,
+    mut note: impl FnMut(&str),
+) -> Result<(Vec<SharedStack>, Vec<AblationScore>), PipelineError> {
+    let LessonPlan { window, config, tasks, ablations, seed } = *plan;
+    let mut rungs: Vec<BTreeMap<EvalTask, Vec<(usize, Stack)>>> = vec![BTreeMap::new(); folds.len()];
+    let mut scores = Vec::new();
+    let is_used = |i| folds.iter().any(|fold| fold.learn.contains(&i) || fold.score.contains(&i));
+    for &n_trials in &config.calibration {
+        let mut lessons = Vec::new();
+        for (position, session) in sessions.iter().enumerate().filter(|(i, _)| is_used(*i)) {
+            note(&format!("{}: {n_trials} calibration trials", session.hash.session));
+            lessons.extend(lessons_of(position, &session.train, n_trials, config, tasks, seed)?);
+        }
+        for (fold, rungs) in folds.iter().zip(&mut rungs) {
+            for &task in tasks {
+                let of_task = |set: &[usize]| -> Vec<&Lesson> {
+                    lessons.iter().filter(|l| l.task == task && set.contains(&l.session)).collect()
+                };
+                let (learn, score) = (of_task(&fold.learn), of_task(&fold.score));
+                if !learn.is_empty() {
+                    rungs.entry(task).or_default().push((n_trials, fit(&learn, config.penalty)?));
+                    for ablation in ablations {
+                        let found = ablated(ablation, &learn, &score, config.penalty)?;
+                        scores.extend(found.into_iter().map(|(position, bits_per_spike)| AblationScore {
+                            name: ablation.name.clone(),
+                            calibration: n_trials,
+                            task,
+                            session: sessions[position].hash.session.clone(),
+                            bits_per_spike,
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    let stacks = folds.iter().zip(rungs).map(|(fold, rungs)| {
+        if rungs.is_empty() {
+            let message =
+                "no session has trials enough for any of these numbers; name smaller ones".to_owned();
+            return Err(PipelineError::BadValue { field: "stack.calibration".to_owned(), message });
+        }
+        let ladder = |(task, rungs)| Ok((task, StackLadder::new(rungs)?));
+        Ok(SharedStack {
+            format_version: 1,
+            window: window.clone(),
+            config: config.clone(),
+            learned_from: fold.learn.iter().map(|&position| sessions[position].hash.clone()).collect(),
+            tasks: rungs.into_iter().map(ladder).collect::<Result<_, PipelineError>>()?,
+        })
+    });
+    Ok((stacks.collect::<Result<_, _>>()?, scores))
+}
+
+fn fit(lessons: &[&Lesson], penalty: f64) -> Result<Stack, PipelineError> {
+    let examples: Vec<(&StackFeatures, ArrayView3<f64>)> =
+        lessons.iter().map(|lesson| (&lesson.features, lesson.counts.view())).collect();
+    Ok(Stack::fit(&examples, penalty)?)
+}
+
+/// Bits/spike on every session that `score` are of.
+fn ablated(
+    ablation: &StackAblation,
+    learn: &[&Lesson],
+    score: &[&Lesson],
+    penalty: f64,
+) -> Result<Vec<(usize, f64)>, PipelineError> {
+    let reduced: Vec<StackFeatures> = learn.iter().map(|l| l.features.without(&ablation.without)).collect();
+    let examples: Vec<(&StackFeatures, ArrayView3<f64>)> =
+        reduced.iter().zip(learn).map(|(features, l)| (features, l.counts.view())).collect();
+    let stack = Stack::fit(&examples, ablation.penalty.unwrap_or(penalty))?;
+    let mut sessions: Vec<usize> = score.iter().map(|l| l.session).collect();
+    sessions.dedup();
+    let mut found = Vec::new();
+    for session in sessions {
+        let (mut rates, mut counts) = (Vec::new(), Vec::new());
+        for lesson in score.iter().filter(|l| l.session == session) {
+            rates.push(stack.rates(&lesson.features.without(&ablation.without))?);
+            counts.push(lesson.counts.view());
+        }
+        let views: Vec<_> = rates.iter().map(|r: &Array3<f64>| r.view()).collect();
+        // All have the trials and bins of the session.
+        let joined = |parts: &[ArrayView3<f64>]| concatenate(Axis(2), parts);
+        if let (Ok(rates), Ok(counts)) = (joined(&views), joined(&counts)) {
+            match bits_per_spike(&rates.view(), &counts.view()) {
+                Ok(bits) => found.push((session, bits)),
+                Err(MetricError::NoSpikes { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What closed forms said about trials they had not seen, and what was there.
+struct Lesson {
+    /// Position of the session.
+    session: usize,
+    task: EvalTask,
+    features: StackFeatures,
+    counts: Array3<f64>,
+}
+
+/// Calibrates on `n_trials` training and validation trials, drawn by seed, and asks about others; nothing if there are
+/// too few.
+fn lessons_of(
+    position: usize,
+    session: &TrainSession,
+    n_trials: usize,
+    config: &StackConfig,
+    tasks: &[EvalTask],
+    seed: u64,
+) -> Result<Vec<Lesson>, PipelineError> {
+    let (data, split) = (&session.data, &session.split);
+    let known = [split.train.as_slice(), split.valid.as_slice()].concat();
+    if known.len() < n_trials + MIN_ASKED {
+        return Ok(Vec::new());
+    }
+    let id = data.session().as_str();
+    let order =
+        Stream::new(seed, Domain::Fold, [name_index(id), n_trials as u64, 0]).permutation(known.len());
+    let drawn: Vec<usize> = order.into_iter().map(|i| known[i]).collect();
+    let calibration = data.counts_of(&drawn[..n_trials]);
+    let asked = data.counts_of(&drawn[n_trials..drawn.len().min(n_trials + config.max_trials)]);
+    let mut designs = SessionDesigns::new(calibration, data.regions().of_unit().to_vec());
+    let mut lessons = Vec::new();
+    for &task in tasks {
+        let max_units = Some(config.max_units);
+        let plan = match TaskPlan::new(task, id, data.regions(), data.n_bins(), max_units, seed) {
+            Ok(plan) => plan,
+            Err(TrainError::NothingToScore { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let plan = fewer_targets(plan, config.max_units, seed);
+        let step = ((plan.n_bins - plan.first_bin) / LESSON_BINS).max(1);
+        for (targets, features) in designs.features(&plan, &asked.view())? {
+            let kept: Vec<usize> =
+                (0..targets.len()).filter(|&k| plan.units.binary_search(&targets[k]).is_ok()).collect();
+            let counts = asked.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &targets);
+            lessons.push(Lesson {
+                session: position,
+                task,
+                features: features.thinned(step, &kept)?.without(&config.without),
+                counts: thinned(&counts, step, &kept),
+            });
+        }
+    }
+    Ok(lessons)
+}
+
+/// The plan with at most `max` targets over all queries, drawn by seed; what is visible stays.
+fn fewer_targets(mut plan: TaskPlan, max: usize, seed: u64) -> TaskPlan {
+    let order = Stream::new(seed, Domain::Units, [1, 0, 0]).permutation(plan.units.len());
+    let mut drawn: Vec<usize> = order.into_iter().take(max).map(|i| plan.units[i]).collect();
+    drawn.sort_unstable();
+    for query in &mut plan.queries {
+        query.targets.retain(|target| drawn.binary_search(target).is_ok());
+    }
+    plan.queries.retain(|query| !query.targets.is_empty());
+    plan.units = drawn;
+    plan
+}
