@@ -80,7 +80,7 @@ fn prepare(case: &str) -> (Data, f64) {
                 })
             };
             let trials: Vec<Array2<f64>> = (0..20).map(trial).collect();
-            let sum = trials.iter().map(Array2::sum).sum();
+            let sum = trials.iter().map(|trial| trial.sum()).sum();
             (Data::Gpfa(trials), sum)
         }
     }
@@ -96,7 +96,7 @@ fn run(data: &Data) -> Turn {
             search.mean_r2.iter().copied().fold(f64::NEG_INFINITY, f64::max)
         }
         Data::Gpfa(trials) => {
-            let views: Vec<_> = trials.iter().map(Array2::view).collect();
+            let views: Vec<_> = trials.iter().map(|trial| trial.view()).collect();
             let config =
                 GpfaConfig { n_factors: 3, n_steps: 25, start_tau_bins: 5.0, ..GpfaConfig::default() };
             let model = Gpfa::fit(&views, &config).unwrap();

@@ -35,12 +35,12 @@ fn read_ins_and_read_outs_are_those_of_scikit_learn_up_to_signs_of_components() 
             assert_eq!(a.dim(), b.dim(), "{what}");
             a.iter().zip(&b).for_each(|(a, b)| assert_close(*a, *b, 1e-8, what));
         };
-        for k in 0..4 {
+        for (k, &bias) in bias.iter().enumerate().take(4) {
             let sign = found.read_in.column(k).dot(&read_in.column(k)).signum();
             let part = |x: &Array2<f64>, axis: usize| x.select(Axis(axis), &[k]) * sign;
             close(part(&found.read_in, 1), read_in.select(Axis(1), &[k]), "read-in");
             close(part(&found.read_out, 0), read_out.select(Axis(0), &[k]), "read-out");
-            assert_close(sign * found.read_in_bias[k], bias[k], 1e-8, "bias of the read-in");
+            assert_close(sign * found.read_in_bias[k], bias, 1e-8, "bias of the read-in");
         }
         for (a, b) in found.mean_rates.iter().zip(numbers(&expected["mean_rate"])) {
             assert_close(*a, b, 1e-10, "mean rates");

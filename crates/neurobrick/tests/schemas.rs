@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use neurobrick::config::{
     AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, ScaleConfig,
-    json_schemas, load,
-    DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, TransferConfig, json_schemas, load,
+    TransferConfig, json_schemas, load,
 };
 
 fn root() -> PathBuf {

@@ -275,16 +275,12 @@ impl Lfads {
                 Some((sum, factors)) => (sum + rates, factors + one.factors),
             });
         }
-        match sums {
-            Some((rates, factors)) => {
-                let n = self.config.n_samples as f64;
-                Ok(Output { log_rates: (rates / n).log(), latents: factors / n })
-            }
-            None => {
-                let states = self.states(input, None)?;
-                Ok(Output { log_rates: states.log_rates, latents: states.factors })
-            }
+        if let Some((rates, factors)) = sums {
+            let n = self.config.n_samples as f64;
+            return Ok(Output { log_rates: (rates / n).log(), latents: factors / n });
         }
+        let states = self.states(input, None)?;
+        Ok(Output { log_rates: states.log_rates, latents: states.factors })
     }
 
     /// What training adds to the loss of these answers.

@@ -49,7 +49,7 @@ pub struct Ndt1Config {
     /// Whether the last norm has one parameter, the common length of all tokens, instead of a layer norm.
     #[serde(default)]
     pub scale_norm: bool,
-    /// The function within layers (published: ReLU).
+    /// The function within layers (published: `ReLU`).
     #[serde(default = "relu")]
     pub activation: Activation,
     /// Whether layers start rescaled after T-Fixup.

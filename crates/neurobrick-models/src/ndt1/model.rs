@@ -181,15 +181,12 @@ impl PopulationModel for Ndt1 {
         check_unique(sessions)?;
         let mut own = Vec::with_capacity(sessions.len());
         for spec in sessions {
-            own.push(match self.session_idx(&spec.session) {
-                Ok(idx) => {
-                    check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
-                    self.sessions[idx].clone()
-                }
-                Err(_) => {
-                    self.check_width(spec)?;
-                    self.fresh_session(spec, seed, device)
-                }
+            own.push(if let Ok(idx) = self.session_idx(&spec.session) {
+                check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
+                self.sessions[idx].clone()
+            } else {
+                self.check_width(spec)?;
+                self.fresh_session(spec, seed, device)
             });
         }
         Ok(Self { sessions: own, table: Arc::new(sessions.to_vec()), ..self.clone() })

@@ -13,7 +13,7 @@ pub(super) struct Tokens {
     grid: PatchGrid,
     n_examples: usize,
     /// Patches of a window.
-    n_tokens: usize,
+    n_patches: usize,
     /// 1 where an entry `[B, S, size]` is a visible count.
     visible: Vec<f32>,
     /// Patches of each example that are not hidden whole, ascending.
@@ -24,18 +24,18 @@ impl Tokens {
     /// The patches of `input` on `grid`.
     pub(super) fn new(grid: PatchGrid, patch_units: usize, input: &ModelInput) -> Self {
         let [n_examples, n_bins, n_units] = input.counts.dims();
-        let n_tokens = n_bins * grid.n_patches();
+        let n_patches = n_bins * grid.n_patches();
         let cut = match &input.hidden {
             Some(hidden) => grid.cut_mask(hidden.iter().copied(), true),
             None => grid.cut_mask(std::iter::repeat_n(false, n_examples * n_bins * n_units), true),
         };
         let is_kept: Vec<bool> = cut.chunks(patch_units).map(|patch| patch.contains(&false)).collect();
         let kept = is_kept
-            .chunks(n_tokens)
-            .map(|example| (0..n_tokens).filter(|&token| example[token]).collect())
+            .chunks(n_patches)
+            .map(|example| (0..n_patches).filter(|&token| example[token]).collect())
             .collect();
         let visible = cut.iter().map(|&hidden| f32::from(u8::from(!hidden))).collect();
-        Self { grid, n_examples, n_tokens, visible, kept }
+        Self { grid, n_examples, n_patches, visible, kept }
     }
 
     /// 1 where an entry of a patch is a visible count, one row for each, `[B S size, 1]`.
@@ -51,7 +51,7 @@ impl Tokens {
 
     /// Whether the encoder reads every patch of every example.
     fn is_whole(&self) -> bool {
-        self.kept.iter().all(|kept| kept.len() == self.n_tokens)
+        self.kept.iter().all(|kept| kept.len() == self.n_patches)
     }
 
     /// Of `x` `[B, S, D]`, what the encoder reads, `[B, K, D]`. Examples that keep fewer patches than others are filled up
@@ -76,19 +76,19 @@ impl Tokens {
         let [b, k, d] = encoded.dims();
         let all = Tensor::cat(vec![encoded.reshape([b * k, d]), mask_token.unsqueeze()], 0);
         let rows = self.kept.iter().enumerate().flat_map(|(example, kept)| {
-            let mut rows = vec![b * k; self.n_tokens];
+            let mut rows = vec![b * k; self.n_patches];
             for (row, &token) in kept.iter().enumerate() {
                 rows[token] = example * k + row;
             }
             rows
         });
-        select(all, rows, [b, self.n_tokens, d])
+        select(all, rows, [b, self.n_patches, d])
     }
 
     /// Rows of the tables of bins and of patches, token by token.
     pub(super) fn places(&self, device: &Device) -> [Tensor<1, Int>; 2] {
         let index = |of: fn((usize, usize)) -> usize| {
-            let rows = (0..self.n_tokens).map(|token| of(self.grid.place(token)));
+            let rows = (0..self.n_patches).map(|token| of(self.grid.place(token)));
             indices(rows, device)
         };
         [index(|(bin, _)| bin), index(|(_, patch)| patch)]
@@ -118,8 +118,8 @@ impl Tokens {
 
     /// What hides from the rows of the decoder, which has all patches.
     pub(super) fn decoder_mask(&self, is_causal: bool) -> AttentionMask {
-        let size = self.n_tokens + N_CONTEXT;
-        let bin = |row: usize| (row < self.n_tokens).then(|| self.grid.place(row).0);
+        let size = self.n_patches + N_CONTEXT;
+        let bin = |row: usize| (row < self.n_patches).then(|| self.grid.place(row).0);
         let hides = |query, key| match (bin(query), bin(key)) {
             (Some(query), Some(key)) => is_causal && key > query,
             (None, Some(_)) => true,

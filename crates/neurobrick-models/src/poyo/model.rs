@@ -193,7 +193,7 @@ impl Poyo {
         let places: Vec<(usize, usize)> =
             which.iter().map(|&idx| (n_units[..idx].iter().sum(), n_units[idx])).collect();
         let tokens = Tokens::new(windows, &places, self.config.window_s)?;
-        let (b, s, d) = (windows.len(), tokens.n_tokens, self.config.d_model);
+        let (b, s, d) = (windows.len(), tokens.longest, self.config.d_model);
         let units = self.sessions.iter().map(|session| session.units.val());
         let units = Tensor::cat(units.collect(), 0);
         let (device, dtype, rotary) = (units.device(), units.dtype(), self.config.rotary());

@@ -41,7 +41,7 @@ pub(super) struct Tokens {
     /// `true` where there is no token.
     pub(super) filling: Vec<bool>,
     /// `S`.
-    pub(super) n_tokens: usize,
+    pub(super) longest: usize,
 }
 
 impl Tokens {
@@ -53,8 +53,8 @@ impl Tokens {
         window_s: f64,
     ) -> Result<Self, ModelError> {
         let lengths = windows.iter().zip(places).map(|(w, (_, n_units))| 2 * n_units + w.spikes.len());
-        let n_tokens = lengths.max().unwrap_or(0);
-        let mut tokens = Self { n_tokens, ..Self::default() };
+        let longest = lengths.max().unwrap_or(0);
+        let mut tokens = Self { longest, ..Self::default() };
         for (window, &(first, n_units)) in windows.iter().zip(places) {
             for unit in 0..n_units {
                 tokens.push(first + unit, START, 0.0);
@@ -72,7 +72,7 @@ impl Tokens {
                 }
                 tokens.push(first + spike.unit, SPIKE, spike.time_s);
             }
-            for _ in 2 * n_units + window.spikes.len()..n_tokens {
+            for _ in 2 * n_units + window.spikes.len()..longest {
                 tokens.push(first, SPIKE, 0.0);
                 if let Some(last) = tokens.filling.last_mut() {
                     *last = true;

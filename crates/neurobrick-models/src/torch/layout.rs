@@ -29,13 +29,13 @@ pub enum Layout {
 }
 
 /// Values and shape, in double precision on the way.
-struct Values {
+struct Numbers {
     shape: Vec<usize>,
     values: Vec<f64>,
     dtype: DType,
 }
 
-impl Values {
+impl Numbers {
     fn of(data: &TensorData) -> Self {
         Self { shape: data.shape().to_vec(), values: data.iter::<f64>().collect(), dtype: data.dtype() }
     }
@@ -59,7 +59,7 @@ fn rank(expected: &str, shape: &[usize]) -> String {
 impl Layout {
     /// Our parameter out of their tensor.
     pub(super) fn to_own(&self, data: &TensorData) -> Result<TensorData, String> {
-        let theirs = Values::of(data);
+        let theirs = Numbers::of(data);
         let own = match self {
             Self::AsIs => theirs,
             Self::Transposed => theirs.transposed()?,
@@ -71,7 +71,7 @@ impl Layout {
                 let size = theirs.values.len() / of;
                 let values = theirs.values[part * size..(part + 1) * size].to_vec();
                 let shape = [&[n_rows / of], &theirs.shape[1..]].concat();
-                let one = Values { shape, values, dtype: theirs.dtype };
+                let one = Numbers { shape, values, dtype: theirs.dtype };
                 if one.shape.len() == 2 { one.transposed()? } else { one }
             }
             Self::Rows { rows, .. } => {
@@ -81,9 +81,9 @@ impl Layout {
                 }
                 let values =
                     rows.iter().flat_map(|&row| theirs.values[row * width..(row + 1) * width].to_vec());
-                Values { shape: vec![rows.len(), width], values: values.collect(), dtype: theirs.dtype }
+                Numbers { shape: vec![rows.len(), width], values: values.collect(), dtype: theirs.dtype }
             }
-            Self::Scalar if theirs.values.len() == 1 => Values { shape: vec![1], ..theirs },
+            Self::Scalar if theirs.values.len() == 1 => Numbers { shape: vec![1], ..theirs },
             Self::Scalar => return Err(rank("one number", &theirs.shape)),
         };
         Ok(own.into_data())
@@ -92,7 +92,7 @@ impl Layout {
     /// Their tensor out of all our parameters that lie in it.
     pub(super) fn to_torch(parts: &[(&Self, &TensorData)]) -> Result<TensorData, String> {
         let [(first, data), rest @ ..] = parts else { return Err("nothing lies here".to_owned()) };
-        let own = Values::of(data);
+        let own = Numbers::of(data);
         match first {
             Self::Packed { of, .. } => return pack(parts, *of),
             Self::Rows { total, .. } => return fill_rows(parts, *total),
@@ -106,7 +106,7 @@ impl Layout {
         }
         let theirs = match first {
             Self::Transposed => own.transposed()?,
-            Self::Scalar => Values { shape: Vec::new(), ..own },
+            Self::Scalar => Numbers { shape: Vec::new(), ..own },
             _ => own,
         };
         Ok(theirs.into_data())
@@ -115,14 +115,14 @@ impl Layout {
 
 /// A table of `total` rows with those of all parameters in their places.
 fn fill_rows(parts: &[(&Layout, &TensorData)], total: usize) -> Result<TensorData, String> {
-    let mut table: Option<Values> = None;
+    let mut table: Option<Numbers> = None;
     for (layout, data) in parts {
-        let own = Values::of(data);
+        let own = Numbers::of(data);
         let (Layout::Rows { rows, .. }, [_, width]) = (layout, &own.shape[..]) else {
             return Err(rank("a table", &own.shape));
         };
         let empty =
-            || Values { shape: vec![total, *width], values: vec![0.0; total * width], dtype: own.dtype };
+            || Numbers { shape: vec![total, *width], values: vec![0.0; total * width], dtype: own.dtype };
         let table = table.get_or_insert_with(empty);
         for (&row, own) in rows.iter().zip(own.values.chunks(*width)) {
             let Some(place) = table.values.get_mut(row * width..(row + 1) * width) else {
@@ -131,18 +131,18 @@ fn fill_rows(parts: &[(&Layout, &TensorData)], total: usize) -> Result<TensorDat
             place.copy_from_slice(own);
         }
     }
-    table.map(Values::into_data).ok_or_else(|| "nothing lies here".to_owned())
+    table.map(Numbers::into_data).ok_or_else(|| "nothing lies here".to_owned())
 }
 
 /// Parameters one below the other.
 fn pack(parts: &[(&Layout, &TensorData)], of: usize) -> Result<TensorData, String> {
-    let mut packed: Option<Values> = None;
+    let mut packed: Option<Numbers> = None;
     for wanted in 0..of {
         let is_wanted = |layout: &Layout| matches!(layout, Layout::Packed { part, .. } if *part == wanted);
         let Some((_, data)) = parts.iter().find(|(layout, _)| is_wanted(layout)) else {
             return Err(format!("part {wanted} of {of} is missing"));
         };
-        let own = Values::of(data);
+        let own = Numbers::of(data);
         let own = if own.shape.len() == 2 { own.transposed()? } else { own };
         packed = Some(match packed {
             None => own,
@@ -153,5 +153,5 @@ fn pack(parts: &[(&Layout, &TensorData)], of: usize) -> Result<TensorData, Strin
             }
         });
     }
-    packed.map(Values::into_data).ok_or_else(|| "nothing lies here".to_owned())
+    packed.map(Numbers::into_data).ok_or_else(|| "nothing lies here".to_owned())
 }

@@ -41,7 +41,7 @@ impl TorchNames {
             ModelConfig::NdtStitch(_) => Some(Self::Mtm),
             ModelConfig::Ndt1(_) => Some(Self::Ndt1),
             ModelConfig::Ndt2(_) => Some(Self::Ndt2),
-            ModelConfig::LinearStitch(_) => None,
+            ModelConfig::LinearStitch(_) | ModelConfig::Lfads(_) | ModelConfig::GruStitch(_) => None,
         }
     }
 }

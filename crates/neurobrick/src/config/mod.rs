@@ -18,6 +18,5 @@ pub use files::{
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleTarget};
-pub use transfer::TransferConfig;
 pub use stack::{StackAblation, StackConfig};
 pub use transfer::{NetworkConfig, TransferConfig};
