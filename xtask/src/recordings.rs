@@ -29,7 +29,7 @@ pub(crate) fn ingest(args: &IngestArgs) -> Result<(), Failure> {
         time: Duration::from_secs(args.time_limit_s),
     };
     let options = IngestOptions { n_workers: args.n_jobs(), isolation: Some(isolation) };
-    let summary = with_screen(1, |screen| pipeline::ingest(&args.paths, &args.store, &options, screen))?;
+    let summary = with_screen(1, |screen| pipeline::ingest_with(&args.paths, &args.store, &options, screen))?;
     say(&table(&rows(&summary)));
     say(&format!(
         "{} written, {} unchanged, {} refused",

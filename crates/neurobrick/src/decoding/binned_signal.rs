@@ -1,8 +1,8 @@
 //! A signal on the grid of a session's windows.
 
 use ndarray::Array2;
-use neurobrick_data::{Alignment, SessionData, WindowConfig};
-use neurobrick_schema::{ColumnValues, Recording, Signal};
+use neurobrick_data::{SessionData, WindowConfig};
+use neurobrick_schema::{Recording, Signal};
 
 use crate::PipelineError;
 use crate::config::BehaviorTarget;
@@ -40,7 +40,7 @@ pub(crate) fn binned_signal(
         let value = column.samples.value(i);
         if target.absolute { value.abs() } else { value }
     };
-    let starts = window_starts(recording, data, window)?;
+    let starts: Vec<f64> = data.windows().iter().map(|window| window.start_s).collect();
     let bin_s = window.bin_size_s;
     Ok(Array2::from_shape_fn((starts.len(), data.n_bins()), |(trial, bin)| {
         let (from, to) = (starts[trial] + bin as f64 * bin_s, starts[trial] + (bin + 1) as f64 * bin_s);
@@ -55,25 +55,4 @@ pub(crate) fn binned_signal(
         let share = (middle - times[first - 1]) / (times[first] - times[first - 1]);
         value(first - 1) + share * (value(first) - value(first - 1))
     }))
-}
-
-/// Start of the window of every usable trial, in seconds since session start.
-fn window_starts(
-    recording: &Recording,
-    data: &SessionData,
-    window: &WindowConfig,
-) -> Result<Vec<f64>, PipelineError> {
-    let trials = recording.trials();
-    let missing = |name: &str| PipelineError::BadValue {
-        field: "data.window.align".to_owned(),
-        message: format!("trial column `{name}` holds no times"),
-    };
-    let zero = |row: usize| match &window.align {
-        Alignment::TrialStart => Ok(trials.intervals()[row].start_s),
-        Alignment::Column(name) => match trials.column(name).map(|column| &column.values) {
-            Some(ColumnValues::Float(times)) => times[row].ok_or_else(|| missing(name)),
-            _ => Err(missing(name)),
-        },
-    };
-    data.trial_idx().iter().map(|&row| Ok(zero(row)? + window.start_s)).collect()
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use neurobrick_ingest::IngestOptions;
 use neurobrick_report as report;
 use neurobrick_schema::SessionSummary;
 use neurobrick_stream::Precision;
@@ -110,7 +109,7 @@ fn ingest_all(
     data: &DataConfig,
     observer: &mut dyn Observer,
 ) -> Result<(), PipelineError> {
-    let ingested = ingest(&config.recordings, &data.store, &IngestOptions::default(), observer)?;
+    let ingested = ingest(&config.recordings, &data.store, observer)?;
     if ingested.is_complete() {
         return Ok(());
     }

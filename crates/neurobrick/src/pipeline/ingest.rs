@@ -8,11 +8,24 @@ use neurobrick_schema::{SessionId, SessionSummary, Store, summary};
 use crate::PipelineError;
 use crate::pipeline::{Observer, Progress};
 
-/// Ingests `paths` into the store at `store`, which is created if needed. Goes on past bad sessions.
+/// Ingests `paths` into the store at `store`, which is created if needed, one session after the other. Goes on past bad
+/// sessions.
 ///
 /// # Errors
 /// If the store is in use or cannot be written. Refused recordings are in the summary.
 pub fn ingest(
+    paths: &[PathBuf],
+    store: &Path,
+    observer: &mut dyn Observer,
+) -> Result<IngestSummary, PipelineError> {
+    ingest_with(paths, store, &IngestOptions::default(), observer)
+}
+
+/// The same, several sessions at once or each in a process of its own.
+///
+/// # Errors
+/// Those of [`ingest`].
+pub fn ingest_with(
     paths: &[PathBuf],
     store: &Path,
     options: &IngestOptions,

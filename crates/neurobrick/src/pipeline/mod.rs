@@ -23,7 +23,7 @@ pub use decode::decode;
 pub use demo::demo;
 pub use evaluate::evaluate;
 pub use finetune::finetune;
-pub use ingest::{ingest, inspect, plan_ingest};
+pub use ingest::{ingest, ingest_with, inspect, plan_ingest};
 pub use pretrain::pretrain;
 pub use progress::{Observer, Progress, Silent};
 pub use scale::scale;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use neurobrick_data::SplitConfig;
+use neurobrick_data::{SplitConfig, UnitFilter};
 use neurobrick_metrics::{Bootstrap, Convention};
 use neurobrick_models::ModelConfig;
 use neurobrick_random::{Domain, Stream, name_index};
@@ -48,7 +48,8 @@ pub fn scale(
         let details = lines.collect::<Vec<_>>().join("\n");
         return Err(PipelineError::Refused { n_refused: ingested.refused.len(), details });
     }
-    let data = DataConfig { store, window: config.window.clone(), split: config.split.clone() };
+    let (window, split) = (config.window.clone(), config.split.clone());
+    let data = DataConfig { store, window, split, units: UnitFilter::default() };
     let all = [&config.pool[..], &config.evaluate].concat();
     let hashes = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
     let manifest = RunManifest::new(command, config.seed, n_threads, hashes);

@@ -45,7 +45,7 @@ pub fn transfer(
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
     let store = out.join("store");
-    let ingested = ingest(&config.recordings, &store, &IngestOptions::default(), observer)?;
+    let ingested = ingest(&config.recordings, &store, observer)?;
     if !ingested.is_complete() {
         let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
         let details = lines.collect::<Vec<_>>().join("\n");
