@@ -250,5 +250,13 @@ fn with_width(model: &ModelConfig, width: usize) -> ModelConfig {
             })
         }
         ModelConfig::LinearStitch(config) => ModelConfig::LinearStitch(config.clone()),
+        ModelConfig::Ndt1(config) => {
+            let d_hidden = (config.d_hidden * width / config.d_model.max(1)).max(1);
+            ModelConfig::Ndt1(neurobrick_models::Ndt1Config { d_model: width, d_hidden, ..config.clone() })
+        }
+        ModelConfig::Ndt2(config) => {
+            let d_hidden = (config.d_hidden * width / config.d_model.max(1)).max(1);
+            ModelConfig::Ndt2(neurobrick_models::Ndt2Config { d_model: width, d_hidden, ..config.clone() })
+        }
     }
 }
