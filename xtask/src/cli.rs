@@ -136,7 +136,7 @@ pub(crate) enum Verb {
     },
     /// A trained model as a state dict that the PyTorch code it was published with loads.
     ///
-    /// Example: cargo xtask export runs/pretrain --to state_dict.safetensors
+    /// Example: cargo xtask export runs/pretrain --to state-dict.safetensors
     Export {
         /// Folder of a trained model, or of the run that made it.
         model: PathBuf,

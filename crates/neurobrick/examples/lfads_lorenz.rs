@@ -154,6 +154,8 @@ fn main() -> Answer<()> {
     let started = std::time::Instant::now();
     let scores = run(size, |line| println!("{line}"))?;
     println!("{size:?}");
-    println!("R² with the true rates: {scores:.4?}, {:.0} s", started.elapsed().as_secs_f64());
+    let Scores { lfads, smoothing, psth } = scores;
+    println!("R² with the true rates: LFADS {lfads:.4}, smoothing {smoothing:.4}, trial averages {psth:.4}");
+    println!("{:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }

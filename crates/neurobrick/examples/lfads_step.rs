@@ -1,4 +1,4 @@
-//! Milliseconds of a training step of LFADS at the sizes of MC_Maze: one for every line on standard input, so that
+//! Milliseconds of a training step of LFADS at the sizes of `MC_Maze`: one for every line on standard input, so that
 //! `benches/peers/lfads_step.py` can let PyTorch and this program take turns.
 #![expect(clippy::print_stdout, reason = "the answer goes to whoever asked")]
 

@@ -122,8 +122,11 @@ impl ScaleConfig {
         if let (ScaleAxis::Trials(_), Some(few)) = (&self.axis, sizes.iter().find(|&&n| n < 2)) {
             return refuse("axis", format!("{few} trials cannot both train and validate; name 2 or more"));
         }
-        if let (ScaleAxis::Width(_), ModelConfig::LinearStitch(_)) = (&self.axis, &self.model) {
-            return refuse("axis", "a linear model has no width; scale its sessions or trials".to_owned());
+        let has_width =
+            matches!(self.model, ModelConfig::NdtStitch(_) | ModelConfig::Ndt1(_) | ModelConfig::Ndt2(_));
+        if matches!(self.axis, ScaleAxis::Width(_)) && !has_width {
+            let message = "only transformers have a width to scale; scale sessions or trials of this model";
+            return refuse("axis", message.to_owned());
         }
         if self.repeats == 0 {
             return refuse("repeats", "must be positive".to_owned());

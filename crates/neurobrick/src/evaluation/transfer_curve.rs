@@ -45,10 +45,13 @@ pub struct CurveLaw {
     pub law: LogLinear,
 }
 
+/// Scores by session for every number of pretraining sessions.
+type Rungs<'a> = BTreeMap<usize, &'a BTreeMap<SessionId, f64>>;
+
 /// The points, in order of trials, task and sessions.
 pub(super) fn points(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<CurvePoint> {
     let by_session = by_session(scores);
-    let mut curves: BTreeMap<(usize, EvalTask), BTreeMap<usize, &BTreeMap<SessionId, f64>>> = BTreeMap::new();
+    let mut curves: BTreeMap<(usize, EvalTask), Rungs<'_>> = BTreeMap::new();
     for ((budget, task, name), values) in &by_session {
         if let Some(n) = name.strip_prefix(CURVE_PREFIX).and_then(|n| n.parse().ok()) {
             curves.entry((*budget, *task)).or_default().insert(n, values);

@@ -16,7 +16,7 @@ use super::evaluate::evaluate_all;
 use super::{finetune, ingest, pretrain};
 use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, ScaleAxis, ScaleConfig,
-    ScoringConfig, Start,
+    ScoringConfig, StackConfig, Start,
 };
 use crate::evaluation::{EvaluationResult, Group, SessionEvaluation};
 use crate::pipeline::Observer;
@@ -113,6 +113,7 @@ impl Climb<'_> {
             data,
             model,
             train: config.pretrain.clone(),
+            stack: StackConfig::none(),
         };
         let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
         let record = pretrain(&pretraining, &path, &command, n_threads, self.observer)?;
@@ -158,6 +159,7 @@ impl Climb<'_> {
             seed: config.seed,
             sessions: config.evaluate.clone(),
             models: vec![ModelSource { name: MODEL.to_owned(), path: tuned, precision: Precision::F32 }],
+            stacks: Vec::new(),
             data: self.data.clone(),
             // Baselines are the same at every size.
             scoring: ScoringConfig {
@@ -249,7 +251,7 @@ fn with_width(model: &ModelConfig, width: usize) -> ModelConfig {
                 ..config.clone()
             })
         }
-        ModelConfig::LinearStitch(config) => ModelConfig::LinearStitch(config.clone()),
+        ModelConfig::LinearStitch(_) | ModelConfig::Lfads(_) | ModelConfig::GruStitch(_) => model.clone(),
         ModelConfig::Ndt1(config) => {
             let d_hidden = (config.d_hidden * width / config.d_model.max(1)).max(1);
             ModelConfig::Ndt1(neurobrick_models::Ndt1Config { d_model: width, d_hidden, ..config.clone() })

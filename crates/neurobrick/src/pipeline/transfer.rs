@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use neurobrick_data::{SplitConfig, UnitFilter};
-use neurobrick_ingest::IngestOptions;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;

@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::weights::{StateDict, from_safetensors, load_state_dict, state_dict, to_safetensors};
 use neurobrick_core::{Mode, ModelError, ModelInput, PopulationModel, SessionSpec};
-use neurobrick_data::SplitConfig;
+use neurobrick_data::{SplitConfig, UnitFilter};
 use neurobrick_models::AnyModel;
 use neurobrick_models::torch::{KeyMap, TorchNames, TorchSession};
 use neurobrick_schema::SessionId;
@@ -65,6 +65,7 @@ pub fn import_weights(config: &ImportConfig, dict: &Path, out: &Path) -> Result<
         seed: config.seed,
         window: config.window.clone(),
         split: SplitConfig::default(),
+        units: UnitFilter::default(),
         trained_on: Vec::new(),
     };
     save_model_dir(out, &model, &record, n_bins)?;

@@ -27,7 +27,9 @@ struct Session {
     id: SessionId,
     n_units: usize,
     units: Vec<usize>,
-    session: usize,
+    /// Row of the table of sessions.
+    #[serde(rename = "session")]
+    row: usize,
 }
 
 #[derive(Deserialize)]
@@ -61,7 +63,7 @@ pub(super) fn check(device: &Device, tolerances: &Tolerances, worst: &mut Worst)
     let case: Case = serde_json::from_str(&text).unwrap();
     let arrays = golden("poyo/case.safetensors");
     let rows: Vec<PoyoRows> =
-        case.sessions.iter().map(|s| PoyoRows { units: s.units.clone(), session: s.session }).collect();
+        case.sessions.iter().map(|s| PoyoRows { units: s.units.clone(), session: s.row }).collect();
     let (map, torch) = (case.config.key_map(&rows), part(&arrays, "weights."));
     let own = map.to_own(&dict(&torch)).unwrap();
     assert_back(&map, &own, &torch, "poyo");
