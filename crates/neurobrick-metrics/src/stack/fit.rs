@@ -82,11 +82,9 @@ impl Stack {
         let mut x = Mat::from_fn(counts.len(), n_features + 1, |_, _| 1.0);
         for j in 0..n_features {
             let values = x.col_as_slice_mut(j);
-            let mut column = values.iter_mut();
-            for (features, _) in examples {
-                for (slot, &value) in column.by_ref().zip(features.columns[j].iter()) {
-                    *slot = value;
-                }
+            let all = examples.iter().flat_map(|(features, _)| &features.columns[j]);
+            for (slot, &value) in values.iter_mut().zip(all) {
+                *slot = value;
             }
             let (center, scale) = moments(values)?;
             for value in values.iter_mut() {
