@@ -64,12 +64,8 @@ fn killed_at_any_point_the_store_holds_whole_sessions_and_the_next_run_finishes(
     let expected = whole_sessions(&expected);
     let store = folder.path().join("store");
     let n_folders = || {
-        let names = fs::read_dir(&store).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        names
-            .filter(|name| {
-                !name.to_string_lossy().contains("store.json") && !name.to_string_lossy().starts_with('.')
-            })
-            .count()
+        let folders = fs::read_dir(&store).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
+        folders.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
     };
     // Soon after the start, and while the second, the fourth and the sixth session are on their way.
     for (n_sessions, delay_ms) in [(0, 5), (0, 40), (1, 0), (3, 2), (5, 7)] {

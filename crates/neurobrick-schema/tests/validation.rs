@@ -182,8 +182,12 @@ fn a_summary_counts_what_is_there() {
     assert_eq!(
         summary.to_string(),
         "session   day-1 (subject mouse-7, dataset made-up)\nactivity  spike times\nunits     5 (1 silent)\n\
-         trials    4\nspikes    500 in 5.5 s, 18.21 Hz per unit\nregions   VISp 3, root 2\n\
-         columns   contrast, choice, side, rewarded"
+         trials    4\nspikes    500 in 5.5 s, 18.21 Hz per unit\n\
+         rates     0.00 | 22.77 | 22.77 Hz (10 | 50 | 90 % of units)\n\
+         gaps      longest silence of all units 0.011 s, from 5.479 s\nregions   VISp 3, root 2\n\
+         columns   contrast, choice, side, rewarded\nspecies   Mus musculus\nconsent   non-human\n\
+         license   CC0-1.0\nsource    made up for a test (1 files)\ncite      nobody\nstep      none\n\
+         notes     tabs\tand \"quotes\""
     );
     let binned = neurobrick_schema::summary(&made::counts_recording("day-1"));
     assert!((binned.duration_s - 0.24).abs() < 1e-12);
