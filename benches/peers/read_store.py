@@ -16,7 +16,7 @@ import pyarrow.parquet
 def rows(path):
     """Number of rows by every library."""
     found = {
-        "duckdb": duckdb.sql(f"select count(*) from '{path}'").fetchone()[0],
+        "duckdb": duckdb.sql(f"select count(*) from '{path}'").fetchall()[0][0],
         "polars": polars.read_parquet(path).height,
         "pandas": len(pandas.read_parquet(path)),
         "pyarrow": pyarrow.parquet.read_table(path).num_rows,
@@ -31,7 +31,7 @@ def spikes(path):
     table = pandas.read_parquet(path)
     arrow = pyarrow.parquet.read_table(path)
     found = [
-        duckdb.sql(f"select sum(time_s), sum(unit) from '{path}'").fetchone(),
+        duckdb.sql(f"select sum(time_s), sum(unit) from '{path}'").fetchall()[0],
         (frame["time_s"].sum(), frame["unit"].cast(polars.UInt64).sum()),
         (table.time_s.sum(), table.unit.astype("uint64").sum()),
         (sum(arrow["time_s"].to_numpy()), sum(int(u) for u in arrow["unit"].to_numpy())),
@@ -53,7 +53,7 @@ for session in sorted(Path(sys.argv[1]).glob("*/session.json")):
         spikes(folder / "spikes.parquet")
     else:
         lengths["counts.parquet"] = about["n_units"] * about["n_trials"]
-        total = duckdb.sql(f"select sum(list_sum(bins)) from '{folder / 'counts.parquet'}'").fetchone()[0]
+        total = duckdb.sql(f"select sum(list_sum(bins)) from '{folder / 'counts.parquet'}'").fetchall()[0][0]
         assert int(total) == about["n_spikes"], f"{folder}: {total} spikes, session.json says {about['n_spikes']}"
     for name, expected in lengths.items():
         found = rows(folder / name)
