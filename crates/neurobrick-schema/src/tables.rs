@@ -1,7 +1,7 @@
 //! The Parquet tables of a session folder: Arrow schemas, encoders and strict decoders.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::activity::{BinnedCounts, Spikes};
@@ -34,23 +35,31 @@ pub(crate) fn write(
     schema: &SchemaRef,
     batches: impl Iterator<Item = Result<RecordBatch, SchemaError>>,
 ) -> Result<(), SchemaError> {
-    let encode = |error: parquet::errors::ParquetError| SchemaError::Encode {
-        path: path.to_path_buf(),
-        detail: error.to_string(),
-    };
+    let failed = |error: ParquetError| unwritten(path, error);
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .build();
     let file = File::create_new(path).map_err(SchemaError::io("create", path))?;
     let mut writer =
-        ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties)).map_err(encode)?;
+        ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties)).map_err(failed)?;
     for batch in batches {
-        writer.write(&batch?).map_err(encode)?;
+        writer.write(&batch?).map_err(failed)?;
     }
-    let buffer = writer.into_inner().map_err(encode)?;
+    let buffer = writer.into_inner().map_err(failed)?;
     buffer.into_inner().map_err(|error| SchemaError::io("write", path)(error.into_error()))?;
     Ok(())
+}
+
+/// What the operating system refused stays an error of its own: a full disk is no fault of the data.
+fn unwritten(path: &Path, error: ParquetError) -> SchemaError {
+    let detail = error.to_string();
+    if let ParquetError::External(source) = error
+        && let Ok(source) = source.downcast::<io::Error>()
+    {
+        return SchemaError::io("write", path)(*source);
+    }
+    SchemaError::Encode { path: path.to_path_buf(), detail }
 }
 
 pub(crate) fn batch(
@@ -70,7 +79,7 @@ pub(crate) fn read(
     n_rows: usize,
     mut take: impl FnMut(&RecordBatch) -> Result<(), SchemaError>,
 ) -> Result<(), SchemaError> {
-    let damaged = |error: parquet::errors::ParquetError| SchemaError::damaged(path, error);
+    let damaged = |error: ParquetError| SchemaError::damaged(path, error);
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(damaged)?;
     if builder.schema().fields() != schema.fields() {
         return Err(SchemaError::damaged(
@@ -272,4 +281,40 @@ pub(crate) fn read_counts(
         Ok(())
     })?;
     BinnedCounts::new(bin_size_s, n_trials, n_units, n_bins, values)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    /// A disk without room.
+    struct FullDisk;
+
+    impl io::Write for FullDisk {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_values_that_cannot_be_encoded() {
+        let path = Path::new("spikes.parquet");
+        let schema = Arc::new(Schema::new(vec![Field::new("unit", DataType::UInt32, false)]));
+        let values = batch(path, &schema, vec![Arc::new(UInt32Array::from(vec![1, 2]))]).unwrap();
+        let written = ArrowWriter::try_new(FullDisk, schema, None).and_then(|mut writer| {
+            writer.write(&values)?;
+            writer.into_inner()
+        });
+        let error = unwritten(path, written.err().unwrap());
+        assert!(matches!(&error, SchemaError::Io { action: "write", source, .. }
+            if source.kind() == io::ErrorKind::StorageFull), "{error:?}");
+        let other = unwritten(path, ParquetError::General("a value too large".to_owned()));
+        assert!(matches!(other, SchemaError::Encode { .. }));
+    }
 }
