@@ -265,3 +265,20 @@ fn parts_left_out_are_not_read() {
     assert_ne!(swapped, features);
     assert_eq!(swapped.without(&only), features.without(&only));
 }
+
+#[test]
+fn a_stack_from_a_file_is_checked() {
+    let stack = learn(&[hidden_episode(1, &hidden_group())]);
+    let written = serde_json::to_value(&stack).unwrap();
+    assert_eq!(serde_json::from_value::<Stack>(written.clone()).unwrap(), stack);
+    let refused = |change: fn(&mut serde_json::Value)| {
+        let mut changed = written.clone();
+        change(&mut changed);
+        serde_json::from_value::<Stack>(changed).unwrap_err().to_string()
+    };
+    let cut = refused(|stack| drop(stack["centers"].as_array_mut().unwrap().pop()));
+    assert!(cut.contains("centers of a stack"), "{cut}");
+    let flat = refused(|stack| stack["scales"][0] = 0.0.into());
+    assert!(flat.contains("above zero"), "{flat}");
+    assert!(refused(|stack| drop(stack["weights"].as_array_mut().unwrap().pop())).contains("centers"));
+}

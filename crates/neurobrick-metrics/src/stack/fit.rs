@@ -22,7 +22,7 @@ const MAX_LOG_RATIO: f64 = 5.0;
 
 /// What other sessions teach about combining predictors; see the [module](crate::stack).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "StackFields")]
 pub struct Stack {
     /// Mean of every feature over the examples.
     centers: Vec<f64>,
@@ -35,6 +35,41 @@ pub struct Stack {
     n_rows: usize,
     /// Spikes among them.
     n_spikes: f64,
+}
+
+/// A [`Stack`] as a file has it, before it is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StackFields {
+    centers: Vec<f64>,
+    scales: Vec<f64>,
+    weights: Vec<f64>,
+    intercept: f64,
+    n_rows: usize,
+    n_spikes: f64,
+}
+
+impl TryFrom<StackFields> for Stack {
+    type Error = MetricError;
+
+    fn try_from(fields: StackFields) -> Result<Self, MetricError> {
+        let StackFields { centers, scales, weights, intercept, n_rows, n_spikes } = fields;
+        let expected = vec![weights.len()];
+        for (what, got) in [("centers of a stack", centers.len()), ("scales of a stack", scales.len())] {
+            if got != weights.len() {
+                return Err(MetricError::ShapeMismatch { what, expected, got: vec![got] });
+            }
+        }
+        let all = centers.iter().chain(&scales).chain(&weights).chain([&intercept, &n_spikes]);
+        if let Some((index, &value)) = all.enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(MetricError::NotFinite { what: "numbers of a stack", value, index: vec![index] });
+        }
+        if let Some(&value) = scales.iter().find(|&&scale| scale <= 0.0) {
+            let (what, must) = ("scale of a stack", "above zero");
+            return Err(MetricError::InvalidSetting { what, value, must });
+        }
+        Ok(Self { centers, scales, weights, intercept, n_rows, n_spikes })
+    }
 }
 
 impl Stack {
@@ -176,7 +211,7 @@ fn newton(x: &Mat<f64>, counts: &[f64], offsets: &[f64], penalty: f64) -> Result
                 *slot = x * rate.sqrt();
             }
         }
-        let mut hessian = gram(scaled.as_ref(), Par::rayon(0));
+        let mut hessian = gram(scaled.as_ref(), Par::Seq);
         for j in 0..p - 1 {
             gradient[j] += penalty * weights[j];
             hessian[(j, j)] += penalty;

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array3, ArrayView3, Axis, concatenate, s};
 use neurobrick_data::WindowConfig;
+use neurobrick_metrics::bits_per_spike;
 use neurobrick_metrics::stack::{Stack, StackFeatures, StackLadder, thinned};
-use neurobrick_metrics::{MetricError, bits_per_spike};
 use neurobrick_random::{Domain, Stream, name_index};
 use neurobrick_schema::SessionId;
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::stack::{SessionDesigns, SharedStack};
+use super::stack::{FORMAT_VERSION, SessionDesigns, SharedStack};
 use crate::config::{StackAblation, StackConfig};
 use crate::{LoadedSession, PipelineError};
 
@@ -44,6 +45,13 @@ pub struct LessonPlan<'a> {
     pub seed: u64,
 }
 
+impl LessonPlan<'_> {
+    /// Steps that [`learn_stacks`] takes.
+    pub fn n_steps(&self, n_sessions: usize, folds: &[LessonFold]) -> usize {
+        self.config.calibration.len() * (used(n_sessions, folds).count() + folds.len())
+    }
+}
+
 /// Score of a stack with a part left out, on training and validation trials of a session it did not learn from that its
 /// closed forms were not fitted to: no test trial of any session is read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,36 +69,62 @@ pub struct AblationScore {
 }
 
 /// Learns one stack for each fold and scores ablations; what is asked of a session is computed once. Reads training and
-/// validation trials only.
+/// validation trials only. A fold none of whose sessions has trials enough for any number of calibration trials gets
+/// `None`.
+///
+/// `note` is called before each of the [`n_steps`](LessonPlan::n_steps) steps with what it is.
 ///
 /// # Errors
-/// If a closed form fails, or no session of a fold has trials enough for any number of calibration trials.
+/// If a closed form fails or a fit does not converge.
 pub fn learn_stacks(
     sessions: &[LoadedSession],
     folds: &[LessonFold],
     plan: &LessonPlan<'_>,
     mut note: impl FnMut(&str),
-) -> Result<(Vec<SharedStack>, Vec<AblationScore>), PipelineError> {
+) -> Result<(Vec<Option<SharedStack>>, Vec<AblationScore>), PipelineError> {
     let LessonPlan { window, config, tasks, ablations, seed } = *plan;
     let mut rungs: Vec<BTreeMap<EvalTask, Vec<(usize, Stack)>>> = vec![BTreeMap::new(); folds.len()];
     let mut scores = Vec::new();
-    let is_used = |i| folds.iter().any(|fold| fold.learn.contains(&i) || fold.score.contains(&i));
     for &n_trials in &config.calibration {
         let mut lessons = Vec::new();
-        for (position, session) in sessions.iter().enumerate().filter(|(i, _)| is_used(*i)) {
+        for position in used(sessions.len(), folds) {
+            let session = &sessions[position];
             note(&format!("{}: {n_trials} calibration trials", session.hash.session));
             lessons.extend(lessons_of(position, &session.train, n_trials, config, tasks, seed)?);
         }
-        for (fold, rungs) in folds.iter().zip(&mut rungs) {
-            for &task in tasks {
-                let of_task = |set: &[usize]| -> Vec<&Lesson> {
-                    lessons.iter().filter(|l| l.task == task && set.contains(&l.session)).collect()
-                };
-                let (learn, score) = (of_task(&fold.learn), of_task(&fold.score));
-                if !learn.is_empty() {
-                    rungs.entry(task).or_default().push((n_trials, fit(&learn, config.penalty)?));
-                    for ablation in ablations {
-                        let found = ablated(ablation, &learn, &score, config.penalty)?;
+        for (number, (fold, rungs)) in folds.iter().zip(&mut rungs).enumerate() {
+            note(&format!("regressions {} of {}: {n_trials} calibration trials", number + 1, folds.len()));
+            let fits: Vec<(EvalTask, Option<&StackAblation>)> = tasks
+                .iter()
+                .flat_map(|&task| {
+                    let ablations = ablations.iter().filter(|_| !fold.score.is_empty());
+                    std::iter::once(None).chain(ablations.map(Some)).map(move |ablation| (task, ablation))
+                })
+                .collect();
+            // Many small fits: one each thread beats all threads on one.
+            let fitted: Vec<Result<Option<Fitted>, PipelineError>> = fits
+                .par_iter()
+                .map(|&(task, ablation)| {
+                    let of_task = |set: &[usize]| -> Vec<&Lesson> {
+                        lessons.iter().filter(|l| l.task == task && set.contains(&l.session)).collect()
+                    };
+                    let learn = of_task(&fold.learn);
+                    if learn.is_empty() {
+                        return Ok(None);
+                    }
+                    let fitted = match ablation {
+                        None => Fitted::Rung(fit(&learn, config.penalty)?),
+                        Some(ablation) => {
+                            Fitted::Scores(ablated(ablation, &learn, &of_task(&fold.score), config.penalty)?)
+                        }
+                    };
+                    Ok(Some(fitted))
+                })
+                .collect();
+            for ((task, ablation), fitted) in fits.into_iter().zip(fitted) {
+                match (fitted?, ablation) {
+                    (Some(Fitted::Rung(stack)), _) => rungs.entry(task).or_default().push((n_trials, stack)),
+                    (Some(Fitted::Scores(found)), Some(ablation)) => {
                         scores.extend(found.into_iter().map(|(position, bits_per_spike)| AblationScore {
                             name: ablation.name.clone(),
                             calibration: n_trials,
@@ -99,26 +133,37 @@ pub fn learn_stacks(
                             bits_per_spike,
                         }));
                     }
+                    _ => {}
                 }
             }
         }
     }
     let stacks = folds.iter().zip(rungs).map(|(fold, rungs)| {
         if rungs.is_empty() {
-            let message =
-                "no session has trials enough for any of these numbers; name smaller ones".to_owned();
-            return Err(PipelineError::BadValue { field: "stack.calibration".to_owned(), message });
+            return Ok(None);
         }
         let ladder = |(task, rungs)| Ok((task, StackLadder::new(rungs)?));
-        Ok(SharedStack {
-            format_version: 1,
+        Ok(Some(SharedStack {
+            format_version: FORMAT_VERSION,
             window: window.clone(),
             config: config.clone(),
             learned_from: fold.learn.iter().map(|&position| sessions[position].hash.clone()).collect(),
             tasks: rungs.into_iter().map(ladder).collect::<Result<_, PipelineError>>()?,
-        })
+        }))
     });
-    Ok((stacks.collect::<Result<_, _>>()?, scores))
+    Ok((stacks.collect::<Result<_, PipelineError>>()?, scores))
+}
+
+/// Positions of the sessions that any fold learns from or scores.
+fn used(n_sessions: usize, folds: &[LessonFold]) -> impl Iterator<Item = usize> {
+    (0..n_sessions).filter(|i| folds.iter().any(|fold| fold.learn.contains(i) || fold.score.contains(i)))
+}
+
+/// What one fit was for.
+enum Fitted {
+    Rung(Stack),
+    /// Bits/spike by position of the session.
+    Scores(Vec<(usize, f64)>),
 }
 
 fn fit(lessons: &[&Lesson], penalty: f64) -> Result<Stack, PipelineError> {
@@ -151,10 +196,10 @@ fn ablated(
         // All have the trials and bins of the session.
         let joined = |parts: &[ArrayView3<f64>]| concatenate(Axis(2), parts);
         if let (Ok(rates), Ok(counts)) = (joined(&views), joined(&counts)) {
-            match bits_per_spike(&rates.view(), &counts.view()) {
-                Ok(bits) => found.push((session, bits)),
-                Err(MetricError::NoSpikes { .. }) => {}
-                Err(error) => return Err(error.into()),
+            // Without a spike to predict, there is no score.
+            let bits = bits_per_spike(&rates.view(), &counts.view())?;
+            if bits.is_finite() {
+                found.push((session, bits));
             }
         }
     }

@@ -16,6 +16,8 @@ use crate::{PipelineError, SessionHash};
 
 /// Name of the file beside a pretrained model.
 pub(crate) const STACK_FILE: &str = "stack.json";
+/// Format that [`SharedStack`] is written in.
+pub(super) const FORMAT_VERSION: u32 = 1;
 
 /// Closed forms combined as several sessions taught, for every task they could teach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,8 +49,15 @@ impl SharedStack {
             return Err(PipelineError::BadFile { path: path.to_owned(), message });
         }
         let bytes = std::fs::read(path).map_err(PipelineError::io("read", path))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
+        let bad = |message: String| PipelineError::BadFile { path: path.to_owned(), message };
+        let stack: Self = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        if stack.format_version != FORMAT_VERSION {
+            let found = stack.format_version;
+            return Err(bad(format!(
+                "it is a stack of format {found}, and this program reads format {FORMAT_VERSION}; learn it again"
+            )));
+        }
+        Ok(stack)
     }
 
     /// Writes the file.

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use neurobrick_schema::Store;
 use neurobrick_train::EvalTask;
 
-use super::stack::learn;
+use super::stack::{learn, required};
 use super::training::{ModelRecord, TrainingRun, train_in};
 use crate::config::PretrainConfig;
 use crate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
@@ -60,7 +60,7 @@ pub fn pretrain(
             };
             let (stacks, _) = learn(&loaded, &folds, &plan, observer)?;
             for stack in stacks {
-                stack.save(&path)?;
+                required(stack)?.save(&path)?;
             }
             manifest.stages.push(("stack".to_owned(), started.elapsed().as_secs_f64()));
         }

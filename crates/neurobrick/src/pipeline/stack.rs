@@ -10,10 +10,8 @@ pub(super) fn learn(
     folds: &[LessonFold],
     plan: &LessonPlan<'_>,
     observer: &mut dyn Observer,
-) -> Result<(Vec<SharedStack>, Vec<AblationScore>), PipelineError> {
-    let is_used = |i: &usize| folds.iter().any(|fold| fold.learn.contains(i) || fold.score.contains(i));
-    let n_used = (0..sessions.len()).filter(is_used).count();
-    let total = (n_used * plan.config.calibration.len()) as u64;
+) -> Result<(Vec<Option<SharedStack>>, Vec<AblationScore>), PipelineError> {
+    let total = plan.n_steps(sessions.len(), folds) as u64;
     let mut state = Progress { stage: "stack".to_owned(), done: 0, total, message: String::new() };
     let learned = learn_stacks(sessions, folds, plan, |message| {
         message.clone_into(&mut state.message);
@@ -24,4 +22,12 @@ pub(super) fn learn(
     state.done = total;
     observer.progress(&state);
     Ok(learned)
+}
+
+/// The stack of a fold that cannot do without.
+pub(super) fn required(stack: Option<SharedStack>) -> Result<SharedStack, PipelineError> {
+    stack.ok_or_else(|| PipelineError::BadValue {
+        field: "stack.calibration".to_owned(),
+        message: "no session has trials enough for any of these numbers; name smaller ones".to_owned(),
+    })
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::evaluate::evaluate_all;
-use super::stack::learn;
+use super::stack::{learn, required};
 use super::{finetune, ingest, pretrain};
 use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, NetworkConfig, PretrainConfig, StackConfig,
@@ -134,7 +134,8 @@ fn learn_all(
         folds.push(LessonFold { learn: others, score: left_out.collect() });
         paths.push(fold_path(root, number).join(STACK_FILE));
     }
-    if root.join(ABLATIONS_FILE).exists() && paths.iter().all(|path| path.exists()) {
+    // Written last.
+    if root.join(ABLATIONS_FILE).exists() {
         return Ok(false);
     }
     let sessions = load_sessions(data, &ids, seed)?;
@@ -149,8 +150,15 @@ fn learn_all(
     for number in 0..config.groups.len() {
         make_folder(&fold_path(root, number))?;
     }
-    for (stack, path) in stacks.iter().zip(&paths) {
-        stack.save(path)?;
+    for (stack, path) in stacks.into_iter().zip(&paths) {
+        // A point of the curve may have no session with trials enough; a whole fold must.
+        if path.ends_with(STACK_FILE) {
+            required(stack)?.save(path)?;
+        } else if let Some(stack) = stack {
+            stack.save(path)?;
+        } else {
+            observer.note(&format!("no stack {}: its sessions have too few trials", path.display()));
+        }
     }
     write_json(&root.join(ABLATIONS_FILE), &ablations)?;
     Ok(true)
