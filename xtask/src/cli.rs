@@ -65,10 +65,13 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/tuned
     Finetune(StepArgs),
-    /// Scores of models and baselines on test trials, with a report.
+    /// Scores of models and baselines on test trials, with a report; or a submission scored as its benchmark does.
     ///
     /// Example: cargo xtask evaluate fixtures/configs/evaluate.toml --out runs/evaluation
-    Evaluate(StepArgs),
+    ///
+    /// Example: cargo xtask evaluate --protocol nlb --predictions fixtures/golden/nlb/evaluate_submission.h5
+    /// --targets fixtures/golden/nlb/evaluate_target.h5
+    Evaluate(EvaluateArgs),
     /// Transfer to sessions that pretraining never saw, each once, with few and with many trials. Takes an hour; a
     /// stopped run goes on.
     ///
@@ -362,6 +365,49 @@ impl DecoderArgs {
     pub(crate) fn n_threads(&self) -> usize {
         threads_or_all(self.threads)
     }
+}
+
+/// What to score, and by whose definitions.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["config", "predictions"]))]
+pub(crate) struct EvaluateArgs {
+    /// Configuration (TOML or YAML).
+    #[arg(requires = "out")]
+    pub(crate) config: Option<PathBuf>,
+    /// The run folder.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Worker threads; the result does not depend on it.
+    #[arg(long, value_parser = at_least_one)]
+    pub(crate) threads: Option<usize>,
+    /// Numbers by a published definition.
+    #[arg(long, value_enum, required_unless_present = "config")]
+    pub(crate) protocol: Option<Protocol>,
+    /// A submission of the Neural Latents Benchmark (HDF5).
+    #[arg(long, requires = "targets", conflicts_with = "out")]
+    pub(crate) predictions: Option<PathBuf>,
+    /// The targets it is scored against (HDF5).
+    #[arg(long, requires = "predictions")]
+    pub(crate) targets: Option<PathBuf>,
+    /// The result as the benchmark writes it, in JSON.
+    #[arg(long, requires = "predictions")]
+    pub(crate) json: bool,
+}
+
+impl EvaluateArgs {
+    /// Threads asked for, or one per core.
+    pub(crate) fn n_threads(&self) -> usize {
+        threads_or_all(self.threads)
+    }
+}
+
+/// Whose definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// An evaluation's scores averaged as MtM does: over units with a spike, then over sessions.
+    Mtm,
+    /// The Neural Latents Benchmark's scores of `--predictions` against `--targets`.
+    Nlb,
 }
 
 /// A model and the trials it is applied to.

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use neurobrick::config::EvaluateConfig;
 use neurobrick::evaluation::RunComparison;
+use neurobrick::metrics::Bootstrap;
 use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
+use neurobrick::protocols::{MtmTable, score_nlb};
 use neurobrick::report::{self, RunReport};
 use neurobrick::schema::atomic::write_file;
 use neurobrick::schema::{SchemaError, SessionId};
@@ -11,7 +14,7 @@ use neurobrick::{PipelineError, RunFolder};
 
 use crate::bench::{self, BenchFailure};
 use crate::checks::{self, CheckError};
-use crate::cli::{ApplyArgs, Cli, RunArgs, StepArgs, Trials, Verb};
+use crate::cli::{ApplyArgs, Cli, EvaluateArgs, Protocol, RunArgs, StepArgs, Trials, Verb};
 use crate::recordings;
 use crate::screen::{Screen, say};
 use crate::stream;
@@ -77,14 +80,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
             say(&format!("models: {}/<session>/model", step.run.out.display()));
             Ok(())
         }
-        Verb::Evaluate(step) => {
-            let config = neurobrick::config::load(&step.config)?;
-            let page = with_screen(step.run.n_threads(), |screen| {
-                pipeline::evaluate(&config, &step.run.out, &command(), step.run.n_threads(), screen)
-            })?;
-            show(&page, &step.run.out);
-            Ok(())
-        }
+        Verb::Evaluate(args) => evaluate(args),
         Verb::Transfer(step) => {
             let config = neurobrick::config::load(&step.config)?;
             let found = with_screen(step.run.n_threads(), |screen| {
@@ -155,6 +151,44 @@ fn demo(config: &Path, run: &RunArgs, fresh: bool) -> Result<(), Failure> {
     })?;
     show(&page, &run.out);
     Ok(())
+}
+
+fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
+    let EvaluateArgs { config, out, protocol, predictions, targets, json, .. } = args;
+    if let (Some(predictions), Some(targets)) = (predictions, targets) {
+        if *protocol != Some(Protocol::Nlb) {
+            return Err(bad_value("--protocol", "`--predictions` and `--targets` are of `--protocol nlb`"));
+        }
+        let scores = score_nlb(predictions, targets)?;
+        say(&if *json { scores.official().to_string() } else { scores.markdown() });
+        return Ok(());
+    }
+    let (Some(path), Some(out)) = (config, out) else {
+        return Err(bad_value("--out", "name a configuration and a run folder"));
+    };
+    let config: EvaluateConfig = neurobrick::config::load(path)?;
+    match protocol {
+        Some(Protocol::Nlb) => {
+            let message = "`nlb` scores the benchmark's own files: name `--predictions` and `--targets`";
+            return Err(bad_value("--protocol", message));
+        }
+        Some(Protocol::Mtm) => MtmTable::check(&config.scoring)?,
+        None => {}
+    }
+    let page = with_screen(args.n_threads(), |screen| {
+        pipeline::evaluate(&config, out, &command(), args.n_threads(), screen)
+    })?;
+    show(&page, out);
+    if *protocol == Some(Protocol::Mtm) {
+        let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.scoring.n_resamples, level: 0.95 };
+        say(&MtmTable::write(out, &bootstrap)?.markdown());
+        say(&format!("table: {}", out.join("mtm.md").display()));
+    }
+    Ok(())
+}
+
+fn bad_value(field: &str, message: &str) -> Failure {
+    PipelineError::BadValue { field: field.to_owned(), message: message.to_owned() }.into()
 }
 
 fn decode(step: &StepArgs) -> Result<(), Failure> {

@@ -15,7 +15,7 @@
 //! | random streams | `neurobrick-random` | [`random`] |
 //!
 //! [`pipeline`] holds the end-to-end runs that `cargo xtask` offers as verbs; [`config`] their configuration files.
-//! [`mod@bench`] measures speed and memory against other implementations.
+//! [`protocols`] gives numbers as published benchmarks define them; [`mod@bench`] measures speed and memory against other implementations.
 //!
 //! ```
 //! use neurobrick::prelude::*;
@@ -39,6 +39,7 @@ mod error;
 pub mod evaluation;
 pub mod pipeline;
 pub mod prelude;
+pub mod protocols;
 #[cfg(doctest)]
 mod readme;
 mod run_folder;
