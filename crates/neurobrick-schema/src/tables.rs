@@ -312,8 +312,11 @@ mod tests {
             writer.into_inner()
         });
         let error = unwritten(path, written.err().unwrap());
-        assert!(matches!(&error, SchemaError::Io { action: "write", source, .. }
-            if source.kind() == io::ErrorKind::StorageFull), "{error:?}");
+        assert!(
+            matches!(&error, SchemaError::Io { action: "write", source, .. }
+            if source.kind() == io::ErrorKind::StorageFull),
+            "{error:?}"
+        );
         let other = unwritten(path, ParquetError::General("a value too large".to_owned()));
         assert!(matches!(other, SchemaError::Encode { .. }));
     }
