@@ -12,6 +12,8 @@ pub(crate) enum Values {
     Reference(Vec<u64>),
     /// Fields of equal length, by name.
     Compound(Vec<(String, Values)>),
+    /// One list of numbers for every element, of any length.
+    Lists(Vec<Values>),
 }
 
 /// An array in memory.
@@ -42,6 +44,7 @@ impl Values {
             Self::Text(_) => "text",
             Self::Reference(_) => "object references",
             Self::Compound(_) => "records with named fields",
+            Self::Lists(_) => "lists of different lengths",
         }
     }
 
@@ -57,6 +60,7 @@ impl Values {
             Self::Bool(values) => Self::Bool(pick(values, order)),
             Self::Text(values) => Self::Text(pick(values, order)),
             Self::Reference(values) => Self::Reference(pick(values, order)),
+            Self::Lists(values) => Self::Lists(pick(values, order)),
             Self::Compound(fields) => Self::Compound(
                 fields.iter().map(|(name, values)| (name.clone(), values.pick(order))).collect(),
             ),

@@ -40,8 +40,8 @@
 //! that a file that kills its decoder costs one session; [`serve`] is what that process runs.
 //!
 //! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], [`Tensors`], [`DeepLabCut`], [`Boris`], [`Myo`],
-//! [`Suite2p`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`]. The
-//! crate has no cargo features.
+//! [`Suite2p`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`].
+//! [`TensorFile`] reads the tensors of a benchmark's target and submission files. The crate has no cargo features.
 
 mod alf;
 mod array;
@@ -67,6 +67,7 @@ mod pipeline;
 mod reader;
 mod single_file;
 mod suite2p;
+mod tensor_file;
 mod tensors;
 mod text_file;
 mod text_table;
@@ -88,4 +89,5 @@ pub use pipeline::{
 };
 pub use reader::{Reader, Source};
 pub use suite2p::Suite2p;
+pub use tensor_file::{Tensor, TensorFile};
 pub use tensors::Tensors;

@@ -310,7 +310,7 @@ fn labels(values: Values) -> Result<Vec<String>, &'static str> {
     match values {
         Values::Int(values) => Ok(values.iter().map(i64::to_string).collect()),
         Values::Text(values) => Ok(values),
-        Values::Bool(_) | Values::Reference(_) | Values::Compound(_) => Err(kind),
+        Values::Bool(_) | Values::Reference(_) | Values::Compound(_) | Values::Lists(_) => Err(kind),
         numbers => {
             let numbers = numbers.into_f64().unwrap_or_default();
             let is_whole = numbers.iter().all(|value| value.fract() == 0.0 && value.abs() < 9e15);

@@ -47,6 +47,10 @@ pub(super) fn read(dataset: &Dataset, offset_size: u8, max_bytes: u64) -> Result
         let texts = dataset.read_strings()?;
         return Ok(Array { shape, values: Values::Text(texts) });
     }
+    if let Datatype::VarLen { base, kind: VarLenKind::Sequence, .. } = dataset.dtype() {
+        let values = lists(dataset, offset_size, base, count, max_bytes)?;
+        return Ok(Array { shape, values });
+    }
     // A type that is not read is told before its bytes are.
     let mut dtype = dataset.dtype();
     check_supported(dtype)?;
@@ -88,11 +92,64 @@ fn check_supported(dtype: &Datatype) -> Result<(), DecodeError> {
         }),
         Datatype::FixedPoint { size, .. } => Err(unsupported(format!("whole numbers of {size} bytes"))),
         Datatype::FloatingPoint { size, .. } => Err(unsupported(format!("real numbers of {size} bytes"))),
-        Datatype::VarLen { .. } => Err(unsupported("sequences of variable length")),
+        Datatype::VarLen { .. } => Err(unsupported("sequences of variable length within other values")),
         Datatype::Reference { .. } => Err(unsupported("references to regions")),
         Datatype::Opaque { .. } => Err(unsupported("opaque bytes")),
         Datatype::Bitfield { .. } => Err(unsupported("bit fields")),
     }
+}
+
+/// One list of numbers for every element. Several elements may refer to the same bytes of a file, so that it can promise
+/// more than it holds: what all lists take together is counted before the first is read.
+fn lists(
+    dataset: &Dataset,
+    offset_size: u8,
+    base: &Datatype,
+    count: usize,
+    max_bytes: u64,
+) -> Result<Values, DecodeError> {
+    let (Datatype::FixedPoint { size: 1 | 2 | 4 | 8, byte_order, .. }
+    | Datatype::FloatingPoint { size: 4 | 8, byte_order }) = base
+    else {
+        return Err(unsupported("sequences of variable length of other than numbers"));
+    };
+    let item_bytes = hdf5_reader::dtype_element_size(base)?;
+    // The reader does not turn the bytes of sequences.
+    let is_little = matches!(byte_order, hdf5_reader::error::ByteOrder::LittleEndian);
+    if item_bytes > 1 && is_little != cfg!(target_endian = "little") {
+        return Err(unsupported("sequences of variable length in the byte order of another machine"));
+    }
+    let reference_bytes = dataset.vlen_reference_size();
+    let too_many = || malformed(format!("its {count} lists promise more than the file can hold"));
+    let each = u64::try_from(reference_bytes + size_of::<Values>()).map_err(|_| too_many())?;
+    let fits = |n_bytes: &u64| *n_bytes <= max_bytes;
+    let own = u64::try_from(count).ok().and_then(|count| count.checked_mul(each)).filter(fits);
+    let mut n_bytes = own.ok_or_else(too_many)?;
+    let references = dataset.read_native_bytes()?;
+    let references = || references.chunks_exact(reference_bytes).take(count);
+    // A reference starts with the number of values, as four bytes with the least first.
+    let length = |reference: &[u8]| {
+        let bytes = reference.first_chunk::<4>().ok_or_else(|| malformed("a list without a length"))?;
+        Ok::<u32, DecodeError>(u32::from_le_bytes(*bytes))
+    };
+    for reference in references() {
+        // In memory every value takes eight bytes at most.
+        n_bytes = n_bytes.saturating_add(u64::from(length(reference)?) * 8);
+        if !fits(&n_bytes) {
+            return Err(too_many());
+        }
+    }
+    let bytes = Bytes { dataset, offset_size };
+    let list = |reference: &[u8]| {
+        let length = usize::try_from(length(reference)?).map_err(|_| too_many())?;
+        // An empty list may refer to nothing.
+        let packed = match length {
+            0 => Vec::new(),
+            _ => dataset.resolve_vlen_reference_bytes(reference, item_bytes)?,
+        };
+        bytes.decode(base, &packed, length)
+    };
+    references().map(list).collect::<Result<Vec<_>, _>>().map(Values::Lists)
 }
 
 struct Bytes<'a> {

@@ -55,6 +55,7 @@ pub(super) fn metadata(file: &H5File, notes: &mut Notes) -> Result<BTreeMap<Stri
                 continue;
             }
             match file.read(*child) {
+                Ok(Array { values: values @ Values::Lists(_), .. }) => notes.leave(&path, values.kind()),
                 Ok(array) => {
                     if let Some(text) = text_of(array) {
                         metadata.insert(path, text);
@@ -82,7 +83,7 @@ fn text_of(array: Array) -> Option<String> {
         Values::Float32(values) => values.iter().map(f32::to_string).collect(),
         Values::Int(values) => values.iter().map(i64::to_string).collect(),
         Values::Bool(values) => values.iter().map(bool::to_string).collect(),
-        Values::Reference(_) | Values::Compound(_) => return None,
+        Values::Reference(_) | Values::Compound(_) | Values::Lists(_) => return None,
     };
     let texts: Vec<&str> = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
     (!texts.is_empty()).then(|| texts.join("; "))

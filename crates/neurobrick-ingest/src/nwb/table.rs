@@ -260,5 +260,7 @@ fn flat(file: &H5File, values: Values) -> Result<ColumnValues, Unread> {
             Ok(ColumnValues::Text(addresses.into_iter().map(path).collect()))
         }
         Values::Compound(_) => Err(Unread::Unsupported("records within records".into())),
+        // NWB has a column of ends for them.
+        values @ Values::Lists(_) => Err(Unread::Unsupported(values.kind().into())),
     }
 }

@@ -266,6 +266,10 @@ fn joined(
         let key = split.key(part);
         let array = match file.node(group).child(&key).map(|node| file.read(node)) {
             None => None,
+            Some(Ok(Array { values: values @ Values::Lists(_), .. })) => {
+                left.push(format!("{key} ({})", values.kind()));
+                None
+            }
             Some(Ok(array)) => Some(array),
             Some(Err(Unread::Unsupported(reason))) => {
                 left.push(format!("{key} ({reason})"));
