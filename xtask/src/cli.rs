@@ -71,6 +71,7 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask evaluate --protocol nlb --predictions fixtures/golden/nlb/evaluate_submission.h5
     /// --targets fixtures/golden/nlb/evaluate_target.h5
+    #[expect(clippy::doc_markdown, reason = "the help shows this text as it is")]
     Evaluate(EvaluateArgs),
     /// Transfer to sessions that pretraining never saw, each once, with few and with many trials. Takes an hour; a
     /// stopped run goes on.
