@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use neurobrick_ingest::{Alf, Boris, DeepLabCut, IngestError, Myo, Nwb, Reader, Suite2p, Tensors};
-use neurobrick_schema::{Activity, BinnedCounts, Clock, ColumnValues, Interval, Recording, Signal};
+use neurobrick_schema::{Activity, BinnedCounts, Clock, ColumnValues, Interval, Recording, Samples, Signal};
 use serde_json::Value;
 
 fn folder(part: &str) -> PathBuf {
@@ -172,6 +172,31 @@ fn tensors_without_a_bin_size_or_with_other_than_counts_are_refused() {
     fs::write(folder.path().join("lfads_torch.h5"), bytes).unwrap();
     let error = read(&Tensors, folder.path(), "lfads_torch").unwrap_err().to_string();
     assert!(error.contains("lfads_torch.h5") && error.contains("0.5 is no count"), "{error}");
+}
+
+#[test]
+fn tensors_that_contradict_each_other_are_refused() {
+    let folder = folder("tensors-odd");
+    for (session, says) in [
+        ("two_for_one", "/train_data_heldin cannot be read: train_data holds counts of the same trials"),
+        ("apart", "shape of /train_spikes_heldin_forward is [1, 3000000, 1], but [3000000, 3000000, 1]"),
+        ("no_bins", "/train_data is empty"),
+    ] {
+        let error = read(&Tensors, &folder, session).unwrap_err().to_string();
+        assert!(error.contains(&format!("{session}.h5")) && error.contains(says), "{session}: {error}");
+    }
+}
+
+#[test]
+fn behavior_keeps_the_width_of_its_numbers() {
+    let wide = read(&Tensors, &folder("tensors-odd"), "wide").unwrap();
+    let Samples::Float(values) = &wide.signal("behavior").unwrap().columns()[0].samples else {
+        unreachable!("64-bit numbers become 64-bit samples")
+    };
+    let expected: Vec<f64> = (0..12).map(|index| f64::from(index) / 10.0).collect();
+    assert_eq!(*values, expected);
+    let narrow = read(&Tensors, &folder("tensors"), "nlb_input.mc_maze.train").unwrap();
+    assert!(matches!(narrow.signal("behavior").unwrap().columns()[0].samples, Samples::Float32(_)));
 }
 
 #[test]
