@@ -330,6 +330,30 @@ fn nwb_in_zarr_gives_what_nwb_in_hdf5_gives() {
 }
 
 #[test]
+fn missing_chunks_of_zarr_are_named_and_refused_for_spikes() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_tree(&folder("zarr"), dir.path());
+    let root = dir.path().join("excerpt.nwb.zarr");
+    fs::remove_file(root.join("processing/behavior/wheel_velocity/data/0")).unwrap();
+    let recording = read(&Nwb, dir.path(), "excerpt").unwrap();
+    let step = recording.info().card.changes.last().unwrap();
+    assert!(
+        step.contains(
+            "1 chunks of /processing/behavior/wheel_velocity/data are missing, its fill value stands there"
+        ),
+        "{step}"
+    );
+    for part in ["units/spike_times_index", "units/spike_times"] {
+        let chunk = root.join(part).join("0");
+        let bytes = fs::read(&chunk).unwrap();
+        fs::remove_file(&chunk).unwrap();
+        let error = read(&Nwb, dir.path(), "excerpt").unwrap_err().to_string();
+        assert!(error.contains(&format!("/{part} cannot be decoded")), "{error}");
+        fs::write(&chunk, bytes).unwrap();
+    }
+}
+
+#[test]
 fn tables_of_a_one_cache_tell_what_a_session_is_and_how_long_its_files_are() {
     let dir = tempfile::tempdir().unwrap();
     let path = "cortexlab/Subjects/KS005/2019-04-04/004";
