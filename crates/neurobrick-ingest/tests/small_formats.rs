@@ -237,6 +237,20 @@ fn an_observers_labels_are_paired() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("dataset.toml"), foreign::DATASET).unwrap();
     let text = fs::read_to_string(folder.join("two_mouse_boris.csv")).unwrap();
+    // Videos one after the other have one key; only their folders are cut off.
+    let more = "Player #1,C:\\Ada\\second.avi\nPlayer #1,/home/ada/third.avi\nDescription,light/dark; ratio 1/2\n\nTime,";
+    let header = text.replacen("Time,", more, 1);
+    fs::write(dir.path().join("two_mouse_boris.csv"), header.replacen("2021-06-15 ", "15/06/2021 ", 1))
+        .unwrap();
+    let recording = read(&Boris, dir.path(), "two_mouse_boris").unwrap();
+    let videos = "e3v813a-20210610T122332-122642_reencode.avi; second.avi; third.avi";
+    for (key, value) in [
+        ("Player #1", videos),
+        ("Description", "light/dark; ratio 1/2"),
+        ("Observation date", "15/06/2021 13:41:51"),
+    ] {
+        assert_eq!(recording.metadata()[key], value);
+    }
     for (from, to, says) in [
         ("interact,,,STOP", "interact,,,START", "row 18: \"interact\" of \"adult\" starts again"),
         ("interact,,,START", "interact,,,STOP", "row 17: \"interact\" of \"adult\" stops without a start"),
