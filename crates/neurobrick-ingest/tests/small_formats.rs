@@ -308,6 +308,11 @@ fn traces_of_an_imaging_plane_are_read_as_numpy_reads_them() {
         fs::copy(folder("suite2p/2022_08_08/suite2p/plane0").join(file), plane.join(file)).unwrap();
     }
     assert_eq!(read(&Suite2p, dir.path(), "day.plane1").unwrap().signals().len(), 1);
+    // A name in dataset.toml is that of the first plane.
+    let named = format!("{}rate_hz = 30\nsession = \"m1\"\n", foreign::DATASET);
+    fs::write(plane.parent().unwrap().join("dataset.toml"), named).unwrap();
+    assert_eq!(read(&Suite2p, dir.path(), "m1.plane1").unwrap().signals().len(), 1);
+    fs::remove_file(plane.parent().unwrap().join("dataset.toml")).unwrap();
     fs::write(plane.join("iscell.npy"), foreign::npy_f64("(19, 2)", &[1.0; 38])).unwrap();
     let error = read(&Suite2p, dir.path(), "day.plane1").unwrap_err().to_string();
     assert!(
