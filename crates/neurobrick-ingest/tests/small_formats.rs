@@ -409,7 +409,20 @@ fn tables_of_a_one_cache_tell_what_a_session_is_and_how_long_its_files_are() {
         );
     };
     write(length);
-    assert!(read(&Alf, dir.path(), "KS005_2019-04-04_004").unwrap().metadata().is_empty());
+    let recording = read(&Alf, dir.path(), "KS005_2019-04-04_004").unwrap();
+    assert!(recording.metadata().is_empty());
+    // The tables are among what the session was made from, so that a change in them is one of the session.
+    let names = |recording: &Recording| -> Vec<String> {
+        recording.info().card.source_files.iter().map(|file| file.name.clone()).collect()
+    };
+    let found = names(&recording);
+    assert_eq!(found[found.len() - 2..], ["datasets.pqt", "sessions.pqt"]);
+    // Also where they lie above the folder that was given.
+    fs::copy(dir.path().join("dataset.toml"), dir.path().join("cortexlab/Subjects/dataset.toml")).unwrap();
+    let recording = read(&Alf, &dir.path().join("cortexlab/Subjects"), "KS005_2019-04-04_004").unwrap();
+    let found = names(&recording);
+    assert_eq!(found[found.len() - 2..], ["../../datasets.pqt", "../../sessions.pqt"]);
+    fs::remove_file(dir.path().join("cortexlab/Subjects/dataset.toml")).unwrap();
     write(length + 8.0);
     let error = read(&Alf, dir.path(), "KS005_2019-04-04_004").unwrap_err().to_string();
     assert!(error.contains("spikes.times.npy: length in bytes"), "{error}");
