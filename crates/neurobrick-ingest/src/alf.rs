@@ -133,6 +133,15 @@ fn relative(root: &Path, path: &Path) -> String {
     parts.join("/")
 }
 
+/// The same for a file in a folder at, below or above `root`; every `..` is one folder up.
+fn relative_or_above(root: &Path, file: &Path) -> String {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    match root.strip_prefix(folder) {
+        Ok(down) => format!("{}{}", "../".repeat(down.components().count()), relative(folder, file)),
+        Err(_) => relative(root, file),
+    }
+}
+
 fn source_of(path: &Path, dir: PathBuf) -> Result<Source, IngestError> {
     // The nearest dataset.toml counts; without one the error names the place where it is expected first.
     let root = dir.ancestors().take_while(|above| above.starts_with(path));
@@ -148,6 +157,7 @@ fn source_of(path: &Path, dir: PathBuf) -> Result<Source, IngestError> {
     }
     let objects = objects::find(&alf)?;
     files.extend(objects.values().flat_map(BTreeMap::values).map(|file| relative(&root, file)));
+    files.extend(one_cache::files(&dir).iter().map(|table| relative_or_above(&root, table)));
     Ok(Source { session, root, main: dir, files })
 }
 

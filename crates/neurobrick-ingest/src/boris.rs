@@ -19,6 +19,8 @@ use crate::text_file::first_line;
 /// Columns that are read, as BORIS calls them; without the first four nothing can be read.
 const COLUMNS: [&str; 6] = ["Time", "Subject", "Behavior", "Status", "Behavioral category", "Comment"];
 const N_NEEDED: usize = 4;
+/// How keys of the header block begin whose values are paths of videos.
+const VIDEO_KEYS: [&str; 2] = ["Player", "Media file"];
 
 /// Files called `*.csv` that start with `Observation id`, each a session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +75,16 @@ struct Row {
     cells: [String; 6],
 }
 
-/// What the header block says, and the events below it.
+/// A value of the header block; of a video only the file name, since its path tells of the observer's machine.
+fn without_folder<'a>(key: &str, value: &'a str) -> &'a str {
+    if VIDEO_KEYS.iter().any(|video| key.starts_with(video)) {
+        value.rsplit(['/', '\\']).next().unwrap_or(value)
+    } else {
+        value
+    }
+}
+
+/// What the header block says, repeated keys joined by semicolons, and the events below it.
 fn read_rows(path: &Path) -> Result<(BTreeMap<String, String>, Vec<Row>), IngestError> {
     let malformed = |detail: String| IngestError::malformed(path, "the table", detail);
     let mut reader = csv::ReaderBuilder::new()
@@ -95,9 +106,11 @@ fn read_rows(path: &Path) -> Result<(BTreeMap<String, String>, Vec<Row>), Ingest
             }
             let (key, value) = (record.get(0).unwrap_or_default(), record.get(1).unwrap_or_default());
             if !key.is_empty() && !value.is_empty() {
-                // A path tells of the observer's machine, a file name of the recording.
-                let value = value.rsplit(['/', '\\']).next().unwrap_or(value);
-                metadata.insert(key.to_owned(), value.to_owned());
+                let told = metadata.entry(key.to_owned()).or_insert_with(String::new);
+                if !told.is_empty() {
+                    told.push_str("; ");
+                }
+                told.push_str(without_folder(key, value));
             }
             continue;
         };

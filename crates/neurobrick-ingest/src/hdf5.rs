@@ -9,10 +9,10 @@ mod decode;
 mod filters;
 mod zarr;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
@@ -101,6 +101,8 @@ pub(crate) struct H5File {
     by_address: HashMap<u64, usize>,
     offset_size: u8,
     max_read_bytes: u64,
+    /// Arrays that were read with the fill value in the place of so many chunks.
+    filled: Mutex<BTreeMap<usize, usize>>,
 }
 
 impl H5File {
@@ -124,7 +126,8 @@ impl H5File {
             let root = file.root_group().map_err(malformed)?;
             let offset_size = root.offset_size();
             let (nodes, by_address) = walk(path, root, links)?;
-            Ok(Self { path: path.to_path_buf(), nodes, by_address, offset_size, max_read_bytes })
+            let path = path.to_path_buf();
+            Ok(Self { path, nodes, by_address, offset_size, max_read_bytes, filled: Mutex::default() })
         })
     }
 
@@ -233,22 +236,35 @@ impl H5File {
         announce(part);
         let decoded = guarded(&self.path, || match &self.nodes[node].object {
             Object::Dataset(dataset) => Ok(decode::read(dataset, self.offset_size, self.max_read_bytes)),
-            Object::Zarr(object) => Ok(object.read_array(self.max_read_bytes)),
+            Object::Zarr(object) => Ok(object.read_array(self.max_read_bytes).map(|(array, n_missing)| {
+                if n_missing > 0 {
+                    self.filled.lock().unwrap_or_else(PoisonError::into_inner).insert(node, n_missing);
+                }
+                array
+            })),
             Object::Group(_) => {
                 Err(IngestError::malformed(&self.path, part, "a group where a dataset is due"))
             }
         });
-        decoded?.map_err(|error| self.unread(part, &error))
+        decoded?.map_err(|error| self.unread(part, error))
     }
 
-    fn unread(&self, part: &str, error: &decode::DecodeError) -> Unread {
+    /// Objects that were read although chunks of them are missing, with the number of those chunks.
+    pub(crate) fn filled(&self) -> BTreeMap<usize, usize> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn unread(&self, part: &str, error: decode::DecodeError) -> Unread {
         match error {
-            decode::DecodeError::Unsupported(reason) => Unread::Unsupported(reason.clone()),
+            decode::DecodeError::Unsupported(reason) => Unread::Unsupported(reason),
             decode::DecodeError::Malformed(detail) => {
                 Unread::Failed(IngestError::malformed(&self.path, part, detail))
             }
+            decode::DecodeError::Io { path, source } => {
+                Unread::Failed(IngestError::Io { action: "read", path, source })
+            }
             decode::DecodeError::Hdf5(error) => {
-                let mut cause = error;
+                let mut cause = &error;
                 while let Error::Context { source, .. } = cause {
                     cause = source;
                 }

@@ -90,6 +90,12 @@ impl Reader for Nwb {
             return Err(IngestError::NothingRead { path: path.clone(), detail: notes.nothing() });
         }
         let metadata = card::metadata(&file, &mut notes)?;
+        for (node, n_missing) in file.filled() {
+            let part = &file.node(node).path;
+            notes
+                .steps
+                .push(format!("{n_missing} chunks of {part} are missing, its fill value stands there"));
+        }
         let step = notes.step(&version);
         let info = card::info(&file, source, dataset.as_ref(), &metadata, step)?;
         Recording::from_parts(RecordingParts {

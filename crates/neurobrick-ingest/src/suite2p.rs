@@ -48,17 +48,15 @@ impl Reader for Suite2p {
 
     fn sessions(&self, path: &Path) -> Result<Vec<Source>, IngestError> {
         let source = |folder: PathBuf| {
-            let parts = folder.ancestors().filter_map(|part| part.file_name()?.to_str());
-            let name =
-                parts.into_iter().find(|part| !PLAIN_FOLDERS.contains(part)).unwrap_or("suite2p").to_owned();
-            let mut source = source_called(path, folder.join(TRACES), &name)?;
-            // Planes other than the first are recordings of their own.
             let plane = folder.file_name().and_then(|plane| plane.to_str()).unwrap_or_default();
-            if plane.starts_with("plane") && plane != "plane0" {
-                let parent = folder.ancestors().skip(1).filter_map(|part| part.file_name()?.to_str());
-                let above =
-                    parent.into_iter().find(|part| !PLAIN_FOLDERS.contains(part)).unwrap_or("suite2p");
-                let name = plain_name(&format!("{above}.{plane}"));
+            let is_further = plane.starts_with("plane") && plane != "plane0";
+            let parts = folder.ancestors().skip(usize::from(is_further));
+            let mut parts = parts.filter_map(|part| part.file_name()?.to_str());
+            let name = parts.find(|part| !PLAIN_FOLDERS.contains(part)).unwrap_or("suite2p");
+            let mut source = source_called(path, folder.join(TRACES), name)?;
+            // Planes other than the first are recordings of their own, whoever names the first.
+            if is_further {
+                let name = format!("{}.{}", source.session, plain_name(plane));
                 source.session = SessionId::new(name).map_err(IngestError::invalid(&folder))?;
             }
             let others = SIGNALS.iter().skip(1).map(|(file, ..)| *file).chain([IS_CELL]);

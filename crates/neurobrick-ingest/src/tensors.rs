@@ -9,7 +9,7 @@
 //!
 //! They lie at the root, or in a group for every recording. `train_recon_data`, which has the units and bins of
 //! `train_encod_data` and more, is taken in its place. `train_behavior` and `train_ext_input` become signals where they go
-//! over time, else columns of the trials; `train_decode_mask`, `train_jitter` and `train_inds` become columns of the
+//! over time (32-bit where all splits have that), else columns of the trials; `train_decode_mask`, `train_jitter` and `train_inds` become columns of the
 //! trials. Such files say neither how wide a bin is nor when a trial was: `dataset.toml` gives `bin_size_s`, and trials
 //! lie end to end.
 //!
@@ -56,8 +56,12 @@ impl Reader for Tensors {
                 sources.push(source);
                 continue;
             };
-            for session in sessions_of(&opened, &source)? {
-                sources.push(Source { session, ..source.clone() });
+            match sessions_of(&opened, &source) {
+                Ok(sessions) => {
+                    sources.extend(sessions.into_iter().map(|session| Source { session, ..source.clone() }));
+                }
+                // One bad file must not hide the others.
+                Err(_) => sources.push(source),
             }
         }
         Ok(sources)

@@ -44,6 +44,31 @@ fn a_bad_session_does_not_stop_the_others() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_folder_that_cannot_be_looked_into_is_refused_by_name() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    let all = folder.path().join("all");
+    foreign::counts_folder(&all);
+    // Leads in a circle, so that nobody can look into it, the superuser neither.
+    symlink("circle", all.join("circle")).unwrap();
+    symlink("nowhere", all.join("fetched-later")).unwrap();
+    let summary = run(&[&all], &store);
+    assert_eq!((summary.written.len(), summary.refused.len()), (1, 1));
+    assert!(matches!(&summary.refused[0].error, IngestError::Io { path, .. } if path.ends_with("circle")));
+    fs::remove_file(all.join("circle")).unwrap();
+    let closed = all.join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read_dir(&closed).is_err() {
+        let refused = run(&[&all], &store).refused;
+        assert!(refused.iter().any(|refusal| refusal.error.to_string().contains("closed")), "{refused:?}");
+    }
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
 fn only_what_has_changed_or_is_damaged_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path().join("store")).unwrap();

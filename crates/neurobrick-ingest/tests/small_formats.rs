@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use neurobrick_ingest::{Alf, Boris, DeepLabCut, IngestError, Myo, Nwb, Reader, Suite2p, Tensors};
-use neurobrick_schema::{Activity, BinnedCounts, Clock, ColumnValues, Interval, Recording, Signal};
+use neurobrick_schema::{Activity, BinnedCounts, Clock, ColumnValues, Interval, Recording, Samples, Signal};
 use serde_json::Value;
 
 fn folder(part: &str) -> PathBuf {
@@ -175,6 +175,31 @@ fn tensors_without_a_bin_size_or_with_other_than_counts_are_refused() {
 }
 
 #[test]
+fn tensors_that_contradict_each_other_are_refused() {
+    let folder = folder("tensors-odd");
+    for (session, says) in [
+        ("two_for_one", "/train_data_heldin cannot be read: train_data holds counts of the same trials"),
+        ("apart", "shape of /train_spikes_heldin_forward is [1, 3000000, 1], but [3000000, 3000000, 1]"),
+        ("no_bins", "/train_data is empty"),
+    ] {
+        let error = read(&Tensors, &folder, session).unwrap_err().to_string();
+        assert!(error.contains(&format!("{session}.h5")) && error.contains(says), "{session}: {error}");
+    }
+}
+
+#[test]
+fn behavior_keeps_the_width_of_its_numbers() {
+    let wide = read(&Tensors, &folder("tensors-odd"), "wide").unwrap();
+    let Samples::Float(values) = &wide.signal("behavior").unwrap().columns()[0].samples else {
+        unreachable!("64-bit numbers become 64-bit samples")
+    };
+    let expected: Vec<f64> = (0..12).map(|index| f64::from(index) / 10.0).collect();
+    assert_eq!(*values, expected);
+    let narrow = read(&Tensors, &folder("tensors"), "nlb_input.mc_maze.train").unwrap();
+    assert!(matches!(narrow.signal("behavior").unwrap().columns()[0].samples, Samples::Float32(_)));
+}
+
+#[test]
 fn poses_are_read_as_pandas_reads_them() {
     let golden = golden();
     let folder = folder("poses");
@@ -212,6 +237,20 @@ fn an_observers_labels_are_paired() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("dataset.toml"), foreign::DATASET).unwrap();
     let text = fs::read_to_string(folder.join("two_mouse_boris.csv")).unwrap();
+    // Videos one after the other have one key; only their folders are cut off.
+    let more = "Player #1,C:\\Ada\\second.avi\nPlayer #1,/home/ada/third.avi\nDescription,light/dark; ratio 1/2\n\nTime,";
+    let header = text.replacen("Time,", more, 1);
+    fs::write(dir.path().join("two_mouse_boris.csv"), header.replacen("2021-06-15 ", "15/06/2021 ", 1))
+        .unwrap();
+    let recording = read(&Boris, dir.path(), "two_mouse_boris").unwrap();
+    let videos = "e3v813a-20210610T122332-122642_reencode.avi; second.avi; third.avi";
+    for (key, value) in [
+        ("Player #1", videos),
+        ("Description", "light/dark; ratio 1/2"),
+        ("Observation date", "15/06/2021 13:41:51"),
+    ] {
+        assert_eq!(recording.metadata()[key], value);
+    }
     for (from, to, says) in [
         ("interact,,,STOP", "interact,,,START", "row 18: \"interact\" of \"adult\" starts again"),
         ("interact,,,START", "interact,,,STOP", "row 17: \"interact\" of \"adult\" stops without a start"),
@@ -269,6 +308,11 @@ fn traces_of_an_imaging_plane_are_read_as_numpy_reads_them() {
         fs::copy(folder("suite2p/2022_08_08/suite2p/plane0").join(file), plane.join(file)).unwrap();
     }
     assert_eq!(read(&Suite2p, dir.path(), "day.plane1").unwrap().signals().len(), 1);
+    // A name in dataset.toml is that of the first plane.
+    let named = format!("{}rate_hz = 30\nsession = \"m1\"\n", foreign::DATASET);
+    fs::write(plane.parent().unwrap().join("dataset.toml"), named).unwrap();
+    assert_eq!(read(&Suite2p, dir.path(), "m1.plane1").unwrap().signals().len(), 1);
+    fs::remove_file(plane.parent().unwrap().join("dataset.toml")).unwrap();
     fs::write(plane.join("iscell.npy"), foreign::npy_f64("(19, 2)", &[1.0; 38])).unwrap();
     let error = read(&Suite2p, dir.path(), "day.plane1").unwrap_err().to_string();
     assert!(
@@ -302,6 +346,30 @@ fn nwb_in_zarr_gives_what_nwb_in_hdf5_gives() {
     assert!(step.contains("/units/electrode_group (references to objects are pickled here"), "{step}");
     assert_eq!(zarr.info().card.source_files.len(), 190);
     assert_eq!(zarr.metadata()["general/subject/subject_id"], hdf5.metadata()["general/subject/subject_id"]);
+}
+
+#[test]
+fn missing_chunks_of_zarr_are_named_and_refused_for_spikes() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_tree(&folder("zarr"), dir.path());
+    let root = dir.path().join("excerpt.nwb.zarr");
+    fs::remove_file(root.join("processing/behavior/wheel_velocity/data/0")).unwrap();
+    let recording = read(&Nwb, dir.path(), "excerpt").unwrap();
+    let step = recording.info().card.changes.last().unwrap();
+    assert!(
+        step.contains(
+            "1 chunks of /processing/behavior/wheel_velocity/data are missing, its fill value stands there"
+        ),
+        "{step}"
+    );
+    for part in ["units/spike_times_index", "units/spike_times"] {
+        let chunk = root.join(part).join("0");
+        let bytes = fs::read(&chunk).unwrap();
+        fs::remove_file(&chunk).unwrap();
+        let error = read(&Nwb, dir.path(), "excerpt").unwrap_err().to_string();
+        assert!(error.contains(&format!("/{part} cannot be decoded")), "{error}");
+        fs::write(&chunk, bytes).unwrap();
+    }
 }
 
 #[test]
@@ -341,7 +409,20 @@ fn tables_of_a_one_cache_tell_what_a_session_is_and_how_long_its_files_are() {
         );
     };
     write(length);
-    assert!(read(&Alf, dir.path(), "KS005_2019-04-04_004").unwrap().metadata().is_empty());
+    let recording = read(&Alf, dir.path(), "KS005_2019-04-04_004").unwrap();
+    assert!(recording.metadata().is_empty());
+    // The tables are among what the session was made from, so that a change in them is one of the session.
+    let names = |recording: &Recording| -> Vec<String> {
+        recording.info().card.source_files.iter().map(|file| file.name.clone()).collect()
+    };
+    let found = names(&recording);
+    assert_eq!(found[found.len() - 2..], ["datasets.pqt", "sessions.pqt"]);
+    // Also where they lie above the folder that was given.
+    fs::copy(dir.path().join("dataset.toml"), dir.path().join("cortexlab/Subjects/dataset.toml")).unwrap();
+    let recording = read(&Alf, &dir.path().join("cortexlab/Subjects"), "KS005_2019-04-04_004").unwrap();
+    let found = names(&recording);
+    assert_eq!(found[found.len() - 2..], ["../../datasets.pqt", "../../sessions.pqt"]);
+    fs::remove_file(dir.path().join("cortexlab/Subjects/dataset.toml")).unwrap();
     write(length + 8.0);
     let error = read(&Alf, dir.path(), "KS005_2019-04-04_004").unwrap_err().to_string();
     assert!(error.contains("spikes.times.npy: length in bytes"), "{error}");

@@ -48,6 +48,8 @@ fn of_spikes(spikes: &Spikes, n_units: usize) -> Vec<UnitQuality> {
     let times = spikes.times_s();
     let (first, last) = (times.first().copied().unwrap_or(0.0), times.last().copied().unwrap_or(0.0));
     let recorded_s = last - first;
+    // One instant is no time: a number of spikes over it would be infinite.
+    let rate_hz = |n_spikes: u64| if recorded_s > 0.0 { n_spikes as f64 / recorded_s } else { f64::NAN };
     let mut n_spikes = vec![0_u64; n_units];
     let mut n_short = vec![0_u64; n_units];
     let mut n_parts = vec![0_usize; n_units];
@@ -73,10 +75,28 @@ fn of_spikes(spikes: &Spikes, n_units: usize) -> Vec<UnitQuality> {
     (0..n_units)
         .map(|unit| UnitQuality {
             n_spikes: n_spikes[unit],
-            rate_hz: n_spikes[unit] as f64 / recorded_s,
+            rate_hz: rate_hz(n_spikes[unit]),
             presence_ratio: Some(n_parts[unit] as f64 / N_PRESENCE_PARTS as f64),
             refractory_share: (n_spikes[unit] > 1)
                 .then(|| n_short[unit] as f64 / (n_spikes[unit] - 1) as f64),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn one_instant_has_no_rate() {
+        for times_s in [vec![], vec![2.0], vec![2.0, 2.0]] {
+            let units = vec![0; times_s.len()];
+            let quality = of_spikes(&Spikes::new(times_s, units).unwrap(), 2);
+            assert!(quality.iter().all(|unit| unit.rate_hz.is_nan()), "{quality:?}");
+        }
+        let quality = of_spikes(&Spikes::new(vec![2.0, 2.5, 4.0], vec![0; 3]).unwrap(), 1);
+        assert!((quality[0].rate_hz - 1.5).abs() < 1e-12);
+    }
 }

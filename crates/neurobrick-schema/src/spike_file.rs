@@ -1,14 +1,18 @@
 //! The spikes of a session without the session: a time range, or all of them batch by batch, in bounded memory.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{Float64Array, UInt32Array};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
 use crate::activity::Spikes;
@@ -23,7 +27,7 @@ use crate::tables::{BATCH_ROWS, column, spikes_schema};
 #[derive(Debug)]
 pub struct SpikeFile {
     path: PathBuf,
-    file: File,
+    file: SharedFile,
     metadata: ArrowReaderMetadata,
     n_spikes: u64,
 }
@@ -37,8 +41,8 @@ impl SpikeFile {
         let limited = (&mut file).take(entry.bytes.saturating_add(1));
         hasher.update_reader(limited).map_err(SchemaError::io("read", path))?;
         entry.check(path, hasher.count(), &hasher.finalize().to_hex())?;
-        file.rewind().map_err(SchemaError::io("read", path))?;
-        let damaged = |error: parquet::errors::ParquetError| SchemaError::damaged(path, error);
+        let file = SharedFile { file: Arc::new(Mutex::new(file)), n_bytes: entry.bytes };
+        let damaged = |error: ParquetError| SchemaError::damaged(path, error);
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
         if metadata.schema().fields() != spikes_schema().fields() {
             return Err(SchemaError::damaged(path, "its columns are not time_s and unit"));
@@ -61,7 +65,8 @@ impl SpikeFile {
         (groups.iter().filter(|group| may_hold(group, start_s, end_s)).count(), groups.len())
     }
 
-    /// The spikes from `start_s` on and before `end_s`, in batches of some ten thousand; of all units, or of some.
+    /// The spikes from `start_s` on and before `end_s`, in batches of some ten thousand; of all units, or of some. Several
+    /// may be under way at once, on threads of their own.
     ///
     /// Errors: [`SchemaError::Io`]; [`SchemaError::Damaged`].
     pub fn between(
@@ -70,16 +75,16 @@ impl SpikeFile {
         end_s: f64,
         units: Option<&[u32]>,
     ) -> Result<SpikeBatches, SchemaError> {
-        let damaged = |error: parquet::errors::ParquetError| SchemaError::damaged(&self.path, error);
+        let damaged = |error: ParquetError| SchemaError::damaged(&self.path, error);
         let groups = self.metadata.metadata().row_groups().iter().enumerate();
         let chosen =
             groups.filter(|(_, group)| may_hold(group, start_s, end_s)).map(|(index, _)| index).collect();
-        let file = self.file.try_clone().map_err(SchemaError::io("open", &self.path))?;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-            .with_row_groups(chosen)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(damaged)?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+                .with_row_groups(chosen)
+                .with_batch_size(BATCH_ROWS)
+                .build()
+                .map_err(damaged)?;
         let mut wanted = units.map(<[u32]>::to_vec);
         if let Some(wanted) = &mut wanted {
             wanted.sort_unstable();
@@ -103,6 +108,56 @@ impl SpikeFile {
             unit_of.extend_from_slice(batch.units());
         }
         Spikes::new(times_s, unit_of)
+    }
+}
+
+/// A file that many readers share, each with a place of its own.
+///
+/// Clones of a [`File`] share one place, so that readers on two threads would move it under each other. Opening the path
+/// once more might find another file than the one that was checked.
+#[derive(Clone, Debug)]
+struct SharedFile {
+    file: Arc<Mutex<File>>,
+    n_bytes: u64,
+}
+
+/// Reads a shared file from a place on.
+struct ReadFrom {
+    file: SharedFile,
+    at: u64,
+}
+
+impl Read for ReadFrom {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Every read says where it begins, so one that failed half-way leaves nothing behind.
+        let mut file = self.file.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(self.at))?;
+        let n_bytes = file.read(buffer)?;
+        self.at += n_bytes as u64;
+        Ok(n_bytes)
+    }
+}
+
+impl Length for SharedFile {
+    fn len(&self) -> u64 {
+        self.n_bytes
+    }
+}
+
+impl ChunkReader for SharedFile {
+    type T = BufReader<ReadFrom>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(BufReader::new(ReadFrom { file: self.clone(), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.n_bytes) {
+            return Err(ParquetError::EOF(format!("{length} bytes from {start} of {}", self.n_bytes)));
+        }
+        let mut bytes = vec![0; length];
+        ReadFrom { file: self.clone(), at: start }.read_exact(&mut bytes)?;
+        Ok(bytes.into())
     }
 }
 

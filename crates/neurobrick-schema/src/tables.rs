@@ -46,8 +46,8 @@ pub(crate) fn write(
     for batch in batches {
         writer.write(&batch?).map_err(failed)?;
     }
-    let buffer = writer.into_inner().map_err(failed)?;
-    buffer.into_inner().map_err(|error| SchemaError::io("write", path)(error.into_error()))?;
+    // Writes out all buffers; `into_inner` would make words of what the operating system says.
+    writer.finish().map_err(failed)?;
     Ok(())
 }
 
@@ -309,7 +309,7 @@ mod tests {
         let values = batch(path, &schema, vec![Arc::new(UInt32Array::from(vec![1, 2]))]).unwrap();
         let written = ArrowWriter::try_new(FullDisk, schema, None).and_then(|mut writer| {
             writer.write(&values)?;
-            writer.into_inner()
+            writer.finish()
         });
         let error = unwritten(path, written.err().unwrap());
         assert!(

@@ -49,6 +49,30 @@ fn a_range_of_time_reads_the_row_groups_that_it_touches() {
 }
 
 #[test]
+fn ranges_are_read_on_many_threads_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    let recording = long_recording();
+    store.write(&recording).unwrap();
+    let file = store.spike_file(&recording.info().session).unwrap();
+    let Activity::Spikes(spikes) = recording.activity() else { unreachable!() };
+    std::thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let (file, times_s) = (&file, spikes.times_s());
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let start_s = f64::from(thread * 600 + round * 10);
+                    let found = file.read_between(start_s, start_s + 500.0, None).unwrap();
+                    let first = times_s.partition_point(|&time| time < start_s);
+                    let last = times_s.partition_point(|&time| time < start_s + 500.0);
+                    assert!(found.times_s() == &times_s[first..last], "from {start_s} s");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_damaged_or_missing_file_of_spikes_is_noticed_before_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path()).unwrap();

@@ -4,7 +4,7 @@
 //! another length than the tables say was not downloaded to its end. The hashes in the tables are MD5 and not checked.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{MAX_SESSION_DEPTH, relative};
 use crate::error::IngestError;
@@ -25,11 +25,21 @@ pub(super) struct Known {
     lengths: BTreeMap<String, u64>,
 }
 
+/// The tables above a session's folder, one of them or both; with them a session changes.
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
+    let tables = [DATASETS, SESSIONS].map(|name| folder_above(dir).map(|folder| folder.join(name)));
+    tables.into_iter().flatten().filter(|table| table.is_file()).collect()
+}
+
+/// The nearest folder above a session's with a table.
+fn folder_above(dir: &Path) -> Option<&Path> {
+    let mut above = dir.ancestors().skip(1).take(MAX_SESSION_DEPTH);
+    above.find(|above| above.join(DATASETS).is_file() || above.join(SESSIONS).is_file())
+}
+
 /// What tables above a session's folder say of it; nothing where there are none, or where they do not have it.
 pub(super) fn known(dir: &Path) -> Result<Known, IngestError> {
-    let mut above = dir.ancestors().skip(1).take(MAX_SESSION_DEPTH);
-    let Some(root) = above.find(|above| above.join(DATASETS).is_file() || above.join(SESSIONS).is_file())
-    else {
+    let Some(root) = folder_above(dir) else {
         return Ok(Known::default());
     };
     let datasets = ParquetTable::read(&root.join(DATASETS), WHY)?;

@@ -1,5 +1,8 @@
 //! Bytes of a dataset as values, by the type that the file states.
 
+use std::io;
+use std::path::PathBuf;
+
 use hdf5_reader::{Dataset, Datatype, ReferenceType, StringSize, VarLenKind};
 
 use crate::array::{Array, Values};
@@ -13,6 +16,8 @@ pub(super) enum DecodeError {
     Malformed(String),
     /// The reader's own error.
     Hdf5(hdf5_reader::error::Error),
+    /// A file of an array cannot be read.
+    Io { path: PathBuf, source: io::Error },
 }
 
 impl From<hdf5_reader::error::Error> for DecodeError {

@@ -4,26 +4,25 @@
 //! all; numbers, truth values, and text (`vlen-utf8`, `vlen-bytes`, `json2`). References to objects are pickled, and a
 //! pickle is a program: they are never read.
 
+mod chunks;
 mod values;
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::chunks::{chunk_bytes, copy_chunk, max_packed_bytes, places, read_at_most, unpack};
 use self::values::{Code, Coding, Kind, numbers};
-use super::blosc::{self, BloscError};
 use super::decode::DecodeError;
-use super::filters::zstd;
 use super::{H5File, MAX_CHUNK_BYTES, MAX_INFLATION, MAX_OBJECTS, MIN_READ_BYTES, Node, Object, SCHEMAS};
 use crate::array::{Array, Values};
 use crate::error::IngestError;
 
 /// Longest `.zattrs` or `.zarray`: lists of thousands of columns fit.
-const MAX_JSON_BYTES: u64 = 16 << 20;
+const MAX_JSON_BYTES: usize = 16 << 20;
 /// Deepest nesting of groups.
 const MAX_DEPTH: usize = 32;
 /// Most axes of an array.
@@ -93,7 +92,7 @@ pub(super) fn open(path: &Path) -> Result<H5File, IngestError> {
             }
             links.extend(object.links().into_iter().map(|(name, target)| (node, name, target)));
             if object.array.is_some() {
-                n_bytes = n_bytes.saturating_add(chunk_bytes(&entry)?);
+                n_bytes = n_bytes.saturating_add(chunk_bytes(&entry, MAX_AXES)?);
             } else if node_path != SCHEMAS {
                 groups.push_back((node, entry, depth + 1));
             }
@@ -120,24 +119,17 @@ pub(super) fn open(path: &Path) -> Result<H5File, IngestError> {
         by_address: super::HashMap::new(),
         offset_size: 8,
         max_read_bytes,
+        filled: super::Mutex::default(),
     })
-}
-
-/// Length of the chunks of an array; nested ones, as of a `/` separator, are not counted.
-fn chunk_bytes(folder: &Path) -> Result<u64, IngestError> {
-    let mut n_bytes = 0_u64;
-    for entry in fs::read_dir(folder).map_err(IngestError::io("list", folder))? {
-        let entry = entry.map_err(IngestError::io("list", folder))?;
-        n_bytes = n_bytes.saturating_add(entry.metadata().map_or(0, |metadata| metadata.len()));
-    }
-    Ok(n_bytes)
 }
 
 impl ZarrObject {
     /// The object of a folder of the store at `path`; `None` where it is none.
     fn read(path: &Path, folder: &Path) -> Result<Option<Self>, IngestError> {
         let array: Option<ArrayFile> = read_json(path, &folder.join(".zarray"))?;
-        if array.is_none() && !folder.join(".zgroup").is_file() {
+        let group = folder.join(".zgroup");
+        let is_group = || read_at_most(&group, 0).map_err(IngestError::io("read", &group));
+        if array.is_none() && is_group()?.is_none() {
             return Ok(None);
         }
         let attributes = read_json(path, &folder.join(".zattrs"))?.unwrap_or_default();
@@ -169,29 +161,38 @@ impl ZarrObject {
         links.unwrap_or_default().iter().filter_map(link).collect()
     }
 
-    /// Reads a whole array; no more than `max_bytes` are ever taken for it.
-    pub(super) fn read_array(&self, max_bytes: u64) -> Result<Array, DecodeError> {
+    /// Reads a whole array; no more than `max_bytes` are ever taken for it. Also the number of chunks that are missing, so
+    /// that the fill value stands in their places.
+    pub(super) fn read_array(&self, max_bytes: u64) -> Result<(Array, usize), DecodeError> {
         let array = self.array.as_ref().ok_or_else(|| malformed("a group where an array is due"))?;
         array.check()?;
         let kind = Kind::of(&array.dtype, array.filters.as_deref())?;
         let count = array.shape.iter().try_fold(1_usize, |n, &length| n.checked_mul(length));
         let item_bytes = kind.item_bytes();
+        if array.shape.contains(&0) {
+            let values = match kind {
+                Kind::Text(_) => Values::Text(Vec::new()),
+                Kind::Number(code) => numbers(code, &[])?,
+            };
+            return Ok((Array { shape: self.shape(), values }, 0));
+        }
         let total = count.and_then(|count| count.checked_mul(item_bytes));
         let fits = |total: usize| u64::try_from(total).is_ok_and(|total| total <= max_bytes);
         let (Some(count), Some(total)) = (count, total.filter(|&total| fits(total))) else {
             return Err(malformed(format!("shape {:?} is more than the chunks can hold", array.shape)));
         };
-        let values = match &kind {
-            Kind::Text(coding) => Values::Text(self.texts(array, *coding, count)?),
+        let (values, n_missing) = match &kind {
+            Kind::Text(coding) => (Values::Text(self.texts(array, *coding, count)?), 0),
             Kind::Number(code) => {
                 let mut bytes = vec![0; total];
-                self.fill(array, *code, item_bytes, &mut bytes)?;
-                numbers(*code, &bytes)?
+                let n_missing = self.fill(array, *code, item_bytes, &mut bytes)?;
+                (numbers(*code, &bytes)?, n_missing)
             }
         };
-        Ok(Array { shape: self.shape(), values })
+        Ok((Array { shape: self.shape(), values }, n_missing))
     }
 
+    /// A chunk, unpacked; `None` where there is no file of it.
     fn chunk(
         &self,
         array: &ArrayFile,
@@ -202,30 +203,47 @@ impl ZarrObject {
         let place: Vec<String> = place.iter().map(usize::to_string).collect();
         let name = if place.is_empty() { "0".to_owned() } else { place.join(separator) };
         let path = self.folder.join(&name);
-        if !path.is_file() {
-            return Ok(None);
+        let max_packed = max_packed_bytes(expected);
+        let unreadable = |source| DecodeError::Io { path: path.clone(), source };
+        let Some(packed) = read_at_most(&path, max_packed).map_err(unreadable)? else { return Ok(None) };
+        if packed.len() > max_packed {
+            return Err(malformed(format!(
+                "chunk {name} has over {max_packed} bytes, for {expected} unpacked"
+            )));
         }
-        let packed = fs::read(&path).map_err(|error| malformed(format!("chunk {name}: {error}")))?;
         let bytes = unpack(array.compressor.as_ref(), packed, expected)?;
         Ok(Some(bytes))
     }
 
-    /// Copies all chunks to their places; what has no chunk gets the fill value.
-    fn fill(&self, array: &ArrayFile, code: Code, item: usize, bytes: &mut [u8]) -> Result<(), DecodeError> {
+    /// Copies all chunks to their places; what has no chunk gets the fill value. Returns how many have none.
+    fn fill(
+        &self,
+        array: &ArrayFile,
+        code: Code,
+        item: usize,
+        bytes: &mut [u8],
+    ) -> Result<usize, DecodeError> {
         let fill = code.fill(&array.fill_value)?;
         for place in bytes.chunks_exact_mut(item) {
             place.copy_from_slice(&fill);
         }
+        let mut n_missing = 0;
         let chunk_bytes = array.chunks.iter().product::<usize>() * item;
         for place in places(&array.shape, &array.chunks) {
-            let Some(chunk) = self.chunk(array, &place, chunk_bytes)? else { continue };
+            let Some(chunk) = self.chunk(array, &place, chunk_bytes)? else {
+                if array.fill_value.is_null() {
+                    return Err(malformed(format!("chunk {place:?} is missing, and there is no fill value")));
+                }
+                n_missing += 1;
+                continue;
+            };
             if chunk.len() != chunk_bytes {
                 let detail = format!("chunk {place:?} has {} bytes, expected {chunk_bytes}", chunk.len());
                 return Err(malformed(detail));
             }
             copy_chunk(array, &place, item, &chunk, bytes);
         }
-        Ok(())
+        Ok(n_missing)
     }
 
     fn texts(&self, array: &ArrayFile, coding: Coding, count: usize) -> Result<Vec<String>, DecodeError> {
@@ -253,14 +271,10 @@ impl ZarrObject {
 }
 
 fn read_json<T: for<'a> Deserialize<'a>>(path: &Path, file: &Path) -> Result<Option<T>, IngestError> {
-    if !file.is_file() {
-        return Ok(None);
-    }
+    let found = read_at_most(file, MAX_JSON_BYTES).map_err(IngestError::io("read", file))?;
+    let Some(bytes) = found else { return Ok(None) };
     let part = file.strip_prefix(path).unwrap_or(file).display().to_string();
-    let mut bytes = Vec::new();
-    let opened = fs::File::open(file).map_err(IngestError::io("open", file))?;
-    opened.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(IngestError::io("read", file))?;
-    if bytes.len() as u64 > MAX_JSON_BYTES {
+    if bytes.len() > MAX_JSON_BYTES {
         return Err(IngestError::malformed(path, part, format!("longer than {MAX_JSON_BYTES} bytes")));
     }
     serde_json::from_slice(&bytes).map(Some).map_err(|error| IngestError::malformed(path, part, error))
@@ -282,69 +296,6 @@ impl ArrayFile {
             return Ok(());
         }
         Err(malformed(format!("chunks of shape {:?} in an array of shape {:?}", self.chunks, self.shape)))
-    }
-}
-
-/// Indices of all chunks, the last axis fastest.
-fn places(shape: &[usize], chunks: &[usize]) -> Vec<Vec<usize>> {
-    let mut places = vec![Vec::new()];
-    for (&length, &chunk) in shape.iter().zip(chunks) {
-        let next = |place: Vec<usize>| {
-            (0..length.div_ceil(chunk)).map(move |index| place.iter().copied().chain([index]).collect())
-        };
-        places = places.into_iter().flat_map(next).collect();
-    }
-    places
-}
-
-/// Copies the part of a chunk that lies inside the array, row by row of the last axis.
-fn copy_chunk(array: &ArrayFile, place: &[usize], item: usize, chunk: &[u8], bytes: &mut [u8]) {
-    let (Some((&length, outer_shape)), Some((&width, outer_chunks))) =
-        (array.shape.split_last(), array.chunks.split_last())
-    else {
-        bytes.copy_from_slice(chunk);
-        return;
-    };
-    let (outer_place, last) = (&place[..outer_shape.len()], place[outer_shape.len()]);
-    let first = last * width;
-    let n_bytes = width.min(length - first) * item;
-    let n_rows: usize = outer_chunks.iter().product();
-    for row in 0..n_rows {
-        // Where the row lies in the chunk, and by that in the array.
-        let (mut rest, mut target, mut stride, mut is_inside) = (row, 0, 1, true);
-        for axis in (0..outer_shape.len()).rev() {
-            let at = outer_place[axis] * outer_chunks[axis] + rest % outer_chunks[axis];
-            rest /= outer_chunks[axis];
-            is_inside &= at < outer_shape[axis];
-            target += at * stride;
-            stride *= outer_shape[axis];
-        }
-        if is_inside {
-            let (from, to) = (row * width * item, (target * length + first) * item);
-            bytes[to..to + n_bytes].copy_from_slice(&chunk[from..from + n_bytes]);
-        }
-    }
-}
-
-/// Unpacks a chunk of at most `max_bytes`.
-fn unpack(compressor: Option<&Value>, packed: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, DecodeError> {
-    let Some(compressor) = compressor else { return Ok(packed) };
-    let id = compressor.get("id").and_then(Value::as_str).unwrap_or_default();
-    let inflate = |reader: &mut dyn Read| {
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
-        reader.take(limit).read_to_end(&mut bytes).map_err(|error| malformed(error.to_string()))?;
-        Ok(bytes)
-    };
-    match id {
-        "blosc" => blosc::decompress(&packed, max_bytes).map_err(|error| match error {
-            BloscError::Unsupported(what) => unsupported(format!("Blosc with {what}")),
-            BloscError::Malformed(what) => malformed(what),
-        }),
-        "zstd" => zstd(&packed, max_bytes).map_err(malformed),
-        "zlib" => inflate(&mut flate2::read::ZlibDecoder::new(&packed[..])),
-        "gzip" => inflate(&mut flate2::read::GzDecoder::new(&packed[..])),
-        _ => Err(unsupported(format!("chunks packed with {id:?}"))),
     }
 }
 
@@ -379,8 +330,13 @@ mod tests {
         for (name, bytes) in [("0.0", [0, 1, 10, 11]), ("0.1", [2, 77, 12, 77]), ("1.1", [22, 77, 77, 77])] {
             fs::write(folder.path().join(name), bytes).unwrap();
         }
-        let read = object(array(&[3, 3], &[2, 2])).read_array(1 << 20).unwrap();
+        let (read, n_missing) = object(array(&[3, 3], &[2, 2])).read_array(1 << 20).unwrap();
         assert_eq!(read.values, Values::Int(vec![0, 1, 2, 10, 11, 12, 9, 9, 22]));
+        assert_eq!(n_missing, 1);
+        let mut without_fill = array(&[3, 3], &[2, 2]);
+        without_fill.fill_value = Value::Null;
+        let error = object(without_fill).read_array(1 << 20);
+        assert!(matches!(&error, Err(DecodeError::Malformed(why)) if why.contains("[1, 0] is missing")));
         fs::write(folder.path().join("0.0"), [0; 3]).unwrap();
         assert!(matches!(
             object(array(&[3, 3], &[2, 2])).read_array(1 << 20),
@@ -395,6 +351,40 @@ mod tests {
         ] {
             let result = object(array(shape, chunks)).read_array(1 << 20);
             assert!(matches!(result, Err(DecodeError::Malformed(_))), "{shape:?} {chunks:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_array_takes_no_memory_however_long_its_axes() {
+        let folder = tempfile::tempdir().unwrap();
+        for shape in [[1_000_000_000_000, 0], [0, usize::MAX]] {
+            let (folder, array) = (folder.path().to_path_buf(), Some(array(&shape, &[1, 1])));
+            let object = ZarrObject { folder, attributes: Map::new(), array };
+            let (read, n_missing) = object.read_array(1 << 20).unwrap();
+            assert_eq!((read, n_missing), (Array { shape: shape.to_vec(), values: Values::Int(vec![]) }, 0));
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_is_there_is_read_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let chunk = folder.path().join("0");
+        let read = || {
+            let (folder, array) = (folder.path().to_path_buf(), Some(array(&[2], &[2])));
+            ZarrObject { folder, attributes: Map::new(), array }.read_array(1 << 20)
+        };
+        assert_eq!(read().unwrap().1, 1);
+        fs::create_dir(&chunk).unwrap();
+        assert!(matches!(read(), Err(DecodeError::Io { path, .. }) if path == chunk));
+        fs::remove_dir(&chunk).unwrap();
+        fs::write(&chunk, vec![0; 10 << 20]).unwrap();
+        assert!(matches!(read(), Err(DecodeError::Malformed(why)) if why.contains("over 4098 bytes")));
+        fs::remove_file(&chunk).unwrap();
+        #[cfg(unix)]
+        {
+            // What a data manager has not fetched.
+            std::os::unix::fs::symlink("nowhere", &chunk).unwrap();
+            assert!(matches!(read(), Err(DecodeError::Io { path, .. }) if path == chunk));
         }
     }
 }

@@ -95,6 +95,10 @@ impl<'a> DynamicTable<'a> {
         else {
             return Err(self.malformed(ID, "row names that are not whole numbers"));
         };
+        if ids.len() != self.n_rows {
+            let detail = format!("{} row names in a table of {} rows", ids.len(), self.n_rows);
+            return Err(self.malformed(ID, &detail));
+        }
         let counts = ids.iter().enumerate().all(|(row, &id)| usize::try_from(id) == Ok(row));
         Ok((!counts).then_some(ids))
     }
@@ -180,7 +184,9 @@ impl<'a> DynamicTable<'a> {
         let Some(node) = self.child(name) else {
             return Ok(Vec::new());
         };
-        let n_values = self.file.shape(node)?.iter().try_fold(1_usize, |n, &length| n.checked_mul(length));
+        // An axis without length makes no values, but the axes before it still make lists.
+        let lengths = self.file.shape(node)?;
+        let n_values = lengths.iter().try_fold(1_usize, |n, &length| n.checked_mul(length.max(1)));
         if n_values.is_none_or(|n| n > MAX_VALUES) {
             return Err(Unread::Unsupported(format!("more than {MAX_VALUES} values")));
         }

@@ -102,12 +102,21 @@ pub(super) fn read(
     Ok(Read { units, columns, spikes })
 }
 
+/// A fill value is no spike: what it stands for was lost or never fetched.
+fn refuse_filled(table: &DynamicTable<'_>, column: &str, node: usize) -> Result<(), IngestError> {
+    match table.file.filled().get(&node) {
+        Some(n_missing) => Err(table.malformed(column, &format!("{n_missing} of its chunks are missing"))),
+        None => Ok(()),
+    }
+}
+
 fn read_spikes(file: &H5File, table: &DynamicTable<'_>, notes: &mut Notes) -> Result<Spikes, IngestError> {
     let Some(node) = table.child(SPIKE_TIMES) else {
         notes.steps.push("the units have no spike times".into());
         return Ok(Spikes::default());
     };
     let Array { shape, values } = file.read(node).map_err(|unread| unread.required(file, node))?;
+    refuse_filled(table, SPIKE_TIMES, node)?;
     let kind = values.kind();
     let times_s = values.into_f64().filter(|_| shape.len() == 1);
     let times_s =
@@ -122,7 +131,11 @@ fn read_spikes(file: &H5File, table: &DynamicTable<'_>, notes: &mut Notes) -> Re
         ));
     }
     let ends = match table.child(SPIKE_TIMES_INDEX) {
-        Some(index) => table.ends(SPIKE_TIMES_INDEX, index, times_s.len())?,
+        Some(index) => {
+            let ends = table.ends(SPIKE_TIMES_INDEX, index, times_s.len())?;
+            refuse_filled(table, SPIKE_TIMES_INDEX, index)?;
+            ends
+        }
         None if table.len() == 1 => vec![times_s.len()],
         None => return Err(table.malformed(SPIKE_TIMES, "no index says which unit each spike belongs to")),
     };

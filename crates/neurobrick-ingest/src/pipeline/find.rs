@@ -1,6 +1,8 @@
 //! What lies below the given paths: sessions by every reader that knows them, each once.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use neurobrick_schema::SessionId;
@@ -17,7 +19,7 @@ pub(super) type Found = (&'static dyn Reader, Source);
 pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> (Vec<Found>, Vec<Refusal>) {
     let (mut found, mut refused) = (Vec::new(), Vec::new());
     for path in paths.iter().map(AsRef::as_ref) {
-        match readable_below(path) {
+        match readable_below(path, &mut refused) {
             Ok(parts) => list(parts, &mut found, &mut refused),
             Err(error) => refused.push(Refusal { session: None, path: path.to_path_buf(), error }),
         }
@@ -54,18 +56,37 @@ pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
 }
 
 /// What to read at a path: the path itself, and the folders in it, by every reader that knows them. Readers that search
-/// folders find some sessions twice.
-fn readable_below(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
+/// folders find some sessions twice. A folder that cannot be looked into is refused by its name.
+///
+/// Errors: [`IngestError::UnknownFormat`]; [`IngestError::Io`] where the path itself cannot be looked into, or where a
+/// reader that searches it meets such a folder: what lies beside that would be read without the card above it.
+fn readable_below(
+    path: &Path,
+    refused: &mut Vec<Refusal>,
+) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
     let mut parts = readers_of(path)?;
-    if let Ok(entries) = std::fs::read_dir(path) {
-        let mut folders: Vec<PathBuf> =
-            entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
-        folders.sort();
-        for folder in folders {
-            parts.extend(readers_of(&folder).unwrap_or_default());
+    let n_refused = refused.len();
+    if path.is_dir() {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path).map_err(IngestError::io("list", path))? {
+            entries.push(entry.map_err(IngestError::io("list", path))?.path());
+        }
+        entries.sort();
+        for entry in entries {
+            match fs::metadata(&entry) {
+                Ok(metadata) if !metadata.is_dir() => {}
+                // A link that leads nowhere, or what was deleted just now.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                found => {
+                    match found.map_err(IngestError::io("read", &entry)).and_then(|_| readers_of(&entry)) {
+                        Ok(readers) => parts.extend(readers),
+                        Err(error) => refused.push(Refusal { session: None, path: entry, error }),
+                    }
+                }
+            }
         }
     }
-    if parts.is_empty() {
+    if parts.is_empty() && refused.len() == n_refused {
         // Gives the error that says what is known.
         parts.push((recognize(path)?, path.to_path_buf()));
     }

@@ -68,23 +68,33 @@ pub(super) struct Read {
     pub(super) left: Vec<String>,
 }
 
-/// The tensor of a block: `recon_data` has the units and bins of `encod_data` and more.
-fn tensors(file: &H5File, group: usize) -> BTreeMap<(&'static str, Block), (String, usize)> {
-    let mut found: BTreeMap<(&'static str, Block), (String, usize)> = BTreeMap::new();
+/// Tensors by the split and the block that they hold.
+type Tensors = BTreeMap<(&'static str, Block), (String, usize)>;
+
+/// The tensor of every block: `recon_data` has the units and bins of `encod_data` and more.
+///
+/// Errors: [`IngestError::Unsupported`] where two other tensors hold one block, since nothing says which of them counts.
+fn tensors(file: &H5File, group: usize) -> Result<Tensors, IngestError> {
+    let mut found = Tensors::new();
     for (name, node) in &file.node(group).children {
-        if let Some(key) = Block::of(name) {
-            let is_less = name.ends_with("_encod_data") && found.contains_key(&key);
-            if file.is_dataset(*node) && !is_less {
-                found.insert(key, (name.clone(), *node));
-            }
+        let Some(key) = Block::of(name).filter(|_| file.is_dataset(*node)) else { continue };
+        // Names are sorted, so that `encod_data` has come before `recon_data`.
+        if let Some((other, _)) = found.insert(key, (name.clone(), *node))
+            && !(other.ends_with("_encod_data") && name.ends_with("_recon_data"))
+        {
+            return Err(IngestError::Unsupported {
+                path: file.path.clone(),
+                part: file.node(*node).path.clone(),
+                reason: format!("{other} holds counts of the same trials, units and bins; keep one of them"),
+            });
         }
     }
-    found
+    Ok(found)
 }
 
 /// Splits that have counts, with the kinds and numbers of their units.
 pub(super) fn splits(file: &H5File, group: usize) -> Result<Vec<(String, Kinds)>, IngestError> {
-    let found = tensors(file, group);
+    let found = tensors(file, group)?;
     let mut splits: Vec<(String, Kinds)> = Vec::new();
     for name in SPLITS {
         let mut kinds = Vec::new();
@@ -111,7 +121,7 @@ fn axes(file: &H5File, node: usize) -> Result<[usize; 3], IngestError> {
 
 /// Reads the counts of some splits, which have the same units.
 pub(super) fn read_splits(file: &H5File, group: usize, names: &[String]) -> Result<Read, IngestError> {
-    let found = tensors(file, group);
+    let found = tensors(file, group)?;
     let kinds =
         splits(file, group)?.into_iter().find(|(name, _)| names.contains(name)).map(|(_, kinds)| kinds);
     let kinds = kinds.unwrap_or_default();
@@ -159,6 +169,8 @@ pub(super) fn read_splits(file: &H5File, group: usize, names: &[String]) -> Resu
 type Part = (&'static str, bool, [usize; 3], Vec<u16>, usize);
 
 /// Lays the blocks of a split into one array `[trial, unit, bin]`; also its number of bins.
+///
+/// Errors: [`IngestError::Disagreement`] for a block of another shape than the others make it; [`IngestError::Empty`].
 fn join(
     file: &H5File,
     name: &str,
@@ -169,26 +181,36 @@ fn join(
         parts.iter().find(|part| part.1 == is_forward).map_or(0, |part| part.2[axis])
     };
     let (n_trials, n_given_bins, n_later) = (length(false, 0), length(false, 1), length(true, 1));
-    let n_bins = n_given_bins + n_later;
-    let n_units: usize = kinds.iter().map(|(_, n)| n).sum();
-    let mut counts = vec![0; n_trials * n_units * n_bins];
+    let expected = |kind: &str, is_forward: bool| {
+        let width = kinds.iter().find(|(other, _)| *other == kind).map_or(0, |(_, width)| *width);
+        [n_trials, if is_forward { n_later } else { n_given_bins }, width]
+    };
+    // Before memory is taken: blocks that do not fit together promise far more counts than the file has.
+    for (kind, is_forward, shape, _, node) in &parts {
+        let expected = expected(kind, *is_forward);
+        if *shape != expected {
+            return Err(IngestError::Disagreement {
+                path: file.path.clone(),
+                what: format!("shape of {}", file.node(*node).path),
+                found: format!("{shape:?}"),
+                expected: format!("{expected:?}"),
+            });
+        }
+        if shape[1..].contains(&0) {
+            let what = file.node(*node).path.clone();
+            return Err(IngestError::Empty { path: file.path.clone(), what });
+        }
+    }
+    let too_large = || IngestError::malformed(&file.path, name, "its counts do not fit into memory");
+    let n_units = kinds.iter().try_fold(0_usize, |n, (_, width)| n.checked_add(*width));
+    let n_units = n_units.ok_or_else(too_large)?;
+    let n_bins = n_given_bins.checked_add(n_later).ok_or_else(too_large)?;
+    let n_counts = n_trials.checked_mul(n_units).and_then(|n| n.checked_mul(n_bins)).ok_or_else(too_large)?;
+    let mut counts = vec![0; n_counts];
     let mut first_unit = 0;
     for &(kind, width) in kinds {
-        for (_, is_forward, shape, values, node) in parts.iter().filter(|part| part.0 == kind) {
-            let (first_bin, expected) = if *is_forward {
-                (n_given_bins, [n_trials, n_later, width])
-            } else {
-                (0, [n_trials, n_given_bins, width])
-            };
-            if *shape != expected {
-                return Err(IngestError::Disagreement {
-                    path: file.path.clone(),
-                    what: format!("shape of {}", file.node(*node).path),
-                    found: format!("{shape:?}"),
-                    expected: format!("{expected:?}"),
-                });
-            }
-            let [_, n_here, _] = *shape;
+        for (_, is_forward, [_, n_here, _], values, _) in parts.iter().filter(|part| part.0 == kind) {
+            let first_bin = if *is_forward { n_given_bins } else { 0 };
             for (index, &value) in values.iter().enumerate() {
                 let (trial, bin, unit) = (index / (n_here * width), index / width % n_here, index % width);
                 counts[(trial * n_units + first_unit + unit) * n_bins + first_bin + bin] = value;
@@ -344,42 +366,33 @@ pub(super) fn behavior(
             continue;
         }
         let width = axes(file, *first)?[2];
+        // Read before memory is taken for the columns, so that there are no more than the file has values for.
+        let mut tensors = Vec::new();
+        for (split, node) in splits.iter().zip(&nodes) {
+            tensors.push(match node {
+                Some(node) => Some(over_time(file, *node, split, n_bins, width)?),
+                None => None,
+            });
+        }
+        let is_narrow = tensors.iter().flatten().all(|(_, values)| matches!(values, Values::Float32(_)));
         // What is not known, as for the later bins, is NaN.
         let mut series = vec![Vec::new(); width];
-        for (split, node) in splits.iter().zip(&nodes) {
-            let mut rows = vec![vec![f32::NAN; split.n_trials * n_bins]; width];
-            if let Some(node) = node {
-                let [n_trials, n_here, n_columns] = axes(file, *node)?;
-                let is_sound = n_trials == split.n_trials
-                    && n_columns == width
-                    && [n_bins, split.n_given_bins].contains(&n_here);
-                let values =
-                    file.read(*node).map_err(|unread| unread.required(file, *node))?.values.into_f64();
-                let (true, Some(values)) = (is_sound, values) else {
-                    return Err(IngestError::WrongShape {
-                        path: file.path.clone(),
-                        part: split.key(part),
-                        found: vec![n_trials, n_here, n_columns],
-                        expected: format!("[{}, {}, {width}] numbers", split.n_trials, split.n_given_bins),
-                    });
-                };
-                for (index, &value) in values.iter().enumerate() {
-                    let (trial, bin, column) =
-                        (index / (n_here * width), index / width % n_here, index % width);
-                    #[expect(clippy::cast_possible_truncation, reason = "such files hold 32-bit numbers")]
-                    let value = value as f32;
-                    rows[column][trial * n_bins + bin] = value;
-                }
+        for (split, tensor) in splits.iter().zip(tensors) {
+            let mut rows = vec![vec![f64::NAN; split.n_trials * n_bins]; width];
+            let (n_here, values) = tensor.unwrap_or((0, Values::Float(Vec::new())));
+            for (index, value) in values.into_f64().unwrap_or_default().into_iter().enumerate() {
+                let (trial, bin, column) = (index / (n_here * width), index / width % n_here, index % width);
+                rows[column][trial * n_bins + bin] = value;
             }
             for (series, mut row) in series.iter_mut().zip(rows) {
                 series.append(&mut row);
             }
         }
-        let column = |(index, samples): (usize, Vec<f32>)| SignalColumn {
+        let column = |(index, samples): (usize, Vec<f64>)| SignalColumn {
             name: index.to_string(),
             unit: None,
             description: None,
-            samples: Samples::Float32(samples),
+            samples: if is_narrow { narrow(&samples) } else { Samples::Float(samples) },
         };
         let columns = series.into_iter().enumerate().map(column).collect();
         let clock = Clock::Regular { start_s: 0.0, rate_hz: 1.0 / bin_size_s };
@@ -387,4 +400,32 @@ pub(super) fn behavior(
         signals.push(signal.map_err(IngestError::invalid(&file.path))?);
     }
     Ok((signals, columns))
+}
+
+/// A tensor over time, `[trial, bin, column]`, as its number of bins and its numbers.
+fn over_time(
+    file: &H5File,
+    node: usize,
+    split: &Split,
+    n_bins: usize,
+    width: usize,
+) -> Result<(usize, Values), IngestError> {
+    let [n_trials, n_here, n_columns] = axes(file, node)?;
+    let values = file.read(node).map_err(|unread| unread.required(file, node))?.values;
+    let is_sound =
+        n_trials == split.n_trials && n_columns == width && [n_bins, split.n_given_bins].contains(&n_here);
+    if is_sound && matches!(values, Values::Float(_) | Values::Float32(_) | Values::Int(_)) {
+        return Ok((n_here, values));
+    }
+    Err(IngestError::WrongShape {
+        path: file.path.clone(),
+        part: file.node(node).path.clone(),
+        found: vec![n_trials, n_here, n_columns],
+        expected: format!("[{}, {}, {width}] numbers", split.n_trials, split.n_given_bins),
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "all of them come from 32-bit numbers")]
+fn narrow(samples: &[f64]) -> Samples {
+    Samples::Float32(samples.iter().map(|&value| value as f32).collect())
 }
