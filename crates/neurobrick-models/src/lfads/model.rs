@@ -358,9 +358,14 @@ impl PopulationModel for Lfads {
             Mode::Train(streams) => Some(self.noise(input.counts.dims()[0], streams, &input.counts.device())),
             Mode::Eval => None,
         };
+        // The penalty of an evaluation is that of posteriors at their means.
         let states = self.infer(input, None, mode, noise.as_ref())?;
         let penalty = self.penalty(&states);
-        Ok((Output { log_rates: states.log_rates, latents: states.factors }, Some(penalty)))
+        let output = match mode {
+            Mode::Eval if self.config.n_samples > 0 => self.averaged(input)?,
+            _ => Output { log_rates: states.log_rates, latents: states.factors },
+        };
+        Ok((output, Some(penalty)))
     }
 
     fn reads_whole_windows(&self) -> bool {

@@ -179,8 +179,14 @@ impl Poyo {
     /// fewer outputs than others are filled up at the end, with answers for time zero that nobody asked for.
     ///
     /// # Errors
-    /// If a session is unknown, or a spike is of a unit that it has not.
+    /// If there is no window, a session is unknown, or a spike is of a unit that it has not.
     pub fn forward(&self, windows: &[PoyoWindow], mode: Mode<'_>) -> Result<Tensor<3>, ModelError> {
+        if windows.is_empty() {
+            return Err(ModelError::Unsupported {
+                what: "decode a batch without a window".to_owned(),
+                hint: "pass one at least".to_owned(),
+            });
+        }
         let which: Vec<usize> =
             windows.iter().map(|w| self.session_idx(&w.session)).collect::<Result<_, _>>()?;
         let n_units: Vec<usize> = self.table.iter().map(|spec| spec.n_units).collect();
