@@ -44,7 +44,9 @@ impl SessionSpec {
 pub struct ModelInput {
     /// The session, which chooses the stitch.
     pub session: SessionId,
-    /// Spikes per bin `[B, T, N]`, hidden entries zeroed.
+    /// Spikes per bin `[B, T, N]` as the model may see them: hidden entries are zero, but for those of which
+    /// [`MaskScheme::Bert`](crate::MaskScheme::Bert) shows the count itself or another one; coordinated dropout scales
+    /// the visible ones up.
     pub counts: Tensor<3>,
     /// Which entries are hidden, `[B, T, N]`, for models that treat them otherwise than bins without spikes; `None`
     /// hides nothing.
