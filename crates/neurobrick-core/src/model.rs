@@ -146,6 +146,15 @@ pub trait PopulationModel: Module {
         false
     }
 
+    /// Whether, under a causal context, a bin is answered from its own and earlier bins alone. Latents of a model that
+    /// cannot must not be called causal.
+    ///
+    /// The default is that of a model that heeds the context: all but those that
+    /// [read whole windows](Self::reads_whole_windows).
+    fn can_be_causal(&self) -> bool {
+        !self.reads_whole_windows()
+    }
+
     /// The model for exactly these sessions: tables of sessions it knows are kept, new ones are made from
     /// `seed`, others are dropped; shared weights stay. A session is known if its id is.
     ///

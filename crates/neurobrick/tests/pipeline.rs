@@ -4,14 +4,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use ndarray::{Array3, s};
 use neurobrick::config::{EvaluateConfig, FinetuneConfig, PretrainConfig, parse_toml};
 use neurobrick::core::weights::from_safetensors;
+use neurobrick::core::{ModelError, SessionSpec};
+use neurobrick::data::{SplitConfig, UnitFilter};
 use neurobrick::evaluation::{EvaluationResult, RunComparison};
 use neurobrick::metrics::{Convention, NullModel, bits_per_spike};
-use neurobrick::pipeline::{self, ArrayQuestion, Silent, TrialSet};
+use neurobrick::models::{LfadsConfig, ModelConfig, NdtStitchConfig};
+use neurobrick::pipeline::{self, ArrayQuestion, ModelRecord, Silent, TrialSet};
 use neurobrick::schema::{SessionId, Store};
-use neurobrick::train::EvalTask;
+use neurobrick::train::{EvalTask, save_model_dir};
 use neurobrick::{PipelineError, RunFolder, load_sessions};
 use neurobrick_testkit::synthetic_session;
 
@@ -216,6 +220,47 @@ fn scores_that_would_mislead_are_refused() {
     store.remove(&session).unwrap();
     store.write(&synthetic_session(3, 61, 20, 18, 3)).unwrap();
     assert!(refusal(&evaluation(folder.path(), 5, "fine_tuned"), "f").contains("`data.store`"));
+}
+
+#[test]
+fn latents_that_know_the_future_are_not_called_causal() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    Store::create(&store).unwrap().write(&synthetic_session(1, 20, 20, 6, 3)).unwrap();
+    let spec =
+        SessionSpec { session: SessionId::new("synthetic-1").unwrap(), n_units: 6, log_mean_rates: None };
+    let small =
+        NdtStitchConfig { d_model: 8, d_stitch: 8, n_layers: 1, n_heads: 2, ..NdtStitchConfig::small(20) };
+    let models = [
+        ("causal", ModelConfig::NdtStitch(small.clone()), true),
+        ("faithful", ModelConfig::NdtStitch(NdtStitchConfig { faithful: true, ..small }), false),
+        ("lfads", ModelConfig::Lfads(LfadsConfig::small(20)), false),
+    ];
+    let window = finetune(folder.path(), 5).data.window;
+    for (name, config, is_causal) in models {
+        let path = folder.path().join(name);
+        let model = config.build(std::slice::from_ref(&spec), 1, &Device::flex()).unwrap();
+        let record = ModelRecord {
+            config,
+            seed: 5,
+            window: window.clone(),
+            split: SplitConfig::default(),
+            units: UnitFilter::default(),
+            trained_on: Vec::new(),
+        };
+        save_model_dir(&path, &model, &record, 20).unwrap();
+        let question =
+            ArrayQuestion { model: &path, store: &store, session: None, trials: TrialSet::All, n_threads: 1 };
+        pipeline::embed(&question, false).unwrap();
+        match pipeline::embed(&question, true) {
+            Ok(file) => assert!(is_causal && file.facts()["context"] == "causal", "{name}"),
+            Err(error) => {
+                assert!(!is_causal, "{name}: {error}");
+                assert!(matches!(&error, PipelineError::Model(ModelError::Unsupported { .. })), "{error}");
+                assert!(error.to_string().contains("lets later bins through"), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

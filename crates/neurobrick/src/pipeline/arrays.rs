@@ -14,7 +14,7 @@ use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{EvalTask, TaskPlan, latents, predict};
 use serde_json::json;
 
-use super::training::{ModelRecord, load_model};
+use super::training::{ModelRecord, check_causal, load_model};
 use crate::config::DataConfig;
 use crate::{LoadedSession, PipelineError, load_sessions};
 
@@ -77,9 +77,13 @@ impl ArrayFile {
 /// own and earlier bins only.
 ///
 /// # Errors
-/// If model or data are missing or damaged, do not fit each other, or there is no such trial.
+/// If model or data are missing or damaged, do not fit each other, or there is no such trial; with `is_causal`, if the
+/// model cannot leave later bins out.
 pub fn embed(question: &ArrayQuestion<'_>, is_causal: bool) -> Result<ArrayFile, PipelineError> {
     let opened = Opened::new(question)?;
+    if is_causal {
+        check_causal(&opened.model, &opened.record)?;
+    }
     let prompt = if is_causal { Prompt::Causal } else { Prompt::Neuron };
     let data = &opened.session.train.data;
     let values = latents(&opened.model, data, &opened.trials, prompt, question.n_threads)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use neurobrick_core::PopulationModel;
+use neurobrick_core::{ModelError, PopulationModel};
 use neurobrick_data::{SessionData, SplitConfig, UnitFilter, WindowConfig};
 use neurobrick_models::{AnyModel, ModelConfig};
 use neurobrick_train::{
@@ -95,6 +95,20 @@ pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError>
         Ok(record.config.build(specs, 0, &Device::flex())?)
     };
     Ok(load_model_dir(path, build)?)
+}
+
+/// Refuses causal latents of a model whose earlier bins know later ones.
+pub(super) fn check_causal(model: &AnyModel, record: &ModelRecord) -> Result<(), ModelError> {
+    if model.can_be_causal() {
+        return Ok(());
+    }
+    let kind = record.config.kind();
+    Err(ModelError::Unsupported {
+        what: format!("answer a bin from it and earlier ones alone: this `{kind}` lets later bins through"),
+        hint: "ask for latents of whole windows (without `--causal`), or train a model that attends causally, such as \
+               `ndt_stitch` with `faithful = false`"
+            .to_owned(),
+    })
 }
 
 /// Says how many trials of a session are left out, if any are.
