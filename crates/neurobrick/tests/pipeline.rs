@@ -16,7 +16,7 @@ use neurobrick::models::{LfadsConfig, ModelConfig, NdtStitchConfig};
 use neurobrick::pipeline::{self, ArrayQuestion, ModelRecord, Silent, TrialSet};
 use neurobrick::schema::{SessionId, Store};
 use neurobrick::train::{EvalTask, save_model_dir};
-use neurobrick::{PipelineError, RunFolder, load_sessions};
+use neurobrick::{PipelineError, RunFolder, SessionHash, load_sessions};
 use neurobrick_testkit::synthetic_session;
 
 const DATA: &str = r#"
@@ -222,6 +222,35 @@ fn scores_that_would_mislead_are_refused() {
     assert!(refusal(&evaluation(folder.path(), 5, "fine_tuned"), "f").contains("`data.store`"));
 }
 
+/// Fine-tuning under another seed leaves the pretraining sessions under theirs.
+#[test]
+fn every_session_keeps_the_split_it_was_trained_with() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let other = finetune(folder.path(), 6);
+    pipeline::finetune(&other, &folder.path().join("other"), "test", 2, &mut Silent).unwrap();
+    let (_, record) = pipeline::load_model(&folder.path().join("other/synthetic-3")).unwrap();
+    let seeds: Vec<(&str, u64)> =
+        record.trained_on.iter().map(|t| (t.session.as_str(), t.part.as_ref().unwrap().seed)).collect();
+    assert_eq!(seeds, [("synthetic-1", 5), ("synthetic-2", 5), ("synthetic-3", 6)]);
+    for trained in &record.trained_on {
+        let own = record.part_of(&trained.session).seed;
+        let hash = SessionHash { session: trained.session.clone(), blake3: trained.blake3.clone() };
+        for seed in [5, 6] {
+            let found = record.check_scores(&other.data, seed, &hash);
+            assert_eq!(found.is_ok(), seed == own, "{} with seed {seed}: {found:?}", trained.session);
+        }
+    }
+
+    // Folders of earlier versions say it for all sessions at once.
+    let mut old = serde_json::to_value(&record).unwrap();
+    for trained in old["trained_on"].as_array_mut().unwrap() {
+        trained.as_object_mut().unwrap().remove("part");
+    }
+    let old: ModelRecord = serde_json::from_value(old).unwrap();
+    assert_eq!(old.part_of(&SessionId::new("synthetic-1").unwrap()).seed, 6);
+}
+
 #[test]
 fn latents_that_know_the_future_are_not_called_causal() {
     let folder = tempfile::tempdir().unwrap();
@@ -247,6 +276,7 @@ fn latents_that_know_the_future_are_not_called_causal() {
             split: SplitConfig::default(),
             units: UnitFilter::default(),
             trained_on: Vec::new(),
+            imported_from: None,
         };
         save_model_dir(&path, &model, &record, 20).unwrap();
         let question =

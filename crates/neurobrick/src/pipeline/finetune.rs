@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
 
-use super::training::{ModelRecord, TrainingRun, load_model, train_in};
+use super::training::{ModelRecord, TrainedSession, TrainingRun, load_model, train_in};
 use crate::config::{FinetuneConfig, Start};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
@@ -41,6 +41,7 @@ pub fn finetune(
                 split: config.data.split.clone(),
                 units: config.data.units.clone(),
                 trained_on: Vec::new(),
+                imported_from: None,
             };
             (model.build(&[], config.seed, &device)?, record)
         }
@@ -63,8 +64,8 @@ pub fn finetune(
             units: config.data.units.clone(),
             ..origin.clone()
         };
-        record.trained_on.retain(|h| h.session != id);
-        record.trained_on.push(session.hash);
+        record.trained_on.retain(|trained| trained.session != id);
+        record.trained_on.push(TrainedSession::new(&session.hash, &config.data, config.seed));
         let specs = [session.train.spec()];
         let session_folder = RunFolder::open(&out.join(id.as_str()))?;
         let run = TrainingRun {

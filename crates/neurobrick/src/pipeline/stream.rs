@@ -103,7 +103,7 @@ pub fn fit_decoder(
     let [session] = &loaded[..] else {
         return Err(MetricError::Empty { what: "list of sessions" }.into());
     };
-    record.check_data(data, seed, &session.hash)?;
+    record.check_scores(data, seed, &session.hash)?;
     check_causal(&model, &record)?;
     let AnyModel::NdtStitch(model) = model else { return Err(not_streamed("only `ndt_stitch` is read so")) };
     let (session, n_bins) = (&session.train, session.train.data.n_bins());
