@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
@@ -226,11 +227,7 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be written.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), PipelineError> {
-        let path = self.path.join(name);
-        let mut bytes = serde_json::to_vec_pretty(value)
-            .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
-        bytes.push(b'\n');
-        Ok(write_file(&path, &bytes)?)
+        write_json(&self.path.join(name), value)
     }
 
     /// Opens `metrics.jsonl` for records after `step`; later records, of a run that was killed, are cut off.
@@ -253,6 +250,27 @@ impl RunFolder {
             fs::OpenOptions::new().append(true).open(&path).map_err(PipelineError::io("open", &path))?;
         Ok(MetricsWriter { path, file })
     }
+}
+
+/// Writes `value` as JSON, atomically.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), PipelineError> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
+    bytes.push(b'\n');
+    Ok(write_file(path, &bytes)?)
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// If it cannot be read, or is not what it should be.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
+    let bytes = fs::read(path).map_err(PipelineError::io("read", path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
 }
 
 /// Reads `metrics.jsonl`; a last line that a kill cut short (it lacks its line end) is left out.

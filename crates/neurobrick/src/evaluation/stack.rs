@@ -7,11 +7,11 @@ use ndarray::{Array3, ArrayView3, Axis};
 use neurobrick_data::WindowConfig;
 use neurobrick_metrics::baselines::Query;
 use neurobrick_metrics::stack::{ForwardDesign, HiddenDesign, StackFeatures, StackLadder};
-use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DataConfig, StackConfig};
+use crate::run_folder::{read_json, write_json};
 use crate::{PipelineError, SessionHash};
 
 /// Name of the file beside a pretrained model.
@@ -46,9 +46,7 @@ impl SharedStack {
                 "there is no stack; name the folder of a pretraining run, or its stack.json".to_owned();
             return Err(PipelineError::BadFile { path: path.to_owned(), message });
         }
-        let bytes = std::fs::read(path).map_err(PipelineError::io("read", path))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
+        read_json(path)
     }
 
     /// Writes the file.
@@ -56,9 +54,7 @@ impl SharedStack {
     /// # Errors
     /// If it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), PipelineError> {
-        let bytes = serde_json::to_vec(self)
-            .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
-        Ok(write_file(path, &bytes)?)
+        write_json(path, self)
     }
 
     /// Refuses windows it did not learn for, and sessions it learned from, whose scores would mislead.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use neurobrick_data::{SplitConfig, UnitFilter};
-use neurobrick_metrics::{Bootstrap, Convention};
+use neurobrick_metrics::Bootstrap;
 use neurobrick_models::ModelConfig;
 use neurobrick_random::{Domain, Stream, name_index};
 use neurobrick_schema::SessionId;
@@ -13,13 +13,15 @@ use neurobrick_stream::Precision;
 use neurobrick_train::EvalTask;
 
 use super::evaluate::evaluate_all;
-use super::{finetune, ingest, pretrain};
+use super::ingest::ingest_all;
+use super::{finetune, pretrain};
 use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, ScaleAxis, ScaleConfig,
     ScoringConfig, StackConfig, Start,
 };
-use crate::evaluation::{EvaluationResult, Group, SessionEvaluation};
+use crate::evaluation::{EvaluationResult, Group, SessionEvaluation, TaskEvaluation};
 use crate::pipeline::Observer;
+use crate::run_folder::{read_json, write_json};
 use crate::scaling::{ScalePoint, ScaleResult, saturated_bits};
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
@@ -42,12 +44,7 @@ pub fn scale(
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
     let store = out.join("store");
-    let ingested = ingest(&config.recordings, &store, observer)?;
-    if !ingested.is_complete() {
-        let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
-        let details = lines.collect::<Vec<_>>().join("\n");
-        return Err(PipelineError::Refused { n_refused: ingested.refused.len(), details });
-    }
+    ingest_all(&config.recordings, &store, observer)?;
     let (window, split) = (config.window.clone(), config.split.clone());
     let data = DataConfig { store, window, split, units: UnitFilter::default() };
     let all = [&config.pool[..], &config.evaluate].concat();
@@ -137,9 +134,7 @@ impl Climb<'_> {
     ) -> Result<EvaluationResult, PipelineError> {
         let done = path.join("scores.json");
         if done.exists() {
-            let bytes = std::fs::read(&done).map_err(PipelineError::io("read", &done))?;
-            return serde_json::from_slice(&bytes)
-                .map_err(|e| PipelineError::BadFile { path: done, message: e.to_string() });
+            return read_json(&done);
         }
         let config = self.config;
         let is_scratch = matches!(start, Start::Scratch(_));
@@ -171,9 +166,7 @@ impl Climb<'_> {
         let result = evaluate_all(&evaluation, n_threads, self.observer)?.result;
         let shown = path.strip_prefix(self.out).unwrap_or(path).display().to_string();
         self.manifest.stages.push((format!("{shown}: evaluate"), started.elapsed().as_secs_f64()));
-        let bytes = serde_json::to_vec_pretty(&result)
-            .map_err(|e| PipelineError::BadFile { path: done.clone(), message: e.to_string() })?;
-        write_file(&done, &bytes)?;
+        write_json(&done, &result)?;
         Ok(result)
     }
 
@@ -204,11 +197,9 @@ impl Climb<'_> {
 
 /// Pooled scores of a predictor by task, under the null that the task is quoted with.
 fn pooled(session: &SessionEvaluation, name: &str) -> Vec<(EvalTask, f64)> {
-    let score = |task: &crate::evaluation::TaskEvaluation| {
-        let null = crate::scaling::null_of(task.task);
+    let score = |task: &TaskEvaluation| {
         let predictor = task.predictors.iter().find(|p| p.name == name)?;
-        let entry = predictor.scores.iter().find(|s| s.null == null && s.convention == Convention::Pooled)?;
-        Some((task.task, entry.score.as_ref()?.value()))
+        Some((task.task, predictor.quoted(task.task)?.value()))
     };
     session.tasks.iter().filter_map(score).collect()
 }
