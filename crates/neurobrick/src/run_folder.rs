@@ -213,13 +213,39 @@ impl RunFolder {
             .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
         match fs::read_to_string(&path) {
             Ok(there) if there == text => Ok(text),
-            Ok(_) => Err(PipelineError::OtherRun { path: self.path.clone() }),
+            Ok(_) => {
+                let difference = "with other settings".to_owned();
+                Err(PipelineError::OtherRun { path: self.path.clone(), difference })
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 write_file(&path, text.as_bytes())?;
                 Ok(text)
             }
             Err(source) => Err(PipelineError::Io { action: "read", path, source }),
         }
+    }
+
+    /// Writes the hashes of the data as `data.json`, or checks that those there are the same: what a run has finished may
+    /// then be read instead of repeated.
+    ///
+    /// # Errors
+    /// If the folder holds a run on other data.
+    pub fn settle_data(&self, data: &[SessionHash]) -> Result<(), PipelineError> {
+        let path = self.path.join("data.json");
+        if !path.exists() {
+            return write_json(&path, &data);
+        }
+        let there: Vec<SessionHash> = read_json(&path)?;
+        if there == data {
+            return Ok(());
+        }
+        let is_new = |hash: &&SessionHash| !there.contains(hash);
+        let changed: Vec<&str> = data.iter().filter(is_new).map(|hash| hash.session.as_str()).collect();
+        let difference = match &changed[..] {
+            [] => "on other sessions".to_owned(),
+            changed => format!("on other data of {}", changed.join(", ")),
+        };
+        Err(PipelineError::OtherRun { path: self.path.clone(), difference })
     }
 
     /// Writes `value` as JSON under `name`, atomically.

@@ -251,6 +251,21 @@ fn every_session_keeps_the_split_it_was_trained_with() {
     assert_eq!(old.part_of(&SessionId::new("synthetic-1").unwrap()).seed, 6);
 }
 
+/// What is finished is not taken over when the data behind it changed.
+#[test]
+fn a_run_goes_on_with_its_own_data_only() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let out = folder.path().join("tuned");
+    pipeline::finetune(&finetune(folder.path(), 5), &out, "test", 2, &mut Silent).unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
+    store.remove(&SessionId::new("synthetic-3").unwrap()).unwrap();
+    store.write(&synthetic_session(3, 61, 20, 18, 3)).unwrap();
+    let error = pipeline::finetune(&finetune(folder.path(), 5), &out, "test", 2, &mut Silent).unwrap_err();
+    assert!(matches!(&error, PipelineError::OtherRun { .. }), "{error}");
+    assert!(error.to_string().contains("on other data of synthetic-3"), "{error}");
+}
+
 #[test]
 fn latents_that_know_the_future_are_not_called_causal() {
     let folder = tempfile::tempdir().unwrap();

@@ -107,6 +107,13 @@ fn every_session_is_met_once_and_a_finished_run_is_read_not_repeated() {
     fs::remove_dir_all(out.join("seed-3/without-group-0/pretrain")).unwrap();
     assert_eq!(run(&config(), &out).unwrap(), found);
     assert!(!out.join("seed-3/without-group-0/pretrain").exists());
+
+    // Nor are they read if they were made on other data.
+    let path = out.join("data.json");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replacen("\"blake3\": \"", "\"blake3\": \"0", 1))
+        .unwrap();
+    let error = run(&config(), &out).unwrap_err();
+    assert!(matches!(error, PipelineError::OtherRun { .. }), "{error}");
 }
 
 #[test]

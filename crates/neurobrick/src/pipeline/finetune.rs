@@ -53,7 +53,8 @@ pub fn finetune(
     }
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
-    let hashes = loaded.iter().map(|l| l.hash.clone()).collect();
+    let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
+    folder.settle_data(&hashes)?;
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for session in loaded {

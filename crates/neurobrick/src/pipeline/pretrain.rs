@@ -45,6 +45,7 @@ pub fn pretrain(
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
+    folder.settle_data(&hashes)?;
     let trained = |hash| TrainedSession::new(hash, &config.data, config.seed);
     let trained_on = hashes.iter().map(trained).collect();
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);

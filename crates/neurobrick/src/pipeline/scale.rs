@@ -48,7 +48,8 @@ pub fn scale(
     let (window, split) = (config.window.clone(), config.split.clone());
     let data = DataConfig { store, window, split, units: UnitFilter::default() };
     let all = [&config.pool[..], &config.evaluate].concat();
-    let hashes = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
+    let hashes: Vec<_> = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
+    folder.settle_data(&hashes)?;
     let manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let mut climb = Climb { config, data: &data, out, manifest, observer };
 

@@ -49,7 +49,8 @@ pub fn transfer(
     let data = DataConfig { store, window, split, units: UnitFilter::default() };
     let all: Vec<SessionId> = config.groups.iter().flatten().cloned().collect();
     let seed = config.seeds.first().copied().unwrap_or_default();
-    let hashes = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
+    let hashes: Vec<_> = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
+    folder.settle_data(&hashes)?;
     let mut manifest = RunManifest::new(command, seed, n_threads, hashes);
     let mut found = Vec::new();
     let mut ablations: Vec<AblationScore> = Vec::new();
