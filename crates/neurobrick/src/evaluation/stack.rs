@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ndarray::{Array3, ArrayView3, Axis};
-use neurobrick_data::WindowConfig;
+use neurobrick_data::{UnitFilter, WindowConfig};
 use neurobrick_metrics::baselines::Query;
 use neurobrick_metrics::stack::{ForwardDesign, HiddenDesign, StackFeatures, StackLadder};
 use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
@@ -25,6 +25,9 @@ pub struct SharedStack {
     pub format_version: u32,
     /// Window and bins.
     pub window: WindowConfig,
+    /// Units that were good enough.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
     /// How it was learned.
     pub config: StackConfig,
     /// The sessions that taught it.
@@ -57,7 +60,7 @@ impl SharedStack {
         write_json(path, self)
     }
 
-    /// Refuses windows it did not learn for, and sessions it learned from, whose scores would mislead.
+    /// Refuses windows and units it did not learn for, and sessions it learned from, whose scores would mislead.
     ///
     /// # Errors
     /// With what it learned.
@@ -65,6 +68,10 @@ impl SharedStack {
         if self.window != data.window {
             let message = format!("the stack was learned with {:?}, not {:?}", self.window, data.window);
             return Err(PipelineError::BadValue { field: "data.window".to_owned(), message });
+        }
+        if self.units != data.units {
+            let message = format!("the stack was learned with {:?}, not {:?}", self.units, data.units);
+            return Err(PipelineError::BadValue { field: "data.units".to_owned(), message });
         }
         if self.learned_from.iter().any(|h| h.session == session.session) {
             let message = format!(

@@ -56,6 +56,7 @@ pub fn pretrain(
             let folds = [LessonFold { learn: (0..loaded.len()).collect(), score: Vec::new() }];
             let plan = LessonPlan {
                 window: &config.data.window,
+                units: &config.data.units,
                 config: &config.stack,
                 tasks: &EvalTask::ALL,
                 ablations: &[],

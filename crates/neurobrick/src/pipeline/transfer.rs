@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use neurobrick_data::{SplitConfig, UnitFilter};
+use neurobrick_data::SplitConfig;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
@@ -46,7 +46,7 @@ pub fn transfer(
     let store = out.join("store");
     ingest_all(&config.recordings, &store, observer)?;
     let (window, split) = (config.window.clone(), config.split.clone());
-    let data = DataConfig { store, window, split, units: UnitFilter::default() };
+    let data = DataConfig { store, window, split, units: config.units.clone() };
     let all: Vec<SessionId> = config.groups.iter().flatten().cloned().collect();
     let seed = config.seeds.first().copied().unwrap_or_default();
     let hashes: Vec<_> = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
@@ -136,6 +136,7 @@ fn learn_all(
     let sessions = load_sessions(data, &ids, seed)?;
     let plan = LessonPlan {
         window: &config.window,
+        units: &config.units,
         config: &config.stack,
         tasks: &config.scoring.tasks,
         ablations: &config.ablations,
