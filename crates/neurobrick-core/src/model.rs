@@ -44,7 +44,9 @@ impl SessionSpec {
 pub struct ModelInput {
     /// The session, which chooses the stitch.
     pub session: SessionId,
-    /// Spikes per bin `[B, T, N]`, hidden entries zeroed.
+    /// Spikes per bin `[B, T, N]` as the model may see them: hidden entries are zero, but for those of which
+    /// [`MaskScheme::Bert`](crate::MaskScheme::Bert) shows the count itself or another one; coordinated dropout scales
+    /// the visible ones up.
     pub counts: Tensor<3>,
     /// Which entries are hidden, `[B, T, N]`, for models that treat them otherwise than bins without spikes; `None`
     /// hides nothing.
@@ -142,6 +144,15 @@ pub trait PopulationModel: Module {
     /// predicts the future only where the future is hidden, as in [`Masking::future`]; it cannot be read bin by bin.
     fn reads_whole_windows(&self) -> bool {
         false
+    }
+
+    /// Whether, under a causal context, a bin is answered from its own and earlier bins alone. Latents of a model that
+    /// cannot must not be called causal.
+    ///
+    /// The default is that of a model that heeds the context: all but those that
+    /// [read whole windows](Self::reads_whole_windows).
+    fn can_be_causal(&self) -> bool {
+        !self.reads_whole_windows()
     }
 
     /// The model for exactly these sessions: tables of sessions it knows are kept, new ones are made from

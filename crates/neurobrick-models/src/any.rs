@@ -105,6 +105,17 @@ impl PopulationModel for AnyModel {
         }
     }
 
+    fn can_be_causal(&self) -> bool {
+        match self {
+            Self::NdtStitch(model) => model.can_be_causal(),
+            Self::LinearStitch(model) => model.can_be_causal(),
+            Self::Lfads(model) => model.can_be_causal(),
+            Self::GruStitch(model) => model.can_be_causal(),
+            Self::Ndt1(model) => model.can_be_causal(),
+            Self::Ndt2(model) => model.can_be_causal(),
+        }
+    }
+
     fn with_sessions(
         &self,
         sessions: &[SessionSpec],

@@ -38,6 +38,7 @@ mod ndt2;
 mod ndt_stitch;
 mod poyo;
 mod precision;
+mod rows;
 mod sessions;
 pub mod torch;
 

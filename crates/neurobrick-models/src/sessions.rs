@@ -15,6 +15,27 @@ pub(crate) fn check_unique(sessions: &[SessionSpec]) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// What belongs to each of `sessions`: its entry of `own` where `table` knows the session, what `fresh` makes elsewhere.
+///
+/// # Errors
+/// If a session is listed twice, a known one has another number of units, or `fresh` fails.
+pub(crate) fn kept_or_fresh<T: Clone>(
+    sessions: &[SessionSpec],
+    (table, own): (&[SessionSpec], &[T]),
+    mut fresh: impl FnMut(&SessionSpec) -> Result<T, ModelError>,
+) -> Result<Vec<T>, ModelError> {
+    check_unique(sessions)?;
+    let one =
+        |spec: &SessionSpec| match table.iter().zip(own).find(|(known, _)| known.session == spec.session) {
+            Some((known, kept)) => {
+                check_size(spec, "units", known.n_units, spec.n_units)?;
+                Ok(kept.clone())
+            }
+            None => fresh(spec),
+        };
+    sessions.iter().map(one).collect()
+}
+
 /// Refuses counts of another size than the model was built for.
 pub(crate) fn check_input(spec: &SessionSpec, n_bins: usize, input: &ModelInput) -> Result<(), ModelError> {
     let [_, bins, units] = input.counts.dims();

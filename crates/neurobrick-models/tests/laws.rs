@@ -7,7 +7,9 @@ use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{
     DropoutStreams, Masking, Mode, ModelError, ModelInput, Output, PopulationModel, Prompt, SessionSpec,
 };
-use neurobrick_models::{LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig};
+use neurobrick_models::{
+    Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig, Poyo, PoyoConfig,
+};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use proptest::prelude::*;
@@ -189,4 +191,25 @@ fn sessions_of_equal_size_share_a_stitch_only_as_published() {
         weights.keys().filter(|path| path.ends_with("read_in.weight")).count()
     };
     assert_eq!((n_stitches(false), n_stitches(true)), (2, 1));
+}
+
+#[test]
+fn answers_beside_a_penalty_are_those_without() {
+    for n_samples in [0, 3] {
+        let config = LfadsConfig { n_samples, ..LfadsConfig::small(SHAPE[1]) };
+        let model = Lfads::new(config, &[spec()], 3, &Device::flex()).unwrap();
+        let input = input(&counts(4), &[1]);
+        let alone = model.forward(&input, Mode::Eval).unwrap();
+        let (beside, penalty) = model.forward_penalized(&input, Mode::Eval).unwrap();
+        assert!(penalty.is_some());
+        assert_eq!(array(beside.log_rates), array(alone.log_rates), "{n_samples} samples");
+        assert_eq!(array(beside.latents), array(alone.latents), "{n_samples} samples");
+    }
+}
+
+#[test]
+fn a_batch_without_windows_is_refused() {
+    let model = Poyo::new(PoyoConfig::small(1), &[spec()], 3, &Device::flex()).unwrap();
+    let error = model.forward(&[], Mode::Eval).unwrap_err();
+    assert!(matches!(&error, ModelError::Unsupported { .. }), "{error}");
 }

@@ -6,7 +6,8 @@ use ndarray::{Array3, Zip, s};
 use neurobrick_core::{MaskScheme, Masking, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
 use neurobrick_data::RegionTable;
 use neurobrick_models::{
-    LinearStitch, LinearStitchConfig, Ndt1, Ndt1Config, Ndt2, Ndt2Config, NdtStitch, NdtStitchConfig,
+    GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, Ndt1, Ndt1Config, Ndt2,
+    Ndt2Config, NdtStitch, NdtStitchConfig,
 };
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
@@ -134,7 +135,7 @@ proptest! {
         prop_assert_eq!(before, after);
         // Two layers, two hops: bin → prefix token → earlier bin.
         let [before, after] = past_twice(&ndt(seed, true, true), seed, last);
-let n_moved = before.iter().zip(&after).filter(|(b, a)| b.to_bits() != a.to_bits()).count();
+        let n_moved = before.iter().zip(&after).filter(|(b, a)| b.to_bits() != a.to_bits()).count();
         prop_assert!(2 * n_moved > before.len(), "the published leak moves {} of {} values", n_moved, before.len());
     }
 
@@ -143,4 +144,32 @@ let n_moved = before.iter().zip(&after).filter(|(b, a)| b.to_bits() != a.to_bits
         check_leave_one_out(&ndt(seed, true, false), seed, unit)?;
         check_leave_one_out(&linear(seed), seed, unit)?;
     }
+}
+
+/// Latents under a causal context stay as they are up to a bin when the counts of later bins change, if and only if the
+/// model says so.
+fn check_causal_latents<M: PopulationModel>(model: &M, is_causal: bool) {
+    assert_eq!(model.can_be_causal(), is_causal, "{model:?}");
+    let (before, last) = (counts(7), SHAPE[1] / 2);
+    let mut after = before.clone();
+    after.slice_mut(s![.., last + 1.., ..]).mapv_inplace(|c| 2 * c + 1);
+    let masking = Masking::nothing(SHAPE, Prompt::Causal);
+    let [before, after] = [before, after].map(|counts| {
+        let input = ModelInput::new(&spec().session, counts.view(), &masking, &Device::flex());
+        values(model.forward(&input, Mode::Eval).unwrap().latents.narrow(1, 0, last + 1))
+    });
+    assert_eq!(before == after, is_causal, "{model:?}");
+}
+
+#[test]
+fn latents_are_causal_where_the_model_says_so() {
+    let device = Device::flex();
+    check_causal_latents(&ndt(5, true, false), true);
+    check_causal_latents(&ndt(5, true, true), false);
+    check_causal_latents(&linear(5), true);
+    check_causal_latents(&ndt1(5), true);
+    check_causal_latents(&ndt2(5, false), true);
+    check_causal_latents(&Lfads::new(LfadsConfig::small(SHAPE[1]), &[spec()], 5, &device).unwrap(), false);
+    let gru = GruStitchConfig { n_bins: SHAPE[1], d_stitch: 6, d_hidden: 10, dropout: 0.1, clip: 5.0 };
+    check_causal_latents(&GruStitch::new(gru, &[spec()], 5, &device).unwrap(), true);
 }

@@ -23,7 +23,7 @@ pub(crate) struct Drops {
 #[derive(Clone, Debug)]
 pub(crate) struct AttentionSpec {
     pub(crate) n_heads: usize,
-    /// `[S, S]` (query, key), `true` = hide.
+    /// `[S, S]` (query, key) for all examples, or `[B, S, S]`; `true` = hide.
     pub(crate) hide: Option<Arc<[bool]>>,
     pub(crate) drops: Option<Drops>,
 }

@@ -24,7 +24,7 @@ pub use card::card;
 pub use error::{ReportError, Result};
 pub use page::{render, write};
 pub use svg::ladder::{LadderCurve, LadderPanel, LadderPoint, ladders};
-pub use svg::loglog::{LogCurve, LogPanel, log_panels, log_x_panels};
+pub use svg::loglog::{LogCurve, LogPanel, log_panels};
 pub use verdict::{Outcome, SessionVerdict, TaskVerdict, verdicts};
 
 pub use model::{

@@ -49,10 +49,12 @@ pub enum PipelineError {
         path: PathBuf,
     },
     /// The run folder holds another run.
-    #[error("{} already holds a run with other settings; choose another folder, or delete this one", path.display())]
+    #[error("{} already holds a run {difference}; choose another folder, or delete this one", path.display())]
     OtherRun {
         /// The folder.
         path: PathBuf,
+        /// What differs.
+        difference: String,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
@@ -212,7 +213,10 @@ impl RunFolder {
             .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
         match fs::read_to_string(&path) {
             Ok(there) if there == text => Ok(text),
-            Ok(_) => Err(PipelineError::OtherRun { path: self.path.clone() }),
+            Ok(_) => {
+                let difference = "with other settings".to_owned();
+                Err(PipelineError::OtherRun { path: self.path.clone(), difference })
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 write_file(&path, text.as_bytes())?;
                 Ok(text)
@@ -221,16 +225,35 @@ impl RunFolder {
         }
     }
 
+    /// Writes the hashes of the data as `data.json`, or checks that those there are the same: what a run has finished may
+    /// then be read instead of repeated.
+    ///
+    /// # Errors
+    /// If the folder holds a run on other data.
+    pub fn settle_data(&self, data: &[SessionHash]) -> Result<(), PipelineError> {
+        let path = self.path.join("data.json");
+        if !path.exists() {
+            return write_json(&path, &data);
+        }
+        let there: Vec<SessionHash> = read_json(&path)?;
+        if there == data {
+            return Ok(());
+        }
+        let is_new = |hash: &&SessionHash| !there.contains(hash);
+        let changed: Vec<&str> = data.iter().filter(is_new).map(|hash| hash.session.as_str()).collect();
+        let difference = match &changed[..] {
+            [] => "on other sessions".to_owned(),
+            changed => format!("on other data of {}", changed.join(", ")),
+        };
+        Err(PipelineError::OtherRun { path: self.path.clone(), difference })
+    }
+
     /// Writes `value` as JSON under `name`, atomically.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), PipelineError> {
-        let path = self.path.join(name);
-        let mut bytes = serde_json::to_vec_pretty(value)
-            .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
-        bytes.push(b'\n');
-        Ok(write_file(&path, &bytes)?)
+        write_json(&self.path.join(name), value)
     }
 
     /// Opens `metrics.jsonl` for records after `step`; later records, of a run that was killed, are cut off.
@@ -253,6 +276,27 @@ impl RunFolder {
             fs::OpenOptions::new().append(true).open(&path).map_err(PipelineError::io("open", &path))?;
         Ok(MetricsWriter { path, file })
     }
+}
+
+/// Writes `value` as JSON, atomically.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), PipelineError> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
+    bytes.push(b'\n');
+    Ok(write_file(path, &bytes)?)
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// If it cannot be read, or is not what it should be.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
+    let bytes = fs::read(path).map_err(PipelineError::io("read", path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
 }
 
 /// Reads `metrics.jsonl`; a last line that a kill cut short (it lacks its line end) is left out.

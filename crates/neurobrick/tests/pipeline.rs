@@ -4,15 +4,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use ndarray::{Array3, s};
 use neurobrick::config::{EvaluateConfig, FinetuneConfig, PretrainConfig, parse_toml};
 use neurobrick::core::weights::from_safetensors;
+use neurobrick::core::{ModelError, SessionSpec};
+use neurobrick::data::{SplitConfig, UnitFilter};
 use neurobrick::evaluation::{EvaluationResult, RunComparison};
 use neurobrick::metrics::{Convention, NullModel, bits_per_spike};
-use neurobrick::pipeline::{self, ArrayQuestion, Silent, TrialSet};
+use neurobrick::models::{LfadsConfig, ModelConfig, NdtStitchConfig};
+use neurobrick::pipeline::{self, ArrayQuestion, ModelRecord, Silent, TrialSet};
 use neurobrick::schema::{SessionId, Store};
-use neurobrick::train::EvalTask;
-use neurobrick::{PipelineError, RunFolder, load_sessions};
+use neurobrick::train::{EvalTask, save_model_dir};
+use neurobrick::{PipelineError, RunFolder, SessionHash, load_sessions};
 use neurobrick_testkit::synthetic_session;
 
 const DATA: &str = r#"
@@ -216,6 +220,92 @@ fn scores_that_would_mislead_are_refused() {
     store.remove(&session).unwrap();
     store.write(&synthetic_session(3, 61, 20, 18, 3)).unwrap();
     assert!(refusal(&evaluation(folder.path(), 5, "fine_tuned"), "f").contains("`data.store`"));
+}
+
+/// Fine-tuning under another seed leaves the pretraining sessions under theirs.
+#[test]
+fn every_session_keeps_the_split_it_was_trained_with() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let other = finetune(folder.path(), 6);
+    pipeline::finetune(&other, &folder.path().join("other"), "test", 2, &mut Silent).unwrap();
+    let (_, record) = pipeline::load_model(&folder.path().join("other/synthetic-3")).unwrap();
+    let seeds: Vec<(&str, u64)> =
+        record.trained_on.iter().map(|t| (t.session.as_str(), t.part.as_ref().unwrap().seed)).collect();
+    assert_eq!(seeds, [("synthetic-1", 5), ("synthetic-2", 5), ("synthetic-3", 6)]);
+    for trained in &record.trained_on {
+        let own = record.part_of(&trained.session).seed;
+        let hash = SessionHash { session: trained.session.clone(), blake3: trained.blake3.clone() };
+        for seed in [5, 6] {
+            let found = record.check_scores(&other.data, seed, &hash);
+            assert_eq!(found.is_ok(), seed == own, "{} with seed {seed}: {found:?}", trained.session);
+        }
+    }
+
+    // Folders of earlier versions say it for all sessions at once.
+    let mut old = serde_json::to_value(&record).unwrap();
+    for trained in old["trained_on"].as_array_mut().unwrap() {
+        trained.as_object_mut().unwrap().remove("part");
+    }
+    let old: ModelRecord = serde_json::from_value(old).unwrap();
+    assert_eq!(old.part_of(&SessionId::new("synthetic-1").unwrap()).seed, 6);
+}
+
+/// What is finished is not taken over when the data behind it changed.
+#[test]
+fn a_run_goes_on_with_its_own_data_only() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let out = folder.path().join("tuned");
+    pipeline::finetune(&finetune(folder.path(), 5), &out, "test", 2, &mut Silent).unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
+    store.remove(&SessionId::new("synthetic-3").unwrap()).unwrap();
+    store.write(&synthetic_session(3, 61, 20, 18, 3)).unwrap();
+    let error = pipeline::finetune(&finetune(folder.path(), 5), &out, "test", 2, &mut Silent).unwrap_err();
+    assert!(matches!(&error, PipelineError::OtherRun { .. }), "{error}");
+    assert!(error.to_string().contains("on other data of synthetic-3"), "{error}");
+}
+
+#[test]
+fn latents_that_know_the_future_are_not_called_causal() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    Store::create(&store).unwrap().write(&synthetic_session(1, 20, 20, 6, 3)).unwrap();
+    let spec =
+        SessionSpec { session: SessionId::new("synthetic-1").unwrap(), n_units: 6, log_mean_rates: None };
+    let small =
+        NdtStitchConfig { d_model: 8, d_stitch: 8, n_layers: 1, n_heads: 2, ..NdtStitchConfig::small(20) };
+    let models = [
+        ("causal", ModelConfig::NdtStitch(small.clone()), true),
+        ("faithful", ModelConfig::NdtStitch(NdtStitchConfig { faithful: true, ..small }), false),
+        ("lfads", ModelConfig::Lfads(LfadsConfig::small(20)), false),
+    ];
+    let window = finetune(folder.path(), 5).data.window;
+    for (name, config, is_causal) in models {
+        let path = folder.path().join(name);
+        let model = config.build(std::slice::from_ref(&spec), 1, &Device::flex()).unwrap();
+        let record = ModelRecord {
+            config,
+            seed: 5,
+            window: window.clone(),
+            split: SplitConfig::default(),
+            units: UnitFilter::default(),
+            trained_on: Vec::new(),
+            imported_from: None,
+        };
+        save_model_dir(&path, &model, &record, 20).unwrap();
+        let question =
+            ArrayQuestion { model: &path, store: &store, session: None, trials: TrialSet::All, n_threads: 1 };
+        pipeline::embed(&question, false).unwrap();
+        match pipeline::embed(&question, true) {
+            Ok(file) => assert!(is_causal && file.facts()["context"] == "causal", "{name}"),
+            Err(error) => {
+                assert!(!is_causal, "{name}: {error}");
+                assert!(matches!(&error, PipelineError::Model(ModelError::Unsupported { .. })), "{error}");
+                assert!(error.to_string().contains("lets later bins through"), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use neurobrick::PipelineError;
 use neurobrick::config::{EvaluateConfig, StackConfig, TransferConfig, parse_toml};
-use neurobrick::evaluation::AblationScore;
+use neurobrick::data::{BlockConfig, SplitOrder};
+use neurobrick::evaluation::{AblationScore, SharedStack};
 use neurobrick::pipeline::{self, Silent};
 use neurobrick_train::EvalTask;
 
@@ -107,6 +108,13 @@ fn every_session_is_met_once_and_a_finished_run_is_read_not_repeated() {
     fs::remove_dir_all(out.join("seed-3/without-group-0/pretrain")).unwrap();
     assert_eq!(run(&config(), &out).unwrap(), found);
     assert!(!out.join("seed-3/without-group-0/pretrain").exists());
+
+    // Nor are they read if they were made on other data.
+    let path = out.join("data.json");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replacen("\"blake3\": \"", "\"blake3\": \"0", 1))
+        .unwrap();
+    let error = run(&config(), &out).unwrap_err();
+    assert!(matches!(error, PipelineError::OtherRun { .. }), "{error}");
 }
 
 #[test]
@@ -136,6 +144,14 @@ fn a_stack_is_scored_on_sessions_it_never_saw_only() {
     let message = evaluation("seed-3/without-group-0/stack.json").unwrap_err().to_string();
     assert!(message.contains("learned from") && message.contains(SECOND), "{message}");
     assert!(evaluation("seed-3").unwrap_err().to_string().contains("no stack"));
+
+    // What it learned of some units says nothing of others.
+    let path = out.join("seed-3/without-group-1/stack.json");
+    let mut stack = SharedStack::load(&path).unwrap();
+    stack.units.min_rate_hz = Some(1.0);
+    stack.save(&path).unwrap();
+    let message = evaluation("seed-3/without-group-1").unwrap_err().to_string();
+    assert!(message.contains("`data.units`"), "{message}");
 }
 
 #[test]
@@ -155,12 +171,21 @@ fn what_would_not_be_a_transfer_is_refused() {
     assert!(refusal(|c| c.split.max_calibration = Some(9)).contains("max_calibration"));
     assert!(refusal(|c| c.stack.calibration = vec![16, 8]).contains("ascending"));
     assert!(refusal(|c| c.stack.penalty = 0.0).contains("above zero"));
+    assert!(refusal(|c| c.ablations[1].penalty = Some(0.0)).contains("`plain` must be above zero"));
+    let no_stack = |c: &mut TransferConfig| {
+        c.stack = StackConfig::none();
+        c.pretraining_sessions.clear();
+    };
+    assert!(refusal(no_stack).contains("`ablations`"));
+    let blocks = |c: &mut TransferConfig| c.split.order = SplitOrder::Blocks(BlockConfig::brain_wide_bench());
+    assert!(refusal(blocks).contains("`split.order`"));
     assert!(refusal(|c| c.pretraining_sessions = vec![2]).contains("1 to 1"));
     assert!(refusal(|c| c.stack = StackConfig::none()).contains("curve is of the stack"));
     assert!(
         refusal(|c| {
             c.network = None;
             c.stack = StackConfig::none();
+            c.ablations.clear();
         })
         .contains("nothing to transfer")
     );

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use neurobrick::PipelineError;
-use neurobrick::config::{ImportConfig, parse_toml};
+use neurobrick::config::{DataConfig, ImportConfig, parse_toml};
 use neurobrick::pipeline::{export_weights, import_weights, load_model};
+use neurobrick::{PipelineError, SessionHash};
 use neurobrick_core::weights::{StateDict, from_safetensors, to_safetensors};
 use neurobrick_core::{Context, Mode, ModelError, ModelInput, PopulationModel, Prompt};
 use neurobrick_schema::SessionId;
@@ -210,4 +210,32 @@ fn what_published_code_has_no_place_for_is_not_exported() {
     assert!(matches!(error, PipelineError::Model(ModelError::UnknownSession { .. })), "{error}");
     let one = SessionId::new("mouse-3").unwrap();
     assert_eq!(export_weights(&model, std::slice::from_ref(&one), &to).unwrap().sessions, [one]);
+}
+
+/// Trials that published weights were trained on are nobody's to know, before and after fine-tuning.
+#[test]
+fn sessions_of_published_weights_are_not_scored() {
+    let folder = Folder::new();
+    let arrays = golden("ndt_stitch_names/mtm.safetensors");
+    write(&folder.at("mtm.safetensors"), &dict(&part(&arrays, "weights.")));
+    let model = folder.at("model");
+    import_weights(&config(MTM), &folder.at("mtm.safetensors"), &model).unwrap();
+    let (_, record) = load_model(&model).unwrap();
+    let from = record.imported_from.as_ref().unwrap();
+    assert_eq!(from.sessions.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["mouse-1", "mouse-2"]);
+
+    let data = DataConfig {
+        store: folder.at("store"),
+        window: record.window.clone(),
+        split: record.split.clone(),
+        units: record.units.clone(),
+    };
+    let hash = |id: &str| SessionHash { session: SessionId::new(id).unwrap(), blake3: "0".repeat(64) };
+    let error = record.check_scores(&data, 0, &hash("mouse-1")).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("also after fine-tuning"), "{error}");
+    // Training goes on with it, and sessions that the weights never saw are scored.
+    record.check_data(&data, 0, &hash("mouse-1")).unwrap();
+    record.check_scores(&data, 0, &hash("mouse-3")).unwrap();
+    assert!(record.is_pretrained_for(&hash("mouse-3").session));
 }

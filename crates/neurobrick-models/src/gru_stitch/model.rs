@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::require;
-use crate::sessions::{check_input, check_size, check_unique};
+use crate::sessions::{check_input, check_unique, kept_or_fresh};
 
 /// Sizes of a [`GruStitch`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -131,17 +131,8 @@ impl PopulationModel for GruStitch {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        check_unique(sessions)?;
-        let mut stitches = Vec::with_capacity(sessions.len());
-        for spec in sessions {
-            stitches.push(match self.session_idx(&spec.session) {
-                Ok(idx) => {
-                    check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
-                    self.stitches[idx].clone()
-                }
-                Err(_) => stitch(&self.config, spec, seed, device),
-            });
-        }
+        let fresh = |spec: &SessionSpec| Ok(stitch(&self.config, spec, seed, device));
+        let stitches = kept_or_fresh(sessions, (&self.table, &self.stitches), fresh)?;
         Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
     }
 

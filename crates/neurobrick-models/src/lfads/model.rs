@@ -19,7 +19,7 @@ use super::encoder::Encoder;
 use super::generator::{Generator, Seeds};
 use super::stitch::{EncoderDrive, LfadsStitch};
 use super::{LfadsAlignment, LfadsConfig};
-use crate::sessions::{check_input, check_size, check_unique};
+use crate::sessions::{check_input, check_size, check_unique, kept_or_fresh};
 
 /// Seed of the posterior samples that evaluation averages; every trial gets the same noise.
 const EVALUATION_SEED: u64 = 0x1FAD5;
@@ -358,9 +358,14 @@ impl PopulationModel for Lfads {
             Mode::Train(streams) => Some(self.noise(input.counts.dims()[0], streams, &input.counts.device())),
             Mode::Eval => None,
         };
+        // The penalty of an evaluation is that of posteriors at their means.
         let states = self.infer(input, None, mode, noise.as_ref())?;
         let penalty = self.penalty(&states);
-        Ok((Output { log_rates: states.log_rates, latents: states.factors }, Some(penalty)))
+        let output = match mode {
+            Mode::Eval if self.config.n_samples > 0 => self.averaged(input)?,
+            _ => Output { log_rates: states.log_rates, latents: states.factors },
+        };
+        Ok((output, Some(penalty)))
     }
 
     fn reads_whole_windows(&self) -> bool {
@@ -373,17 +378,8 @@ impl PopulationModel for Lfads {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        check_unique(sessions)?;
-        let mut stitches = Vec::with_capacity(sessions.len());
-        for spec in sessions {
-            stitches.push(match self.session_idx(&spec.session) {
-                Ok(idx) => {
-                    check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
-                    self.stitches[idx].clone()
-                }
-                Err(_) => LfadsStitch::new(&self.config, spec, seed, device),
-            });
-        }
+        let fresh = |spec: &SessionSpec| Ok(LfadsStitch::new(&self.config, spec, seed, device));
+        let stitches = kept_or_fresh(sessions, (&self.table, &self.stitches), fresh)?;
         Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
     }
 

@@ -17,7 +17,7 @@ use neurobrick_nn::{
 use neurobrick_schema::SessionId;
 
 use super::{Ndt1Config, Ndt1Embedding};
-use crate::sessions::{check_input, check_size, check_unique};
+use crate::sessions::{check_input, kept_or_fresh};
 
 /// Bound of the uniform start of read-outs and tables of counts, as published.
 const INIT_RANGE: f64 = 0.1;
@@ -178,17 +178,10 @@ impl PopulationModel for Ndt1 {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        check_unique(sessions)?;
-        let mut own = Vec::with_capacity(sessions.len());
-        for spec in sessions {
-            own.push(if let Ok(idx) = self.session_idx(&spec.session) {
-                check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
-                self.sessions[idx].clone()
-            } else {
-                self.check_width(spec)?;
-                self.fresh_session(spec, seed, device)
-            });
-        }
+        let own = kept_or_fresh(sessions, (&self.table, &self.sessions), |spec| {
+            self.check_width(spec)?;
+            Ok(self.fresh_session(spec, seed, device))
+        })?;
         Ok(Self { sessions: own, table: Arc::new(sessions.to_vec()), ..self.clone() })
     }
 

@@ -4,6 +4,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use neurobrick_core::ModelInput;
 use neurobrick_nn::{AttentionMask, PatchGrid};
 
+use crate::rows::{indices, select};
+
 /// Tokens that follow the patches: session and subject.
 pub(super) const N_CONTEXT: usize = 2;
 
@@ -65,7 +67,7 @@ impl Tokens {
             let filled = kept.iter().copied().chain(std::iter::repeat(0)).take(self.n_rows());
             filled.map(move |token| example * s + token)
         });
-        select(x.reshape([b * s, d]), rows, [b, self.n_rows(), d])
+        select(x.reshape([b * s, d]), rows).reshape([b, self.n_rows(), d])
     }
 
     /// Of encodings `[B, K, D]`, a token for every patch, `[B, S, D]`: `mask_token` `[D]` where it was not read.
@@ -82,7 +84,7 @@ impl Tokens {
             }
             rows
         });
-        select(all, rows, [b, self.n_patches, d])
+        select(all, rows).reshape([b, self.n_patches, d])
     }
 
     /// Rows of the tables of bins and of patches, token by token.
@@ -127,18 +129,6 @@ impl Tokens {
         };
         AttentionMask::new((0..size * size).map(|i| hides(i / size, i % size)).collect(), size)
     }
-}
-
-fn indices(rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
-    #[expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "rows of a batch")]
-    let rows: Vec<i32> = rows.map(|row| row as i32).collect();
-    let n = rows.len();
-    Tensor::from_data(TensorData::new(rows, [n]), device)
-}
-
-fn select(table: Tensor<2>, rows: impl Iterator<Item = usize>, shape: [usize; 3]) -> Tensor<3> {
-    let rows = indices(rows, &table.device());
-    table.select(0, rows).reshape(shape)
 }
 
 #[cfg(test)]

@@ -164,6 +164,11 @@ impl PopulationModel for NdtStitch {
         Ok(Output { log_rates: affine(latents.clone(), &stitch.read_out), latents })
     }
 
+    /// The prefix tokens of a `faithful` model carry the future to earlier bins.
+    fn can_be_causal(&self) -> bool {
+        !self.config.faithful
+    }
+
     fn with_sessions(
         &self,
         sessions: &[SessionSpec],

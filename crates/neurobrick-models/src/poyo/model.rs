@@ -6,7 +6,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::{Mode, ModelError, SessionSpec};
 use neurobrick_nn::{
     Dropout, InitStreams, KeyMask, LayerNorm, RotaryAttention, RotaryAttentionConfig, Rotation, affine,
@@ -16,7 +16,8 @@ use neurobrick_schema::SessionId;
 
 use super::window::{N_KINDS, Tokens};
 use super::{PoyoConfig, PoyoWindow};
-use crate::sessions::{check_size, check_unique};
+use crate::rows::select;
+use crate::sessions::kept_or_fresh;
 
 /// Standard deviation that tables start from, as published.
 const EMBED_STD: f64 = 0.02;
@@ -156,21 +157,14 @@ impl Poyo {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        check_unique(sessions)?;
         let d = self.config.d_model;
-        let mut own = Vec::with_capacity(sessions.len());
-        for spec in sessions {
-            own.push(if let Ok(idx) = self.session_idx(&spec.session) {
-                check_size(spec, "units", self.table[idx].n_units, spec.n_units)?;
-                self.sessions[idx].clone()
-            } else {
-                let mut init = InitStreams::new(seed, spec.session.as_str());
-                PoyoSession {
-                    units: init.normal([spec.n_units, d], EMBED_STD, device),
-                    token: init.normal([1, d], EMBED_STD, device),
-                }
-            });
-        }
+        let own = kept_or_fresh(sessions, (&self.table, &self.sessions), |spec| {
+            let mut init = InitStreams::new(seed, spec.session.as_str());
+            Ok(PoyoSession {
+                units: init.normal([spec.n_units, d], EMBED_STD, device),
+                token: init.normal([1, d], EMBED_STD, device),
+            })
+        })?;
         Ok(Self { sessions: own, table: sessions.to_vec(), ..self.clone() })
     }
 
@@ -185,8 +179,14 @@ impl Poyo {
     /// fewer outputs than others are filled up at the end, with answers for time zero that nobody asked for.
     ///
     /// # Errors
-    /// If a session is unknown, or a spike is of a unit that it has not.
+    /// If there is no window, a session is unknown, or a spike is of a unit that it has not.
     pub fn forward(&self, windows: &[PoyoWindow], mode: Mode<'_>) -> Result<Tensor<3>, ModelError> {
+        if windows.is_empty() {
+            return Err(ModelError::Unsupported {
+                what: "decode a batch without a window".to_owned(),
+                hint: "pass one at least".to_owned(),
+            });
+        }
         let which: Vec<usize> =
             windows.iter().map(|w| self.session_idx(&w.session)).collect::<Result<_, _>>()?;
         let n_units: Vec<usize> = self.table.iter().map(|spec| spec.n_units).collect();
@@ -250,13 +250,4 @@ impl Poyo {
         }
         x
     }
-}
-
-/// Rows of a table.
-fn select(table: Tensor<2>, rows: impl Iterator<Item = usize>) -> Tensor<2> {
-    #[expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "rows of a table")]
-    let rows: Vec<i32> = rows.map(|row| row as i32).collect();
-    let n = rows.len();
-    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [n]), &table.device());
-    table.select(0, rows)
 }

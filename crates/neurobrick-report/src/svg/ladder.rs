@@ -140,6 +140,14 @@ mod tests {
         assert_eq!(x.len(), 3, "a size of zero has no place");
         assert!((x[2] - x[1] - (x[1] - x[0])).abs() < 0.11 && x[1] - x[0] > 20.0, "{x:?}");
         assert!(figure.contains("a &amp; b") && figure.contains("dashed") && !figure.contains("NaN"));
+        let heights: Vec<f64> = figure
+            .split("cy=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().parse().unwrap())
+            .collect();
+        // Scores may be negative: −0.2, 0.1 and 0.3 on a linear axis.
+        let (low, high) = (heights[0] - heights[1], heights[1] - heights[2]);
+        assert!(high > 10.0 && (low - 1.5 * high).abs() < 0.31, "{heights:?}");
         let nothing = LadderPanel { title: String::new(), curves: Vec::new() };
         assert!(ladders("t", "x", "y", &[nothing]).is_none());
     }

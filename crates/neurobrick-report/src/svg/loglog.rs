@@ -38,47 +38,10 @@ pub struct LogPanel {
     pub curves: Vec<LogCurve>,
 }
 
-/// What the y axis shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum YAxis {
-    Logarithmic,
-    Linear,
-}
-
-impl YAxis {
-    /// Where on the axis a value is; NaN where it is nowhere.
-    fn place(self, value: f64) -> f64 {
-        match self {
-            Self::Logarithmic if value > 0.0 => value.log10(),
-            Self::Logarithmic => f64::NAN,
-            Self::Linear => value,
-        }
-    }
-
-    /// Round values with their places and labels.
-    fn ticks(self, scale: &Scale) -> Vec<(f64, String)> {
-        match self {
-            Self::Logarithmic => {
-                round_values(scale.domain()).iter().map(|value| (value.log10(), format!("{value}"))).collect()
-            }
-            Self::Linear => scale.ticks(4),
-        }
-    }
-}
-
 /// The panels, three in a row, with one y scale and one legend, as a whole SVG file. `None` if no point is positive.
 pub fn log_panels(title: &str, y_label: &str, panels: &[LogPanel]) -> Option<String> {
-    panels_over(title, y_label, panels, YAxis::Logarithmic)
-}
-
-/// As [`log_panels`], with a linear y axis: for scores, which may be negative. `None` if there is no point.
-pub fn log_x_panels(title: &str, y_label: &str, panels: &[LogPanel]) -> Option<String> {
-    panels_over(title, y_label, panels, YAxis::Linear)
-}
-
-fn panels_over(title: &str, y_label: &str, panels: &[LogPanel], y_axis: YAxis) -> Option<String> {
     let all = panels.iter().flat_map(|panel| &panel.curves);
-    let y_domain = axes::extent(all.flat_map(|curve| placed(curve, y_axis)).map(|point| point.y))?;
+    let y_domain = axes::extent(all.flat_map(placed).map(|point| point.y))?;
     // One more cell for the legend.
     let n_rows = (panels.len() + 1).div_ceil(COLUMNS);
     let (width, height) = (PANEL.0 * COLUMNS as f64, PANEL.1 * n_rows as f64);
@@ -86,7 +49,7 @@ fn panels_over(title: &str, y_label: &str, panels: &[LogPanel], y_axis: YAxis) -
     canvas.rect((0.0, 0.0), (width, height), "paper");
     let corner = |cell: usize| ((cell % COLUMNS) as f64 * PANEL.0, (cell / COLUMNS) as f64 * PANEL.1);
     for (cell, panel) in panels.iter().enumerate() {
-        draw(&mut canvas, panel, corner(cell), (y_axis, y_domain), y_label);
+        draw(&mut canvas, panel, corner(cell), y_domain, y_label);
     }
     if let Some(panel) = panels.first() {
         legend(&mut canvas, panel, corner(panels.len()));
@@ -101,33 +64,28 @@ struct Placed {
     values: (f64, f64),
 }
 
-fn placed(curve: &LogCurve, y_axis: YAxis) -> impl Iterator<Item = Placed> {
-    let place = move |&(x, y): &(f64, f64)| Placed {
-        x: YAxis::Logarithmic.place(x),
-        y: y_axis.place(y),
-        values: (x, y),
-    };
-    curve.points.iter().map(place).filter(|point| point.x.is_finite() && point.y.is_finite())
+/// Where on a logarithmic axis a value is; NaN where it is nowhere.
+fn place(value: f64) -> f64 {
+    if value > 0.0 { value.log10() } else { f64::NAN }
 }
 
-fn draw(
-    canvas: &mut Canvas,
-    panel: &LogPanel,
-    corner: (f64, f64),
-    (y_axis, y_domain): (YAxis, (f64, f64)),
-    y_label: &str,
-) {
+fn placed(curve: &LogCurve) -> impl Iterator<Item = Placed> {
+    let point = |&(x, y): &(f64, f64)| Placed { x: place(x), y: place(y), values: (x, y) };
+    curve.points.iter().map(point).filter(|point| point.x.is_finite() && point.y.is_finite())
+}
+
+fn draw(canvas: &mut Canvas, panel: &LogPanel, corner: (f64, f64), y_domain: (f64, f64), y_label: &str) {
     let (left, right) = (corner.0 + MARGIN.0, corner.0 + PANEL.0 - MARGIN.1);
     let (top, bottom) = (corner.1 + MARGIN.2, corner.1 + PANEL.1 - MARGIN.3);
-    let points = || panel.curves.iter().flat_map(|curve| placed(curve, y_axis));
+    let points = || panel.curves.iter().flat_map(placed);
     let Some(x_domain) = axes::extent(points().map(|point| point.x)) else { return };
     let x = Scale::new(axes::padded(x_domain, 0.05), (left, right));
     let y = Scale::new(axes::padded(y_domain, 0.05), (bottom, top));
     canvas.text((left, corner.1 + 18.0), Anchor::Start, "title", &panel.x_label);
-    for (place, label) in y_axis.ticks(&y) {
-        let at = y.at(place);
+    for value in round_values(y.domain()) {
+        let at = y.at(value.log10());
         canvas.line((left, at), (right, at), "mesh");
-        canvas.text((left - 6.0, at + 4.0), Anchor::End, "tick", &label);
+        canvas.text((left - 6.0, at + 4.0), Anchor::End, "tick", &format!("{value}"));
     }
     canvas.upright_text((corner.0 + 14.0, f64::midpoint(top, bottom)), "label", y_label);
     // The sizes that were measured are the ticks.
@@ -142,13 +100,13 @@ fn draw(
     canvas.line((left, bottom), (right, bottom), "axis");
     for (i, curve) in panel.curves.iter().enumerate() {
         let mut path = String::new();
-        for point in placed(curve, y_axis) {
+        for point in placed(curve) {
             let pen = if path.is_empty() { 'M' } else { 'L' };
             let _ = write!(path, "{pen}{} {}", pixel(x.at(point.x)), pixel(y.at(point.y)));
         }
         canvas.path(&path, &class(i, curve));
         if !curve.is_expected {
-            for Placed { x: px, y: py, values } in placed(curve, y_axis) {
+            for Placed { x: px, y: py, values } in placed(curve) {
                 let note = format!("{}: {:.3} at {}", curve.name, values.1, values.0);
                 canvas.dot((x.at(px), y.at(py)), 3.5, &format!("dot c-{}", i % 6), &note);
             }
@@ -222,20 +180,6 @@ mod tests {
         );
         assert_eq!(figure.matches("<circle").count(), 1, "points that have no logarithm are left out");
         assert!(log_panels("t", "cost", &[panel(vec![(1.0, 0.0)])]).is_none());
-    }
-
-    #[test]
-    fn scores_may_be_negative_where_the_axis_is_linear() {
-        let points = vec![(1.0, -0.1), (2.0, 0.0), (4.0, 0.1), (0.0, 0.3), (8.0, f64::NAN)];
-        let figure = log_x_panels("t", "score", &[panel(points)]).unwrap();
-        assert_eq!(figure.matches("<circle").count(), 3, "sizes without a logarithm are left out");
-        let heights: Vec<f64> = figure
-            .split("cy=\"")
-            .skip(1)
-            .map(|rest| rest.split('"').next().unwrap().parse().unwrap())
-            .collect();
-        assert!((heights[0] - 2.0 * heights[1] + heights[2]).abs() < 0.21, "{heights:?}");
-        assert!(heights[0] > heights[2] + 50.0, "{heights:?}");
     }
 
     #[test]

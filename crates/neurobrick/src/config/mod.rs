@@ -17,6 +17,6 @@ pub use files::{
 };
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
-pub use scale::{ScaleAxis, ScaleConfig, ScaleTarget};
+pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};
 pub use stack::{StackAblation, StackConfig};
 pub use transfer::{NetworkConfig, TransferConfig};

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use neurobrick_data::{SplitConfig, WindowConfig};
-use neurobrick_models::ModelConfig;
+use neurobrick_data::{SplitConfig, SplitOrder, UnitFilter, WindowConfig};
+use neurobrick_models::{ModelConfig, Ndt1Config, Ndt2Config, NdtStitchConfig};
 use neurobrick_schema::SessionId;
 use neurobrick_train::{EvalTask, TrainConfig};
 use schemars::JsonSchema;
@@ -53,6 +53,55 @@ pub struct ScaleTarget {
     pub bits_per_spike: f64,
 }
 
+/// What is scored on every rung: models alone. Pools with a linear predictor and decoded labels have no place on a ladder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScaleScoring {
+    /// Tasks.
+    pub tasks: Vec<EvalTask>,
+    /// Largest number of units that leave-one-out tasks predict, drawn by seed; absent means all.
+    pub max_units: Option<usize>,
+    /// Whether to fit the baselines, beside the control.
+    pub baselines: bool,
+    /// Trial columns whose values together make a condition of the PSTH baseline.
+    pub condition_columns: Vec<String>,
+    /// Resamples of the bootstrap.
+    pub n_resamples: usize,
+    /// Test spikes a unit needs to count as active.
+    pub active_min_spikes: u32,
+}
+
+impl Default for ScaleScoring {
+    fn default() -> Self {
+        let ScoringConfig {
+            tasks,
+            max_units,
+            baselines,
+            condition_columns,
+            n_resamples,
+            active_min_spikes,
+            ..
+        } = ScoringConfig::default();
+        Self { tasks, max_units, baselines, condition_columns, n_resamples, active_min_spikes }
+    }
+}
+
+impl ScaleScoring {
+    /// The same as `evaluate` takes it.
+    pub(crate) fn resolved(&self) -> ScoringConfig {
+        ScoringConfig {
+            tasks: self.tasks.clone(),
+            max_units: self.max_units,
+            baselines: self.baselines,
+            with_linear: false,
+            condition_columns: self.condition_columns.clone(),
+            decode: Vec::new(),
+            n_resamples: self.n_resamples,
+            active_min_spikes: self.active_min_spikes,
+        }
+    }
+}
+
 /// Pretraining on ever more, evaluated on sessions left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +124,9 @@ pub struct ScaleConfig {
     /// Fractions of trials.
     #[serde(default)]
     pub split: SplitConfig,
+    /// Units that are good enough; all where nothing is said.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
     /// The model.
     pub model: ModelConfig,
     /// How to pretrain; the number of steps is the same at every size.
@@ -85,7 +137,7 @@ pub struct ScaleConfig {
     pub from_scratch: TrainConfig,
     /// What is scored.
     #[serde(default)]
-    pub scoring: ScoringConfig,
+    pub scoring: ScaleScoring,
     /// Scores whose price is asked for.
     #[serde(default)]
     pub targets: Vec<ScaleTarget>,
@@ -99,13 +151,14 @@ impl ScaleConfig {
     /// Checks everything before the first step.
     ///
     /// # Errors
-    /// If a value is out of range, sizes do not ascend, or a session is in both lists.
+    /// If a value is out of range, sizes do not ascend, a model of one of them would be out of range, or a session is in
+    /// both lists.
     pub fn validate(&self) -> Result<(), PipelineError> {
         self.model.validate()?;
         for train in [&self.pretrain, &self.finetune, &self.from_scratch] {
             train.validate()?;
         }
-        self.scoring.validate()?;
+        self.scoring.resolved().validate()?;
         let refuse =
             |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
         let sizes = self.axis.sizes();
@@ -122,11 +175,21 @@ impl ScaleConfig {
         if let (ScaleAxis::Trials(_), Some(few)) = (&self.axis, sizes.iter().find(|&&n| n < 2)) {
             return refuse("axis", format!("{few} trials cannot both train and validate; name 2 or more"));
         }
+        if let (ScaleAxis::Trials(_), SplitOrder::Blocks(_)) = (&self.axis, &self.split.order) {
+            let message =
+                "blocks of time cannot be cut to numbers of trials; choose another order, or another axis";
+            return refuse("split.order", message.to_owned());
+        }
         let has_width =
             matches!(self.model, ModelConfig::NdtStitch(_) | ModelConfig::Ndt1(_) | ModelConfig::Ndt2(_));
         if matches!(self.axis, ScaleAxis::Width(_)) && !has_width {
             let message = "only transformers have a width to scale; scale sessions or trials of this model";
             return refuse("axis", message.to_owned());
+        }
+        for &size in sizes {
+            if let Err(error) = self.model_of(size).validate() {
+                return refuse("axis", format!("size {size} makes no model: {error}"));
+            }
         }
         if self.repeats == 0 {
             return refuse("repeats", "must be positive".to_owned());
@@ -141,6 +204,35 @@ impl ScaleConfig {
                 refuse("evaluate", format!("{both} is also in the pool; it would be pretrained on"))
             }
             None => Ok(()),
+        }
+    }
+
+    /// The model of one size: on the axis of widths of this width, all others in proportion and the same number of heads.
+    pub fn model_of(&self, size: usize) -> ModelConfig {
+        let ScaleAxis::Width(_) = self.axis else { return self.model.clone() };
+        let scaled = |part: usize, whole: usize| (part * size / whole.max(1)).max(1);
+        match &self.model {
+            ModelConfig::NdtStitch(config) => ModelConfig::NdtStitch(NdtStitchConfig {
+                d_model: size,
+                d_stitch: scaled(config.d_stitch, config.d_model),
+                d_embed: scaled(config.d_embed, config.d_model),
+                d_mlp: scaled(config.d_mlp, config.d_model),
+                ..config.clone()
+            }),
+            ModelConfig::Ndt1(config) => ModelConfig::Ndt1(Ndt1Config {
+                d_model: size,
+                d_hidden: scaled(config.d_hidden, config.d_model),
+                ..config.clone()
+            }),
+            ModelConfig::Ndt2(config) => ModelConfig::Ndt2(Ndt2Config {
+                d_model: size,
+                d_hidden: scaled(config.d_hidden, config.d_model),
+                ..config.clone()
+            }),
+            // They have no width to scale, which `validate` says.
+            ModelConfig::LinearStitch(_) | ModelConfig::Lfads(_) | ModelConfig::GruStitch(_) => {
+                self.model.clone()
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use neurobrick_data::{SplitConfig, WindowConfig};
+use neurobrick_data::{SplitConfig, SplitOrder, UnitFilter, WindowConfig};
 use neurobrick_models::ModelConfig;
 use neurobrick_schema::SessionId;
 use neurobrick_train::TrainConfig;
@@ -30,6 +30,9 @@ pub struct TransferConfig {
     /// Fractions of trials.
     #[serde(default)]
     pub split: SplitConfig,
+    /// Units that are good enough; all where nothing is said.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
     /// What closed forms learn from the pretraining sessions.
     #[serde(default)]
     pub stack: StackConfig,
@@ -100,12 +103,34 @@ impl TransferConfig {
             return refuse("network", "without network and stack there is nothing to transfer".to_owned());
         }
         self.validate_curve()?;
+        self.validate_ablations()?;
+        if !self.calibration.is_empty() && matches!(self.split.order, SplitOrder::Blocks(_)) {
+            let message = "blocks of time cannot be cut to numbers of trials; choose another order, or leave `calibration` empty";
+            return refuse("split.order", message.to_owned());
+        }
         if self.split.max_calibration.is_some() {
             return refuse("split.max_calibration", "is what `calibration` varies; leave it out".to_owned());
         }
         let all: Vec<&SessionId> = self.groups.iter().flatten().collect();
         match all.iter().enumerate().find(|(i, session)| all[..*i].contains(session)) {
             Some((_, twice)) => refuse("groups", format!("{twice} is listed twice")),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails on ablations of nothing, and on penalties that are none.
+    fn validate_ablations(&self) -> Result<(), PipelineError> {
+        let refuse =
+            |message: String| Err(PipelineError::BadValue { field: "ablations".to_owned(), message });
+        if !self.ablations.is_empty() && self.stack.calibration.is_empty() {
+            return refuse("are of the stack; name `stack.calibration`, or leave them out".to_owned());
+        }
+        let bad = |penalty: f64| !(penalty.is_finite() && penalty > 0.0);
+        let found = self.ablations.iter().find_map(|a| Some((&a.name, a.penalty.filter(|&p| bad(p))?)));
+        match found {
+            Some((name, penalty)) => {
+                refuse(format!("the penalty of `{name}` must be above zero, got {penalty}"))
+            }
             None => Ok(()),
         }
     }

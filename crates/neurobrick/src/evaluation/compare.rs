@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use neurobrick_metrics::{Convention, NullModel, Score};
+use neurobrick_metrics::Score;
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::results::EvaluationResult;
+use crate::run_folder::read_json;
 use crate::{PipelineError, RunManifest};
 
 /// One predictor on one task of one session, in every run that has it.
@@ -111,16 +112,8 @@ fn pooled(result: &EvaluationResult) -> Vec<(SessionId, EvalTask, String, Option
     let mut found = Vec::new();
     for session in &result.sessions {
         for task in &session.tasks {
-            let null = match task.task {
-                EvalTask::ForwardPrediction => NullModel::TrainMean,
-                _ => NullModel::EvaluatedMean,
-            };
             for predictor in &task.predictors {
-                let entry = predictor
-                    .scores
-                    .iter()
-                    .find(|entry| entry.null == null && entry.convention == Convention::Pooled);
-                let score = entry.and_then(|entry| entry.score.clone());
+                let score = predictor.quoted(task.task).cloned();
                 found.push((session.session.clone(), task.task, predictor.name.clone(), score));
             }
         }
@@ -158,6 +151,5 @@ fn read<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T, PipelineError>
         let message = format!("no {name} here; name the folder of a finished `demo` or `evaluate`");
         return Err(PipelineError::BadFile { path: run.to_owned(), message });
     }
-    let bytes = std::fs::read(&path).map_err(PipelineError::io("read", &path))?;
-    serde_json::from_slice(&bytes).map_err(|e| PipelineError::BadFile { path, message: e.to_string() })
+    read_json(&path)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array3, ArrayView3, Axis, concatenate, s};
-use neurobrick_data::WindowConfig;
+use neurobrick_data::{UnitFilter, WindowConfig};
 use neurobrick_metrics::bits_per_spike;
 use neurobrick_metrics::stack::{Stack, StackFeatures, StackLadder, thinned};
 use neurobrick_random::{Domain, Stream, name_index};
@@ -35,6 +35,8 @@ pub struct LessonFold {
 pub struct LessonPlan<'a> {
     /// Window and bins of the sessions.
     pub window: &'a WindowConfig,
+    /// Filter that their units passed.
+    pub units: &'a UnitFilter,
     /// Numbers of trials, limits and penalty.
     pub config: &'a StackConfig,
     /// Tasks to learn.
@@ -82,7 +84,7 @@ pub fn learn_stacks(
     plan: &LessonPlan<'_>,
     mut note: impl FnMut(&str),
 ) -> Result<(Vec<Option<SharedStack>>, Vec<AblationScore>), PipelineError> {
-    let LessonPlan { window, config, tasks, ablations, seed } = *plan;
+    let LessonPlan { window, config, tasks, ablations, seed, .. } = *plan;
     let mut rungs: Vec<BTreeMap<EvalTask, Vec<(usize, Stack)>>> = vec![BTreeMap::new(); folds.len()];
     let mut scores = Vec::new();
     for &n_trials in &config.calibration {
@@ -146,6 +148,7 @@ pub fn learn_stacks(
         Ok(Some(SharedStack {
             format_version: FORMAT_VERSION,
             window: window.clone(),
+            units: plan.units.clone(),
             config: config.clone(),
             learned_from: fold.learn.iter().map(|&position| sessions[position].hash.clone()).collect(),
             tasks: rungs.into_iter().map(ladder).collect::<Result<_, PipelineError>>()?,

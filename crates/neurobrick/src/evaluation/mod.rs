@@ -17,6 +17,7 @@ pub use decode::decode_session;
 pub(crate) use decode::{labels, numbers};
 pub use figures::{Figures, mask_pictures, session_figures};
 pub use lessons::{AblationScore, LessonFold, LessonPlan, learn_stacks};
+pub(crate) use results::quoted_null;
 pub use results::{
     DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation,
     ScoreEntry, SessionEvaluation, TaskEvaluation,

@@ -43,6 +43,20 @@ pub struct PredictorEvaluation {
     pub scores: Vec<ScoreEntry>,
 }
 
+impl PredictorEvaluation {
+    /// The pooled score under the null that `task` is quoted with; `None` where it is undefined.
+    pub fn quoted(&self, task: EvalTask) -> Option<&Score> {
+        let null = quoted_null(task);
+        let entry = self.scores.iter().find(|s| s.null == null && s.convention == Convention::Pooled)?;
+        entry.score.as_ref()
+    }
+}
+
+/// The null that pooled scores of a task are quoted under: training means for the future, evaluated means otherwise.
+pub(crate) fn quoted_null(task: EvalTask) -> NullModel {
+    if task == EvalTask::ForwardPrediction { NullModel::TrainMean } else { NullModel::EvaluatedMean }
+}
+
 /// A paired difference in pooled bits per spike (which no null changes).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DifferenceEvaluation {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ndarray::{Array3, ArrayView3, Axis};
-use neurobrick_data::WindowConfig;
+use neurobrick_data::{UnitFilter, WindowConfig};
 use neurobrick_metrics::baselines::Query;
 use neurobrick_metrics::stack::{ForwardDesign, HiddenDesign, StackFeatures, StackLadder};
-use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DataConfig, StackConfig};
+use crate::run_folder::{read_json, write_json};
 use crate::{PipelineError, SessionHash};
 
 /// Name of the file beside a pretrained model.
@@ -27,6 +27,9 @@ pub struct SharedStack {
     pub format_version: u32,
     /// Window and bins.
     pub window: WindowConfig,
+    /// Units that were good enough.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
     /// How it was learned.
     pub config: StackConfig,
     /// The sessions that taught it.
@@ -48,14 +51,13 @@ impl SharedStack {
                 "there is no stack; name the folder of a pretraining run, or its stack.json".to_owned();
             return Err(PipelineError::BadFile { path: path.to_owned(), message });
         }
-        let bytes = std::fs::read(path).map_err(PipelineError::io("read", path))?;
-        let bad = |message: String| PipelineError::BadFile { path: path.to_owned(), message };
-        let stack: Self = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        let stack: Self = read_json(path)?;
         if stack.format_version != FORMAT_VERSION {
             let found = stack.format_version;
-            return Err(bad(format!(
+            let message = format!(
                 "it is a stack of format {found}, and this program reads format {FORMAT_VERSION}; learn it again"
-            )));
+            );
+            return Err(PipelineError::BadFile { path: path.to_owned(), message });
         }
         Ok(stack)
     }
@@ -65,12 +67,10 @@ impl SharedStack {
     /// # Errors
     /// If it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), PipelineError> {
-        let bytes = serde_json::to_vec(self)
-            .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
-        Ok(write_file(path, &bytes)?)
+        write_json(path, self)
     }
 
-    /// Refuses windows it did not learn for, and sessions it learned from, whose scores would mislead.
+    /// Refuses windows and units it did not learn for, and sessions it learned from, whose scores would mislead.
     ///
     /// # Errors
     /// With what it learned.
@@ -78,6 +78,10 @@ impl SharedStack {
         if self.window != data.window {
             let message = format!("the stack was learned with {:?}, not {:?}", self.window, data.window);
             return Err(PipelineError::BadValue { field: "data.window".to_owned(), message });
+        }
+        if self.units != data.units {
+            let message = format!("the stack was learned with {:?}, not {:?}", self.units, data.units);
+            return Err(PipelineError::BadValue { field: "data.units".to_owned(), message });
         }
         if self.learned_from.iter().any(|h| h.session == session.session) {
             let message = format!(

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use neurobrick_metrics::{Bootstrap, ConfidenceInterval, Convention, NullModel};
+use neurobrick_metrics::{Bootstrap, ConfidenceInterval, NullModel};
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
 use super::lessons::AblationScore;
-use super::results::{Group, SessionEvaluation, TaskEvaluation};
+use super::results::{Group, PredictorEvaluation, SessionEvaluation, TaskEvaluation, quoted_null};
 use super::transfer_curve::{self, CURVE_PREFIX, CurveLaw, CurvePoint};
 
 /// Seed of the intervals.
@@ -228,14 +228,9 @@ pub(super) fn order(calibration: Option<usize>) -> usize {
 }
 
 fn pooled_scores(task: &TaskEvaluation) -> Vec<(String, Group, NullModel, f64)> {
-    let null = match task.task {
-        EvalTask::ForwardPrediction => NullModel::TrainMean,
-        _ => NullModel::EvaluatedMean,
-    };
-    let pooled = |p: &super::results::PredictorEvaluation| {
-        let entry = p.scores.iter().find(|s| s.null == null && s.convention == Convention::Pooled)?;
-        Some((p.name.clone(), p.group, null, entry.score.as_ref()?.value()))
-    };
+    let null = quoted_null(task.task);
+    let pooled =
+        |p: &PredictorEvaluation| Some((p.name.clone(), p.group, null, p.quoted(task.task)?.value()));
     task.predictors.iter().filter_map(pooled).collect()
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use neurobrick_metrics::Bootstrap;
 use neurobrick_metrics::scaling::LogLinear;
-use neurobrick_report::{LogCurve, LogPanel, log_x_panels};
+use neurobrick_report::{LadderCurve, LadderPanel, LadderPoint, ladders};
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
@@ -162,23 +162,26 @@ pub(super) fn figure(points: &[CurvePoint]) -> Option<String> {
     let mut budgets: Vec<Option<usize>> = points.iter().map(|p| p.calibration).collect();
     budgets.sort_by_key(|&budget| order(budget));
     budgets.dedup();
-    let panels: Vec<LogPanel> = EvalTask::ALL
+    let panels: Vec<LadderPanel> = EvalTask::ALL
         .into_iter()
         .filter(|task| points.iter().any(|p| p.task == *task))
-        .map(|task| LogPanel {
-            x_label: task.name().replace('_', " "),
-            curves: budgets
-                .iter()
-                .map(|&budget| LogCurve {
-                    name: budget.map_or_else(|| "all trials".to_owned(), |n| format!("{n} trials")),
-                    points: of(points, budget, task)
-                        .iter()
-                        .map(|p| (p.n_pretraining as f64, p.bits_per_spike))
-                        .collect(),
-                    is_expected: false,
-                })
-                .collect(),
+        .map(|task| LadderPanel {
+            title: task.name().replace('_', " "),
+            curves: budgets.iter().map(|&budget| curve(points, budget, task)).collect(),
         })
         .collect();
-    log_x_panels("Bits/spike against pretraining sessions", "bits/spike", &panels)
+    ladders("Bits/spike against pretraining sessions", "pretraining sessions", "bits/spike", &panels)
+}
+
+fn curve(points: &[CurvePoint], budget: Option<usize>, task: EvalTask) -> LadderCurve {
+    let place = |p: &&CurvePoint| LadderPoint {
+        size: p.n_pretraining as f64,
+        score: p.bits_per_spike,
+        interval: None,
+    };
+    LadderCurve {
+        name: budget.map_or_else(|| "all trials".to_owned(), |n| format!("{n} trials")),
+        points: of(points, budget, task).iter().map(place).collect(),
+        is_expected: false,
+    }
 }

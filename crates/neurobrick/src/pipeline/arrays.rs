@@ -14,7 +14,7 @@ use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{EvalTask, TaskPlan, latents, predict};
 use serde_json::json;
 
-use super::training::{ModelRecord, load_model};
+use super::training::{ModelRecord, TrainedPart, check_causal, load_model};
 use crate::config::DataConfig;
 use crate::{LoadedSession, PipelineError, load_sessions};
 
@@ -77,9 +77,13 @@ impl ArrayFile {
 /// own and earlier bins only.
 ///
 /// # Errors
-/// If model or data are missing or damaged, do not fit each other, or there is no such trial.
+/// If model or data are missing or damaged, do not fit each other, or there is no such trial; with `is_causal`, if the
+/// model cannot leave later bins out.
 pub fn embed(question: &ArrayQuestion<'_>, is_causal: bool) -> Result<ArrayFile, PipelineError> {
     let opened = Opened::new(question)?;
+    if is_causal {
+        check_causal(&opened.model, &opened.record)?;
+    }
     let prompt = if is_causal { Prompt::Causal } else { Prompt::Neuron };
     let data = &opened.session.train.data;
     let values = latents(&opened.model, data, &opened.trials, prompt, question.n_threads)?;
@@ -103,7 +107,7 @@ pub fn predict_rates(question: &ArrayQuestion<'_>, task: EvalTask) -> Result<Arr
         data.regions(),
         data.n_bins(),
         None,
-        opened.record.seed,
+        opened.record.part_of(data.session()).seed,
     )?;
     let found = predict(&opened.model, data, &opened.trials, &plan, question.n_threads, |_, _| {})?;
     let mut file = opened.file("rates", &found.rates, plan.first_bin);
@@ -142,18 +146,15 @@ impl Opened {
             }
         };
         model.session_idx(&id)?;
-        let data = DataConfig {
-            store: question.store.to_owned(),
-            window: record.window.clone(),
-            split: record.split.clone(),
-            units: record.units.clone(),
-        };
-        let loaded = load_sessions(&data, std::slice::from_ref(&id), record.seed)?;
+        let TrainedPart { seed, split, units } = record.part_of(&id);
+        let data =
+            DataConfig { store: question.store.to_owned(), window: record.window.clone(), split, units };
+        let loaded = load_sessions(&data, std::slice::from_ref(&id), seed)?;
         let Some(session) = loaded.into_iter().next() else {
             let known = String::new();
             return Err(PipelineError::SessionNotInStore { session: id, store: data.store, known });
         };
-        record.check_data(&data, record.seed, &session.hash)?;
+        record.check_data(&data, seed, &session.hash)?;
         let TrialSplit { train, valid, test } = &session.train.split;
         let trials = match question.trials {
             TrialSet::All => (0..session.train.data.n_trials()).collect(),

@@ -120,7 +120,7 @@ fn features(
     }
     for source in &config.models {
         let (model, record) = load_model(&session_run(&source.path, &session.hash.session).join("model"))?;
-        record.check_data(&config.data, config.seed, &session.hash)?;
+        record.check_scores(&config.data, config.seed, &session.hash)?;
         let model = rounded(model, source.precision)?;
         let values = latents(&model, data, &all, Prompt::Neuron, n_threads)?;
         found.push(Feature { name: source.name.clone(), values });

@@ -8,7 +8,8 @@ use neurobrick_schema::SessionSummary;
 use neurobrick_stream::Precision;
 
 use super::evaluate::{data_sources, evaluate_all, model_facts, write_results};
-use super::{finetune, ingest, inspect, load_model, pretrain};
+use super::ingest::ingest_all;
+use super::{finetune, inspect, load_model, pretrain};
 use crate::config::{
     DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackSource, Start,
 };
@@ -43,7 +44,7 @@ pub fn demo(
     };
 
     let started = Instant::now();
-    ingest_all(config, &data, observer)?;
+    ingest_all(&config.recordings, &data.store, observer)?;
     manifest.stages.push(("ingest".to_owned(), started.elapsed().as_secs_f64()));
     let models = train_all(config, &data, out, &mut manifest, observer)?;
 
@@ -101,21 +102,6 @@ pub fn demo(
     });
     write_results(&folder, &evaluated.result, &page, &manifest)?;
     Ok(page)
-}
-
-/// Ingests all recordings; refusing one refuses the run.
-fn ingest_all(
-    config: &DemoConfig,
-    data: &DataConfig,
-    observer: &mut dyn Observer,
-) -> Result<(), PipelineError> {
-    let ingested = ingest(&config.recordings, &data.store, observer)?;
-    if ingested.is_complete() {
-        return Ok(());
-    }
-    let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
-    let details = lines.collect::<Vec<_>>().join("\n");
-    Err(PipelineError::Refused { n_refused: ingested.refused.len(), details })
 }
 
 /// Pretrains, then trains the three variants on every unseen session; returns where they lie.

@@ -119,12 +119,12 @@ pub(super) fn evaluate_all(
         for source in &config.models {
             let run = session_run(&source.path, id);
             let (model, record) = load_model(&run.join("model"))?;
-            record.check_data(&config.data, config.seed, &session.hash)?;
+            record.check_scores(&config.data, config.seed, &session.hash)?;
             if run.join("metrics.jsonl").exists() {
                 let records = read_metrics(&run.join("metrics.jsonl"))?;
                 evaluated.curves.push((id.to_string(), source.name.clone(), records));
             }
-            let is_pretrained = record.trained_on.iter().any(|h| h.session != *id);
+            let is_pretrained = record.is_pretrained_for(id);
             evaluated.model.get_or_insert_with(|| (model.clone(), record));
             models.push((source.name.clone(), is_pretrained, rounded(model, source.precision)?));
         }

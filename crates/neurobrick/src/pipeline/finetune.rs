@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
 
-use super::training::{ModelRecord, TrainingRun, load_model, train_in};
+use super::training::{ModelRecord, TrainedSession, TrainingRun, load_model, train_in};
 use crate::config::{FinetuneConfig, Start};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
@@ -41,6 +41,7 @@ pub fn finetune(
                 split: config.data.split.clone(),
                 units: config.data.units.clone(),
                 trained_on: Vec::new(),
+                imported_from: None,
             };
             (model.build(&[], config.seed, &device)?, record)
         }
@@ -52,7 +53,8 @@ pub fn finetune(
     }
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
-    let hashes = loaded.iter().map(|l| l.hash.clone()).collect();
+    let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
+    folder.settle_data(&hashes)?;
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for session in loaded {
@@ -63,8 +65,8 @@ pub fn finetune(
             units: config.data.units.clone(),
             ..origin.clone()
         };
-        record.trained_on.retain(|h| h.session != id);
-        record.trained_on.push(session.hash);
+        record.trained_on.retain(|trained| trained.session != id);
+        record.trained_on.push(TrainedSession::new(&session.hash, &config.data, config.seed));
         let specs = [session.train.spec()];
         let session_folder = RunFolder::open(&out.join(id.as_str()))?;
         let run = TrainingRun {

@@ -21,6 +21,24 @@ pub fn ingest(
     ingest_with(paths, store, &IngestOptions::default(), observer)
 }
 
+/// Ingests recordings of a run; refusing one refuses the run.
+///
+/// # Errors
+/// Those of [`ingest`], and if a recording is refused.
+pub(super) fn ingest_all(
+    recordings: &[PathBuf],
+    store: &Path,
+    observer: &mut dyn Observer,
+) -> Result<(), PipelineError> {
+    let ingested = ingest(recordings, store, observer)?;
+    if ingested.is_complete() {
+        return Ok(());
+    }
+    let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
+    let details = lines.collect::<Vec<_>>().join("\n");
+    Err(PipelineError::Refused { n_refused: ingested.refused.len(), details })
+}
+
 /// The same, several sessions at once or each in a process of its own.
 ///
 /// # Errors

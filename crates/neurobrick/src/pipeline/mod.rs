@@ -29,6 +29,6 @@ pub use progress::{Observer, Progress, Silent};
 pub use scale::scale;
 pub use stream::{DecoderQuestion, FittedDecoder, fit_decoder, load_decoder, open_stream};
 pub use stream_latency::{Pace, StreamLatency, random_stream};
-pub use training::{ModelRecord, load_model};
+pub use training::{ImportedFrom, ModelRecord, TrainedPart, TrainedSession, load_model};
 pub use transfer::transfer;
 pub use weights::{Exported, Imported, export_weights, import_weights};

@@ -8,7 +8,7 @@ use neurobrick_schema::Store;
 use neurobrick_train::EvalTask;
 
 use super::stack::{learn, required};
-use super::training::{ModelRecord, TrainingRun, train_in};
+use super::training::{ModelRecord, TrainedSession, TrainingRun, train_in};
 use crate::config::PretrainConfig;
 use crate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use crate::pipeline::Observer;
@@ -45,6 +45,9 @@ pub fn pretrain(
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
+    folder.settle_data(&hashes)?;
+    let trained = |hash| TrainedSession::new(hash, &config.data, config.seed);
+    let trained_on = hashes.iter().map(trained).collect();
     let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     if !config.stack.calibration.is_empty() {
         let path = out.join(STACK_FILE);
@@ -53,6 +56,7 @@ pub fn pretrain(
             let folds = [LessonFold { learn: (0..loaded.len()).collect(), score: Vec::new() }];
             let plan = LessonPlan {
                 window: &config.data.window,
+                units: &config.data.units,
                 config: &config.stack,
                 tasks: &EvalTask::ALL,
                 ablations: &[],
@@ -78,7 +82,8 @@ pub fn pretrain(
             window: config.data.window.clone(),
             split: config.data.split.clone(),
             units: config.data.units.clone(),
-            trained_on: manifest.data.clone(),
+            trained_on,
+            imported_from: None,
         },
         n_threads,
     };

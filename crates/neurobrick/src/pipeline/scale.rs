@@ -1,11 +1,10 @@
 //! Scores against the size of pretraining.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use neurobrick_data::{SplitConfig, UnitFilter};
-use neurobrick_metrics::{Bootstrap, Convention};
-use neurobrick_models::ModelConfig;
+use neurobrick_data::SplitConfig;
+use neurobrick_metrics::Bootstrap;
 use neurobrick_random::{Domain, Stream, name_index};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
@@ -13,13 +12,15 @@ use neurobrick_stream::Precision;
 use neurobrick_train::EvalTask;
 
 use super::evaluate::evaluate_all;
-use super::{finetune, ingest, pretrain};
+use super::ingest::ingest_all;
+use super::{finetune, pretrain};
 use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, ScaleAxis, ScaleConfig,
     ScoringConfig, StackConfig, Start,
 };
-use crate::evaluation::{EvaluationResult, Group, SessionEvaluation};
+use crate::evaluation::{EvaluationResult, Group, SessionEvaluation, TaskEvaluation};
 use crate::pipeline::Observer;
+use crate::run_folder::{read_json, write_json};
 use crate::scaling::{ScalePoint, ScaleResult, saturated_bits};
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
@@ -42,28 +43,22 @@ pub fn scale(
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
     let store = out.join("store");
-    let ingested = ingest(&config.recordings, &store, observer)?;
-    if !ingested.is_complete() {
-        let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
-        let details = lines.collect::<Vec<_>>().join("\n");
-        return Err(PipelineError::Refused { n_refused: ingested.refused.len(), details });
-    }
+    ingest_all(&config.recordings, &store, observer)?;
     let (window, split) = (config.window.clone(), config.split.clone());
-    let data = DataConfig { store, window, split, units: UnitFilter::default() };
+    let data = DataConfig { store, window, split, units: config.units.clone() };
     let all = [&config.pool[..], &config.evaluate].concat();
-    let hashes = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
+    let hashes: Vec<_> = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
+    folder.settle_data(&hashes)?;
     let manifest = RunManifest::new(command, config.seed, n_threads, hashes);
     let mut climb = Climb { config, data: &data, out, manifest, observer };
 
-    let control = climb.rung(&out.join("from-scratch"), &Start::Scratch(config.model.clone()), true)?;
-    let mut points = climb.points(&control, 0, 0)?;
-    let baselines = baselines(&control);
+    let (mut points, baselines) = climb.controls()?;
     for repeat in 0..config.repeats {
         for &size in config.axis.sizes() {
             let path = out.join(format!("repeat-{repeat}")).join(format!("size-{size}"));
             let start = climb.pretrained(&path, repeat, size)?;
             let found = climb.rung(&path, &start, false)?;
-            points.extend(climb.points(&found, size, repeat)?);
+            points.extend(climb.points(&found, Rung { size, repeat, is_control: false })?);
         }
     }
     let mut manifest = climb.manifest;
@@ -88,7 +83,40 @@ struct Climb<'a> {
     observer: &'a mut dyn Observer,
 }
 
+/// Where on the ladder scores belong.
+#[derive(Clone, Copy)]
+struct Rung {
+    size: usize,
+    repeat: u64,
+    is_control: bool,
+}
+
+/// Mean score of a baseline on a task.
+type BaselineMean = (EvalTask, String, f64);
+
 impl Climb<'_> {
+    /// Scores of the model trained from scratch, and of the baselines: one control for all sizes, but one for each where
+    /// the size is the network's own.
+    fn controls(&mut self) -> Result<(Vec<ScalePoint>, Vec<BaselineMean>), PipelineError> {
+        let root = self.out.join("from-scratch");
+        let paths: Vec<(usize, PathBuf)> = match &self.config.axis {
+            ScaleAxis::Width(sizes) => {
+                sizes.iter().map(|&size| (size, root.join(format!("size-{size}")))).collect()
+            }
+            ScaleAxis::Sessions(_) | ScaleAxis::Trials(_) => vec![(0, root)],
+        };
+        let (mut points, mut means) = (Vec::new(), Vec::new());
+        for (i, (size, path)) in paths.into_iter().enumerate() {
+            // Baselines are the same at every size.
+            let control = self.rung(&path, &Start::Scratch(self.config.model_of(size)), i == 0)?;
+            points.extend(self.points(&control, Rung { size, repeat: 0, is_control: true })?);
+            if i == 0 {
+                means = baselines(&control);
+            }
+        }
+        Ok((points, means))
+    }
+
     /// The model pretrained on this size, trained now unless it is there.
     fn pretrained(&mut self, path: &Path, repeat: u64, size: usize) -> Result<Start, PipelineError> {
         let path = path.join("pretrain");
@@ -98,20 +126,20 @@ impl Climb<'_> {
         }
         let config = self.config;
         let mut data = self.data.clone();
-        let (mut sessions, mut model) = (config.pool.clone(), config.model.clone());
+        let mut sessions = config.pool.clone();
         match config.axis {
             ScaleAxis::Sessions(_) => sessions = self.drawn(repeat, size),
             ScaleAxis::Trials(_) => {
                 data.split = SplitConfig { max_calibration: Some(size), ..data.split };
             }
-            ScaleAxis::Width(_) => model = with_width(&model, size),
+            ScaleAxis::Width(_) => {}
         }
         let pretraining = PretrainConfig {
             seed: config.seed + repeat,
             sessions,
             exclude: config.evaluate.clone(),
             data,
-            model,
+            model: config.model_of(size),
             train: config.pretrain.clone(),
             stack: StackConfig::none(),
         };
@@ -137,9 +165,7 @@ impl Climb<'_> {
     ) -> Result<EvaluationResult, PipelineError> {
         let done = path.join("scores.json");
         if done.exists() {
-            let bytes = std::fs::read(&done).map_err(PipelineError::io("read", &done))?;
-            return serde_json::from_slice(&bytes)
-                .map_err(|e| PipelineError::BadFile { path: done, message: e.to_string() });
+            return read_json(&done);
         }
         let config = self.config;
         let is_scratch = matches!(start, Start::Scratch(_));
@@ -161,27 +187,22 @@ impl Climb<'_> {
             models: vec![ModelSource { name: MODEL.to_owned(), path: tuned, precision: Precision::F32 }],
             stacks: Vec::new(),
             data: self.data.clone(),
-            // Baselines are the same at every size.
             scoring: ScoringConfig {
                 baselines: with_baselines && config.scoring.baselines,
-                with_linear: false,
-                ..config.scoring.clone()
+                ..config.scoring.resolved()
             },
         };
         let result = evaluate_all(&evaluation, n_threads, self.observer)?.result;
         let shown = path.strip_prefix(self.out).unwrap_or(path).display().to_string();
         self.manifest.stages.push((format!("{shown}: evaluate"), started.elapsed().as_secs_f64()));
-        let bytes = serde_json::to_vec_pretty(&result)
-            .map_err(|e| PipelineError::BadFile { path: done.clone(), message: e.to_string() })?;
-        write_file(&done, &bytes)?;
+        write_json(&done, &result)?;
         Ok(result)
     }
 
     fn points(
         &self,
         result: &EvaluationResult,
-        size: usize,
-        repeat: u64,
+        Rung { size, repeat, is_control }: Rung,
     ) -> Result<Vec<ScalePoint>, PipelineError> {
         let (seed, max_units) = (self.config.seed, self.config.scoring.max_units);
         let loaded = load_sessions(self.data, &self.config.evaluate, seed)?;
@@ -191,6 +212,7 @@ impl Climb<'_> {
                 points.push(ScalePoint {
                     size,
                     repeat,
+                    is_control,
                     session: session.session.clone(),
                     task,
                     bits_per_spike: bits,
@@ -204,17 +226,15 @@ impl Climb<'_> {
 
 /// Pooled scores of a predictor by task, under the null that the task is quoted with.
 fn pooled(session: &SessionEvaluation, name: &str) -> Vec<(EvalTask, f64)> {
-    let score = |task: &crate::evaluation::TaskEvaluation| {
-        let null = crate::scaling::null_of(task.task);
+    let score = |task: &TaskEvaluation| {
         let predictor = task.predictors.iter().find(|p| p.name == name)?;
-        let entry = predictor.scores.iter().find(|s| s.null == null && s.convention == Convention::Pooled)?;
-        Some((task.task, entry.score.as_ref()?.value()))
+        Some((task.task, predictor.quoted(task.task)?.value()))
     };
     session.tasks.iter().filter_map(score).collect()
 }
 
 /// Mean over sessions of every baseline by task.
-fn baselines(result: &EvaluationResult) -> Vec<(EvalTask, String, f64)> {
+fn baselines(result: &EvaluationResult) -> Vec<BaselineMean> {
     let mut names: Vec<&str> = Vec::new();
     for predictor in result.sessions.iter().flat_map(|s| &s.tasks).flat_map(|t| &t.predictors) {
         if predictor.group == Group::Baseline && !names.contains(&predictor.name.as_str()) {
@@ -236,29 +256,4 @@ fn baselines(result: &EvaluationResult) -> Vec<(EvalTask, String, f64)> {
         }
     }
     found
-}
-
-/// The model with another width, all other widths in proportion and the same number of heads.
-fn with_width(model: &ModelConfig, width: usize) -> ModelConfig {
-    match model {
-        ModelConfig::NdtStitch(config) => {
-            let scaled = |size: usize| (size * width / config.d_model.max(1)).max(1);
-            ModelConfig::NdtStitch(neurobrick_models::NdtStitchConfig {
-                d_model: width,
-                d_stitch: scaled(config.d_stitch),
-                d_embed: scaled(config.d_embed),
-                d_mlp: scaled(config.d_mlp),
-                ..config.clone()
-            })
-        }
-        ModelConfig::LinearStitch(_) | ModelConfig::Lfads(_) | ModelConfig::GruStitch(_) => model.clone(),
-        ModelConfig::Ndt1(config) => {
-            let d_hidden = (config.d_hidden * width / config.d_model.max(1)).max(1);
-            ModelConfig::Ndt1(neurobrick_models::Ndt1Config { d_model: width, d_hidden, ..config.clone() })
-        }
-        ModelConfig::Ndt2(config) => {
-            let d_hidden = (config.d_hidden * width / config.d_model.max(1)).max(1);
-            ModelConfig::Ndt2(neurobrick_models::Ndt2Config { d_model: width, d_hidden, ..config.clone() })
-        }
-    }
 }

@@ -11,7 +11,7 @@ use neurobrick_stream::{CausalStream, Decoder, DecoderKind, Precision};
 use neurobrick_train::latents;
 use serde::Serialize;
 
-use super::training::load_model;
+use super::training::{check_causal, load_model};
 use crate::config::{DataConfig, DecodeTarget};
 use crate::evaluation::labels;
 use crate::{PipelineError, load_sessions};
@@ -103,7 +103,8 @@ pub fn fit_decoder(
     let [session] = &loaded[..] else {
         return Err(MetricError::Empty { what: "list of sessions" }.into());
     };
-    record.check_data(data, seed, &session.hash)?;
+    record.check_scores(data, seed, &session.hash)?;
+    check_causal(&model, &record)?;
     let AnyModel::NdtStitch(model) = model else { return Err(not_streamed("only `ndt_stitch` is read so")) };
     let (session, n_bins) = (&session.train, session.train.data.n_bins());
     let labels = labels(session, question.target)?;

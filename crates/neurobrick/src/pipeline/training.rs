@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use neurobrick_core::PopulationModel;
+use neurobrick_core::{ModelError, PopulationModel};
 use neurobrick_data::{SessionData, SplitConfig, UnitFilter, WindowConfig};
+use neurobrick_models::torch::TorchNames;
 use neurobrick_models::{AnyModel, ModelConfig};
+use neurobrick_schema::SessionId;
 use neurobrick_train::{
     TrainConfig, TrainError, TrainEvent, TrainSession, Trainer, latest_checkpoint, load_model_dir,
     save_model_dir,
@@ -25,22 +27,88 @@ use crate::{MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
 pub struct ModelRecord {
     /// Kind and sizes.
     pub config: ModelConfig,
-    /// Seed of splits and training.
+    /// Seed of the last training and its splits.
     pub seed: u64,
     /// Window and bins.
     pub window: WindowConfig,
+    /// Fractions of trials of the last training.
+    pub split: SplitConfig,
+    /// Units that were good enough for it.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
+    /// Every session that has entered the weights here, by pretraining or fine-tuning.
+    pub trained_on: Vec<TrainedSession>,
+    /// Published weights that it began with; absent for a model that began here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported_from: Option<ImportedFrom>,
+}
+
+/// A session that a model was trained on, and on which part of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainedSession {
+    /// The session.
+    pub session: SessionId,
+    /// BLAKE3 of its manifest in the store.
+    pub blake3: String,
+    /// Its trials and units; absent in folders of earlier versions, where they are those of the whole record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<TrainedPart>,
+}
+
+/// Which trials and units of a session were trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainedPart {
+    /// Seed of the split.
+    pub seed: u64,
     /// Fractions of trials.
     pub split: SplitConfig,
     /// Units that were good enough.
     #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
     pub units: UnitFilter,
-    /// Data of every session that has entered the weights, by pretraining or fine-tuning.
-    pub trained_on: Vec<SessionHash>,
+}
+
+impl TrainedSession {
+    /// A session that is trained on with this seed and data.
+    pub(super) fn new(hash: &SessionHash, data: &DataConfig, seed: u64) -> Self {
+        Self {
+            session: hash.session.clone(),
+            blake3: hash.blake3.clone(),
+            part: Some(TrainedPart { seed, split: data.split.clone(), units: data.units.clone() }),
+        }
+    }
+}
+
+/// Where published weights came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedFrom {
+    /// Whose names they had.
+    pub names: TorchNames,
+    /// The sessions taken over: they were trained on elsewhere, on trials that nobody recorded here.
+    pub sessions: Vec<SessionId>,
 }
 
 impl ModelRecord {
-    /// Refuses data on which this model's scores would mislead: other windows or bins; for a session that it was
-    /// trained on, another seed, split or data, which would score training trials as test trials.
+    /// Trials and units of a session as this model was trained on it; of a session it never saw, as it was trained last.
+    pub fn part_of(&self, session: &SessionId) -> TrainedPart {
+        let known = self.trained_on.iter().find(|trained| trained.session == *session);
+        known.and_then(|trained| trained.part.clone()).unwrap_or_else(|| TrainedPart {
+            seed: self.seed,
+            split: self.split.clone(),
+            units: self.units.clone(),
+        })
+    }
+
+    /// Whether anything but this session has entered the weights. Published weights count: they know sessions that the
+    /// import need not have named.
+    pub fn is_pretrained_for(&self, session: &SessionId) -> bool {
+        self.imported_from.is_some() || self.trained_on.iter().any(|trained| trained.session != *session)
+    }
+
+    /// Refuses data that this model cannot go on with: other windows or bins; for a session that it was trained on,
+    /// another seed, split or data, which would take training trials for test trials.
     ///
     /// # Errors
     /// With both values shown.
@@ -60,22 +128,47 @@ impl ModelRecord {
         if self.window != data.window {
             return refuse("data.window", format!("{:?}", self.window), format!("{:?}", data.window));
         }
-        let Some(known) = self.trained_on.iter().find(|h| h.session == session.session) else {
+        let Some(known) = self.trained_on.iter().find(|trained| trained.session == session.session) else {
             return Ok(());
         };
-        if self.seed != seed {
-            return refuse("seed", self.seed.to_string(), seed.to_string());
+        let part = self.part_of(&session.session);
+        if part.seed != seed {
+            return refuse("seed", part.seed.to_string(), seed.to_string());
         }
-        if self.split != data.split {
-            return refuse("data.split", format!("{:?}", self.split), format!("{:?}", data.split));
+        if part.split != data.split {
+            return refuse("data.split", format!("{:?}", part.split), format!("{:?}", data.split));
         }
-        if self.units != data.units {
-            return refuse("data.units", format!("{:?}", self.units), format!("{:?}", data.units));
+        if part.units != data.units {
+            return refuse("data.units", format!("{:?}", part.units), format!("{:?}", data.units));
         }
         if known.blake3 != session.blake3 {
             return refuse("data.store", format!("data {}", known.blake3), session.blake3.clone());
         }
         Ok(())
+    }
+
+    /// Refuses data on which this model's scores would mislead: what [`check_data`](Self::check_data) refuses, and sessions
+    /// of published weights, whose training trials nobody knows. Fine-tuning does not make the weights forget them.
+    ///
+    /// # Errors
+    /// With what to do instead.
+    pub fn check_scores(
+        &self,
+        data: &DataConfig,
+        seed: u64,
+        session: &SessionHash,
+    ) -> Result<(), PipelineError> {
+        self.check_data(data, seed, session)?;
+        let id = &session.session;
+        if self.imported_from.as_ref().is_none_or(|from| !from.sessions.contains(id)) {
+            return Ok(());
+        }
+        let message = format!(
+            "the model began with published weights that were trained on {id}, and nobody recorded on which trials: its test \
+             trials may be among them, also after fine-tuning. Score a session that they never saw; whoever knows the \
+             published split takes rates from `predict` or latents from `embed` and scores the trials that were left out"
+        );
+        Err(PipelineError::BadValue { field: "sessions".to_owned(), message })
     }
 }
 
@@ -95,6 +188,20 @@ pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError>
         Ok(record.config.build(specs, 0, &Device::flex())?)
     };
     Ok(load_model_dir(path, build)?)
+}
+
+/// Refuses causal latents of a model whose earlier bins know later ones.
+pub(super) fn check_causal(model: &AnyModel, record: &ModelRecord) -> Result<(), ModelError> {
+    if model.can_be_causal() {
+        return Ok(());
+    }
+    let kind = record.config.kind();
+    Err(ModelError::Unsupported {
+        what: format!("answer a bin from it and earlier ones alone: this `{kind}` lets later bins through"),
+        hint: "ask for latents of whole windows (without `--causal`), or train a model that attends causally, such as \
+               `ndt_stitch` with `faithful = false`"
+            .to_owned(),
+    })
 }
 
 /// Says how many trials of a session are left out, if any are.

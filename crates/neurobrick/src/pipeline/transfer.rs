@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use neurobrick_data::{SplitConfig, UnitFilter};
+use neurobrick_data::SplitConfig;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_stream::Precision;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::evaluate::evaluate_all;
+use super::ingest::ingest_all;
 use super::stack::{learn, required};
-use super::{finetune, ingest, pretrain};
+use super::{finetune, pretrain};
 use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, NetworkConfig, PretrainConfig, StackConfig,
     StackSource, Start, TransferConfig,
@@ -22,6 +21,7 @@ use crate::evaluation::{
     AblationScore, CURVE_PREFIX, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
 };
 use crate::pipeline::Observer;
+use crate::run_folder::{read_json, write_json};
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
 /// Scores of ablations under one seed.
@@ -44,17 +44,13 @@ pub fn transfer(
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
     let store = out.join("store");
-    let ingested = ingest(&config.recordings, &store, observer)?;
-    if !ingested.is_complete() {
-        let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
-        let details = lines.collect::<Vec<_>>().join("\n");
-        return Err(PipelineError::Refused { n_refused: ingested.refused.len(), details });
-    }
+    ingest_all(&config.recordings, &store, observer)?;
     let (window, split) = (config.window.clone(), config.split.clone());
-    let data = DataConfig { store, window, split, units: UnitFilter::default() };
+    let data = DataConfig { store, window, split, units: config.units.clone() };
     let all: Vec<SessionId> = config.groups.iter().flatten().cloned().collect();
     let seed = config.seeds.first().copied().unwrap_or_default();
-    let hashes = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
+    let hashes: Vec<_> = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
+    folder.settle_data(&hashes)?;
     let mut manifest = RunManifest::new(command, seed, n_threads, hashes);
     let mut found = Vec::new();
     let mut ablations: Vec<AblationScore> = Vec::new();
@@ -66,7 +62,7 @@ pub fn transfer(
             manifest.stages.push((format!("seed {seed}: stacks"), started.elapsed().as_secs_f64()));
         }
         if !config.stack.calibration.is_empty() {
-            ablations.extend(read::<Vec<AblationScore>>(&root.join(ABLATIONS_FILE))?);
+            ablations.extend(read_json::<Vec<AblationScore>>(&root.join(ABLATIONS_FILE))?);
         }
         // Few trials first: they are quick, and a run that is stopped has them for all sessions.
         for budget in config.calibration.iter().copied().map(Some).chain([None]) {
@@ -141,6 +137,7 @@ fn learn_all(
     let sessions = load_sessions(data, &ids, seed)?;
     let plan = LessonPlan {
         window: &config.window,
+        units: &config.units,
         config: &config.stack,
         tasks: &config.scoring.tasks,
         ablations: &config.ablations,
@@ -184,7 +181,7 @@ impl Fold<'_> {
         let mut found = Vec::new();
         for session in self.group {
             let done = self.scores_path(budget, session);
-            let evaluation = if done.exists() { read(&done)? } else { self.meet(budget, session)? };
+            let evaluation = if done.exists() { read_json(&done)? } else { self.meet(budget, session)? };
             found.push((self.seed, budget, evaluation));
         }
         Ok(found)
@@ -306,16 +303,4 @@ impl Fold<'_> {
 
 fn make_folder(path: &Path) -> Result<(), PipelineError> {
     std::fs::create_dir_all(path).map_err(PipelineError::io("create", path))
-}
-
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), PipelineError> {
-    let bytes = serde_json::to_vec_pretty(value)
-        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
-    Ok(write_file(path, &bytes)?)
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
-    let bytes = std::fs::read(path).map_err(PipelineError::io("read", path))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
 }

@@ -14,7 +14,7 @@ use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::save_model_dir;
 
-use super::training::{ModelRecord, load_model};
+use super::training::{ImportedFrom, ModelRecord, load_model};
 use crate::PipelineError;
 use crate::config::{ImportConfig, ImportParity};
 
@@ -67,6 +67,10 @@ pub fn import_weights(config: &ImportConfig, dict: &Path, out: &Path) -> Result<
         split: SplitConfig::default(),
         units: UnitFilter::default(),
         trained_on: Vec::new(),
+        imported_from: Some(ImportedFrom {
+            names: config.names,
+            sessions: config.sessions.iter().map(|s| s.session.clone()).collect(),
+        }),
     };
     save_model_dir(out, &model, &record, n_bins)?;
     Ok(Imported { n_imported, n_new: n_values(&state_dict(&model)).saturating_sub(n_imported), difference })

@@ -4,4 +4,4 @@ mod result;
 mod unexplained;
 
 pub use result::{Answer, ScaleLaws, ScalePoint, ScaleResult, Step};
-pub(crate) use unexplained::{null_of, saturated_bits};
+pub(crate) use unexplained::saturated_bits;

@@ -16,10 +16,12 @@ use crate::config::ScaleTarget;
 /// One score on the ladder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScalePoint {
-    /// The size; 0 is the control without pretraining.
+    /// The size; 0 for a control that serves every size.
     pub size: usize,
-    /// Which climb.
+    /// Which climb; 0 for a control.
     pub repeat: u64,
+    /// Whether this is the control: the same network trained from scratch.
+    pub is_control: bool,
     /// The session scored.
     pub session: SessionId,
     /// The task.
@@ -37,11 +39,15 @@ pub struct Step {
     pub size: usize,
     /// Mean over sessions and repeats, pooled bits/spike.
     pub mean: f64,
-    /// Mean of the differences from the control on the same sessions.
+    /// Mean of the controls that the points are paired with: of the same sessions, and of the same size where that is the
+    /// network's own.
+    pub control: f64,
+    /// Mean of the differences from these controls.
     pub gain: f64,
-    /// Interval of the gain, pairs of session and repeat resampled.
-    pub interval: ConfidenceInterval,
-    /// Points behind it, and how many of them are above the control.
+    /// Interval of the gain, sessions resampled with all their repeats: these share a control and test trials. Absent
+    /// with a single session.
+    pub interval: Option<ConfidenceInterval>,
+    /// Points behind it, and how many of them are above their control.
     pub n_better: [usize; 2],
 }
 
@@ -50,9 +56,12 @@ pub struct Step {
 pub struct Answer {
     /// The question.
     pub target: ScaleTarget,
-    /// The size by the line over the logarithm of size; absent if the line never gets there.
-    pub size: Option<ScalingInterval>,
-    /// Share of resamples in which no size does.
+    /// The size by a line over the logarithm of size: of gains, or of scores where every size has a control of its own.
+    /// Absent if the line never gets there.
+    pub size: Option<f64>,
+    /// Its interval, sessions resampled; absent with a single session.
+    pub interval: Option<ConfidenceInterval>,
+    /// Share of resamples in which no size does; absent with a single session.
     pub never: Option<f64>,
 }
 
@@ -61,19 +70,19 @@ pub struct Answer {
 pub struct ScaleLaws {
     /// The task.
     pub task: EvalTask,
-    /// Mean score of the control without pretraining.
-    pub control: f64,
+    /// Sessions behind it; with a single one there are no intervals.
+    pub n_sessions: usize,
     /// Mean score of the best baseline, with its name.
     pub baseline: Option<(String, f64)>,
     /// Sizes from small to large.
     pub steps: Vec<Step>,
     /// Gain over the control as a line over the logarithm of size.
     pub line: Option<LogLinear>,
-    /// Its slope per factor e of size.
+    /// Its slope per factor e of size, with an interval over sessions.
     pub slope: Option<ScalingInterval>,
     /// Share of what the control leaves unexplained, as a power law with a floor.
     pub power: Option<PowerLaw>,
-    /// Its floor.
+    /// Its floor, with an interval over sessions.
     pub floor: Option<ScalingInterval>,
     /// Whether the smaller sizes foretell the largest.
     pub backtest: Option<Backtest>,
@@ -114,39 +123,31 @@ impl ScaleResult {
             laws_of(task, &points, best, targets, bootstrap)
         });
         let laws = laws.collect();
-        Self { format_version: 1, axis: axis.to_owned(), points, laws }
+        Self { format_version: 2, axis: axis.to_owned(), points, laws }
     }
 
     /// The tables for people.
     pub fn markdown(&self) -> String {
         let mut text = format!(
             "# Scores against {}\n\nPooled bits/spike on test trials of sessions that pretraining never saw. Gains are over the \
-             same model trained from scratch on the session; intervals resample pairs of session and repeat.\n",
+             same model trained from scratch on the session; intervals resample sessions, each with all its repeats.\n",
             self.axis
         );
+        // Writing to a string cannot fail.
         for laws in &self.laws {
-            // Writing to a string cannot fail.
-            let _ = write!(
-                text,
-                "\n## {}\n\nFrom scratch {:.4}{}.\n\n| {} | bits/spike | gain | better |\n|---:|---:|---:|---:|\n",
-                laws.task.name(),
-                laws.control,
-                laws.baseline
-                    .as_ref()
-                    .map_or_else(String::new, |(n, v)| format!("; best baseline {n} {v:.4}")),
-                self.axis
-            );
+            let _ = write!(text, "\n## {}\n\n", laws.task.name());
+            if let Some((name, value)) = &laws.baseline {
+                let _ = write!(text, "Best baseline {name} {value:.4}.\n\n");
+            }
+            let _ = writeln!(text, "| {} | bits/spike | from scratch | gain | better |", self.axis);
+            text.push_str("|---:|---:|---:|---:|---:|\n");
             for step in &laws.steps {
+                let interval =
+                    step.interval.map_or_else(String::new, |i| format!(" [{:+.4}, {:+.4}]", i.lo, i.hi));
                 let _ = writeln!(
                     text,
-                    "| {} | {:.4} | {:+.4} [{:+.4}, {:+.4}] | {}/{} |",
-                    step.size,
-                    step.mean,
-                    step.gain,
-                    step.interval.lo,
-                    step.interval.hi,
-                    step.n_better[1],
-                    step.n_better[0]
+                    "| {} | {:.4} | {:.4} | {:+.4}{interval} | {}/{} |",
+                    step.size, step.mean, step.control, step.gain, step.n_better[1], step.n_better[0]
                 );
             }
             for line in laws.sentences(&self.axis) {
@@ -166,20 +167,27 @@ impl ScaleResult {
 impl ScaleLaws {
     fn sentences(&self, axis: &str) -> Vec<String> {
         let mut lines = Vec::new();
-        if let (Some(line), Some(slope)) = (&self.line, &self.slope) {
+        if self.n_sessions < 2 {
+            lines.push("A single session was scored: there are no intervals.".to_owned());
+        }
+        if let Some(line) = &self.line {
             let ln2 = std::f64::consts::LN_2;
+            let interval = self.slope.map_or_else(String::new, |slope| {
+                format!(" [{:+.4}, {:+.4}]", slope.interval.lo * ln2, slope.interval.hi * ln2)
+            });
             lines.push(format!(
-                "Line over the logarithm: {:+.4} [{:+.4}, {:+.4}] bits/spike per doubling, R² {:.2}.",
-                slope.value * ln2,
-                slope.interval.lo * ln2,
-                slope.interval.hi * ln2,
+                "Line over the logarithm: {:+.4}{interval} bits/spike per doubling, R² {:.2}.",
+                line.slope * ln2,
                 line.r2
             ));
         }
-        if let (Some(power), Some(floor)) = (&self.power, &self.floor) {
+        if let Some(power) = &self.power {
+            let interval = self.floor.map_or_else(String::new, |floor| {
+                format!(" [{:.3}, {:.3}]", floor.interval.lo, floor.interval.hi)
+            });
             lines.push(format!(
-                "Power law of the share that from-scratch leaves unexplained: {:.3} [{:.3}, {:.3}] + {:.3} · n^−{:.2}.",
-                floor.value, floor.interval.lo, floor.interval.hi, power.scale, power.exponent
+                "Power law of the share that from-scratch leaves unexplained: {:.3}{interval} + {:.3} · n^−{:.2}.",
+                power.floor, power.scale, power.exponent
             ));
         }
         if let Some(test) = &self.backtest {
@@ -191,17 +199,21 @@ impl ScaleLaws {
                 100.0 * test.naive_relative_error
             ));
         }
-        for answer in &self.answers {
+        // Without a line nothing is answered, and the reason is among what is left out.
+        for answer in self.answers.iter().filter(|a| a.size.is_some() || self.line.is_some()) {
             let goal = answer.target.bits_per_spike;
-            lines.push(match (&answer.size, answer.never) {
-                (Some(size), Some(never)) => format!(
+            lines.push(match (answer.size, answer.interval.zip(answer.never)) {
+                (Some(size), Some((interval, never))) => format!(
                     "For {goal:.3} bits/spike it takes {} [{}, {}] {axis} by the line; in {:.0} % of resamples no number does.",
-                    rounded(size.value),
-                    rounded(size.interval.lo),
-                    rounded(size.interval.hi),
+                    rounded(size),
+                    rounded(interval.lo),
+                    rounded(interval.hi),
                     100.0 * never
                 ),
-                _ => format!("For {goal:.3} bits/spike no number of {axis} is enough by the line."),
+                (Some(size), None) => {
+                    format!("For {goal:.3} bits/spike it takes {} {axis} by the line.", rounded(size))
+                }
+                (None, _) => format!("For {goal:.3} bits/spike no number of {axis} is enough by the line."),
             });
         }
         lines.extend(self.left_out.iter().cloned());
@@ -212,7 +224,12 @@ impl ScaleLaws {
         let measured = self.steps.iter().map(|step| LadderPoint {
             size: step.size as f64,
             score: step.mean,
-            interval: Some((self.control + step.interval.lo, self.control + step.interval.hi)),
+            interval: step.interval.map(|i| (step.control + i.lo, step.control + i.hi)),
+        });
+        let controls = self.steps.iter().map(|step| LadderPoint {
+            size: step.size as f64,
+            score: step.control,
+            interval: None,
         });
         let level = |value: f64| -> Vec<LadderPoint> {
             let ends = [self.steps.first(), self.steps.last()].into_iter().flatten();
@@ -220,7 +237,7 @@ impl ScaleLaws {
         };
         let fitted = self.steps.iter().filter_map(|step| {
             let size = step.size as f64;
-            Some(LadderPoint { size, score: self.control + self.line?.predict(size), interval: None })
+            Some(LadderPoint { size, score: step.control + self.line?.predict(size), interval: None })
         });
         let curve = |name: &str, points: Vec<LadderPoint>, is_expected| LadderCurve {
             name: name.to_owned(),
@@ -233,7 +250,7 @@ impl ScaleLaws {
             curves: vec![
                 curve("pretrained, fine-tuned", measured.collect(), false),
                 curve("line over log size", fitted.collect(), true),
-                curve("from scratch", level(self.control), true),
+                curve("from scratch", controls.collect(), true),
                 curve("best baseline", baseline, true),
             ],
         }
@@ -244,42 +261,93 @@ fn rounded(size: f64) -> String {
     if size < 1e6 { format!("{size:.0}") } else { format!("{size:.0e}") }
 }
 
-/// Scores of one task, paired with the control.
+/// Scores of one task, paired with their controls.
+#[derive(Default)]
 struct Paired {
     sizes: Vec<f64>,
     scores: Vec<f64>,
+    controls: Vec<f64>,
     gains: Vec<f64>,
     /// Share of what the control leaves unexplained.
     shares: Vec<f64>,
-    pairs: Vec<usize>,
+    /// Session of every point. Repeats of a session share its control and its test trials, so that they are one cluster.
+    sessions: Vec<usize>,
+    n_sessions: usize,
 }
 
 fn paired(task: EvalTask, points: &[ScalePoint]) -> Paired {
-    let mut found = Paired {
-        sizes: Vec::new(),
-        scores: Vec::new(),
-        gains: Vec::new(),
-        shares: Vec::new(),
-        pairs: Vec::new(),
-    };
-    let mut pairs: Vec<(&SessionId, u64)> = Vec::new();
-    for point in points.iter().filter(|p| p.task == task && p.size > 0) {
-        let control = points.iter().find(|p| p.task == task && p.size == 0 && p.session == point.session);
-        let Some(control) = control else { continue };
-        let key = (&point.session, point.repeat);
-        let pair = pairs.iter().position(|known| *known == key).unwrap_or_else(|| {
-            pairs.push(key);
-            pairs.len() - 1
+    let mut found = Paired::default();
+    let mut sessions: Vec<&SessionId> = Vec::new();
+    for point in points.iter().filter(|p| p.task == task && !p.is_control) {
+        let is_own = |p: &&ScalePoint| {
+            let is_of_size = p.size == 0 || p.size == point.size;
+            p.task == task && p.is_control && p.session == point.session && is_of_size
+        };
+        let Some(control) = points.iter().find(is_own) else { continue };
+        let session = sessions.iter().position(|known| **known == point.session).unwrap_or_else(|| {
+            sessions.push(&point.session);
+            sessions.len() - 1
         });
         found.sizes.push(point.size as f64);
         found.scores.push(point.bits_per_spike);
+        found.controls.push(control.bits_per_spike);
         found.gains.push(point.bits_per_spike - control.bits_per_spike);
         found
             .shares
             .push((point.saturated - point.bits_per_spike) / (control.saturated - control.bits_per_spike));
-        found.pairs.push(pair);
+        found.sessions.push(session);
     }
+    found.n_sessions = sessions.len();
     found
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+impl Paired {
+    /// Sizes from small to large, each once.
+    fn distinct_sizes(&self) -> Vec<f64> {
+        let mut sizes = self.sizes.clone();
+        sizes.sort_by(f64::total_cmp);
+        sizes.dedup();
+        sizes
+    }
+
+    fn step(&self, size: f64, bootstrap: &Bootstrap) -> Step {
+        let at: Vec<usize> = (0..self.sizes.len()).filter(|&i| (self.sizes[i] - size).abs() < 0.5).collect();
+        let of = |values: &[f64]| -> Vec<f64> { at.iter().map(|&i| values[i]).collect() };
+        let gains = of(&self.gains);
+        let clusters: Vec<usize> = at.iter().map(|&i| self.sessions[i]).collect();
+        let over = |rows: &[usize]| Some(rows.iter().map(|&row| gains[row]).sum::<f64>() / rows.len() as f64);
+        let has_sessions = clusters.iter().any(|&cluster| cluster != clusters[0]);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are whole")]
+        let whole = size as usize;
+        Step {
+            size: whole,
+            mean: mean(&of(&self.scores)),
+            control: mean(&of(&self.controls)),
+            gain: mean(&gains),
+            interval: has_sessions.then(|| bootstrap.clustered(&clusters, over)),
+            n_better: [gains.len(), gains.iter().filter(|gain| **gain > 0.0).count()],
+        }
+    }
+
+    /// The size at which a line reaches `target`: a line of gains over one control, or of scores where every size has a
+    /// control of its own.
+    fn answer(&self, target: &ScaleTarget, has_own_controls: bool, bootstrap: &Bootstrap) -> Answer {
+        let (values, level) =
+            if has_own_controls { (&self.scores, 0.0) } else { (&self.gains, mean(&self.controls)) };
+        let height = target.bits_per_spike - level;
+        let resampled = LogLinearBootstrap::new(&self.sizes, values, &self.sessions, bootstrap).ok();
+        let (interval, never) = resampled.and_then(|line| line.size_for(height)).unzip();
+        Answer {
+            target: target.clone(),
+            size: LogLinear::fit(&self.sizes, values).ok().and_then(|line| line.size_for(height)),
+            interval: interval.map(|found: ScalingInterval| found.interval),
+            never,
+        }
+    }
 }
 
 fn laws_of(
@@ -289,61 +357,37 @@ fn laws_of(
     targets: &[ScaleTarget],
     bootstrap: &Bootstrap,
 ) -> Option<ScaleLaws> {
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let controls: Vec<f64> =
-        points.iter().filter(|p| p.task == task && p.size == 0).map(|p| p.bits_per_spike).collect();
     let all = paired(task, points);
     if all.sizes.is_empty() {
         return None;
     }
-    let control = mean(&controls);
-    let mut sizes: Vec<usize> =
-        points.iter().filter(|p| p.task == task && p.size > 0).map(|p| p.size).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    let steps = sizes.iter().map(|&size| {
-        let at: Vec<usize> =
-            (0..all.sizes.len()).filter(|&i| (all.sizes[i] - size as f64).abs() < 0.5).collect();
-        let gains: Vec<f64> = at.iter().map(|&i| all.gains[i]).collect();
-        let scores: Vec<f64> = at.iter().map(|&i| all.scores[i]).collect();
-        let clusters: Vec<usize> = at.iter().map(|&i| all.pairs[i]).collect();
-        let over = |rows: &[usize]| Some(rows.iter().map(|&row| gains[row]).sum::<f64>() / rows.len() as f64);
-        Step {
-            size,
-            mean: mean(&scores),
-            gain: mean(&gains),
-            interval: bootstrap.clustered(&clusters, over),
-            n_better: [gains.len(), gains.iter().filter(|gain| **gain > 0.0).count()],
-        }
-    });
-    let steps = steps.collect();
+    let sizes = all.distinct_sizes();
     let mut left_out = Vec::new();
-    let line = LogLinearBootstrap::new(&all.sizes, &all.gains, &all.pairs, bootstrap)
+    let line = LogLinear::fit(&all.sizes, &all.gains)
         .map_err(|error| left_out.push(format!("No line: {error}.")))
         .ok();
-    let power = PowerLawBootstrap::new(&all.sizes, &all.shares, &all.pairs, bootstrap)
+    let power = PowerLaw::fit(&all.sizes, &all.shares)
         .map_err(|error| left_out.push(format!("No power law: {error}.")))
         .ok();
-    let before_last = sizes.len().checked_sub(2).map_or(0.0, |i| sizes[i] as f64);
+    // Both fail with a single session, which the text says once.
+    let lines = LogLinearBootstrap::new(&all.sizes, &all.gains, &all.sessions, bootstrap).ok();
+    let powers = PowerLawBootstrap::new(&all.sizes, &all.shares, &all.sessions, bootstrap).ok();
+    let before_last = sizes.len().checked_sub(2).map_or(0.0, |i| sizes[i]);
     let backtest = backtest(&all.sizes, &all.shares, before_last)
         .map_err(|error| left_out.push(format!("No backtest: {error}.")))
         .ok();
-    let answers = targets.iter().filter(|target| target.task == task).map(|target| {
-        // The line is of gains over the control.
-        let found = line.as_ref().and_then(|line| line.size_for(target.bits_per_spike - control));
-        let (size, never) = found.unzip();
-        Answer { target: target.clone(), size, never }
-    });
+    let has_own_controls = points.iter().any(|p| p.task == task && p.is_control && p.size > 0);
+    let answer = |target| all.answer(target, has_own_controls, bootstrap);
     Some(ScaleLaws {
         task,
-        control,
+        n_sessions: all.n_sessions,
         baseline,
-        steps,
-        answers: answers.collect(),
-        slope: line.as_ref().map(|line| line.interval(|law| law.slope)),
-        floor: power.as_ref().map(|power| power.interval(|law| law.floor)),
-        line: line.map(|line| *line.law()),
-        power: power.map(|power| *power.law()),
+        steps: sizes.iter().map(|&size| all.step(size, bootstrap)).collect(),
+        answers: targets.iter().filter(|target| target.task == task).map(answer).collect(),
+        slope: lines.map(|lines| lines.interval(|law| law.slope)),
+        floor: powers.map(|powers| powers.interval(|law| law.floor)),
+        line,
+        power,
         backtest,
         left_out,
     })

@@ -1,10 +1,10 @@
 //! How much there would be to explain.
 
 use ndarray::{Axis, s};
-use neurobrick_metrics::NullModel;
 use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
 
 use crate::PipelineError;
+use crate::evaluation::quoted_null;
 
 /// Bits/spike of rates equal to the counts themselves, which no prediction can pass, under the null that the task is
 /// reported with: training means for the future, evaluated means otherwise.
@@ -20,7 +20,7 @@ pub(crate) fn saturated_bits(
     let test = data.counts_of(&session.split.test);
     let test = test.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
     let train = data.counts_of(&session.split.train).select(Axis(2), &plan.units);
-    let rates = null_of(task).rates(&test.view(), &train.view())?;
+    let rates = quoted_null(task).rates(&test.view(), &train.view())?;
     let (mut gain, mut spikes) = (0.0, 0.0);
     for ((_, _, unit), &count) in test.indexed_iter() {
         let rate = rates[unit].max(neurobrick_metrics::RATE_FLOOR);
@@ -30,9 +30,4 @@ pub(crate) fn saturated_bits(
         spikes += count;
     }
     Ok(gain / spikes / std::f64::consts::LN_2)
-}
-
-/// The null that pooled scores of a task are quoted under.
-pub(crate) fn null_of(task: EvalTask) -> NullModel {
-    if task == EvalTask::ForwardPrediction { NullModel::TrainMean } else { NullModel::EvaluatedMean }
 }
