@@ -38,7 +38,8 @@ fn blocks_follow_the_pattern_of_the_benchmark() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    // A generator that is refused as often as it is used proves little.
+    #![proptest_config(ProptestConfig { cases: 64, max_global_rejects: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn parts_are_a_gap_apart(
@@ -50,7 +51,10 @@ proptest! {
             gap_s: f64::from(gap) / 10.0,
             pattern: vec![Part::Train, Part::Test, Part::Train, Part::Valid],
         };
-        let Ok(split) = blocks.split(&session("a"), &all) else { return Ok(()) };
+        let split = blocks.split(&session("a"), &all);
+        // Few windows may leave a part empty; nothing else may go wrong.
+        prop_assume!(!matches!(split, Err(DataError::TooFewTrials { .. })));
+        let split = split.unwrap();
         let parts = [&split.train, &split.valid, &split.test];
         for (i, one) in parts.iter().enumerate() {
             for other in &parts[i + 1..] {
