@@ -1,5 +1,5 @@
 //! Retrieval, summaries by group, and intervals over clusters.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use ndarray::{Array2, array};
 use neurobrick_metrics::bwb::{ActivityScore, clipped_mean, ranks};
@@ -108,6 +108,18 @@ fn activity_is_scored_as_by_brain_wide_bench() {
     );
     assert!((score.bits_per_spike - pooled.unwrap()).abs() < 1e-12);
     assert!((clipped_mean(&[0.4, -3.0, 0.2]) - 0.2).abs() < 1e-12);
+
+    // A unit whose rate overflows is the worst there is; left out, it would raise the mean.
+    let mut diverged = better.clone();
+    diverged[[2, 3, 1]] = 800.0;
+    let error = ActivityScore::new(&diverged.view(), &counts.view()).unwrap_err();
+    let MetricError::NotFinite { what: "rates", index, .. } = error else { panic!("{error}") };
+    assert_eq!(index, [2, 3, 1]);
+    // The same count everywhere leaves no deviance to explain.
+    let mut constant = counts.clone();
+    constant.index_axis_mut(ndarray::Axis(2), 1).fill(2.0);
+    let score = ActivityScore::new(&better.view(), &constant.view()).unwrap();
+    assert!(score.per_unit[1].is_nan() && (score.poisson_d2 - of_unit(0)).abs() < 1e-12, "{score:?}");
 }
 
 /// Seeds that overlap share a rank; the next is ranked by how many are ahead.
