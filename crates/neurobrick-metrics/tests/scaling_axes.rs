@@ -122,6 +122,15 @@ fn a_line_answers_how_much_more_it_takes() {
     assert_eq!(falling.size_for(1.0), None);
     assert!(matches!(LogLinear::fit(&sizes, &[1.0; 4]), Err(MetricError::NoVariation { .. })));
     assert!(matches!(LogLinear::fit(&[2.0; 4], &values), Err(MetricError::NoVariation { .. })));
+    // Equal values whose mean is rounded leave a sum of squares above zero.
+    for n in 3..60 {
+        let rising: Vec<f64> = (1..=n).map(f64::from).collect();
+        let equal = vec![0.3; rising.len()];
+        for (sizes, values) in [(&equal, &rising), (&rising, &equal)] {
+            let fit = LogLinear::fit(sizes, values);
+            assert!(matches!(fit, Err(MetricError::NoVariation { .. })), "{n}: {fit:?}");
+        }
+    }
     let one_group = LogLinearBootstrap::new(&sizes, &values, &[3; 4], &Bootstrap::with_seed(1));
     assert!(matches!(one_group, Err(MetricError::InvalidSetting { .. })));
 }
