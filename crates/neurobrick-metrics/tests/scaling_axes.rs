@@ -108,8 +108,15 @@ fn two_axes_are_told_apart_in_spite_of_outliers() {
     check(&errors, 0.03);
     assert!(matches!(
         TwoAxisLaw::fit(&first[..6], &second[..6], &errors[..6]),
-        Err(MetricError::InvalidSetting { .. })
+        Err(MetricError::InvalidSetting { what: "number of first sizes", .. })
     ));
+    // With two sizes of an axis every exponent fits, with a floor of its own.
+    let of_two: Vec<usize> = (0..first.len()).filter(|&i| second[i] <= 10.0).collect();
+    let pick = |of: &[f64]| of_two.iter().map(|&i| of[i]).collect::<Vec<f64>>();
+    assert_eq!(
+        TwoAxisLaw::fit(&pick(&first), &pick(&second), &pick(&errors)).unwrap_err(),
+        MetricError::InvalidSetting { what: "number of second sizes", value: 2.0, must: "at least 3" }
+    );
 }
 
 #[test]
