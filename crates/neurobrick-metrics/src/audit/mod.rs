@@ -58,7 +58,7 @@ pub fn audit(
         neighbors::shared_trials(rows, split),
         neighbors::overlapping_windows(rows, split),
         neighbors::correlated_neighbors(rows, split),
-        duplicates::duplicates(rows, split),
+        duplicates::duplicates(rows, split, settings),
         statistics::fitted_before_split(rows, split),
         shortcuts::repeated_stimuli(rows, split)?,
         shortcuts::groups_held_out(rows, score)?,
