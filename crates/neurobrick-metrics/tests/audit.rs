@@ -197,6 +197,36 @@ fn copies_are_told_from_rows_that_meet_by_chance() {
     assert_eq!(outcome(&report, Check::Duplicates), Outcome::Fail, "{report:?}");
 }
 
+/// Neighbors among rows of noise resemble each other by chance, more than the threshold in a quarter of the splits; the
+/// test against sampling error calls few of them. A drift is called.
+#[test]
+fn neighbors_are_called_beyond_sampling_error_only() {
+    let settings = AuditSettings { n_shuffles: 1, ..AuditSettings::with_seed(1) };
+    let (mut called, mut large) = (0, 0);
+    for seed in 0..40 {
+        let mut stream = Stream::new(seed, Domain::Synthetic, [0, 0, 0]);
+        let rows = noise_rows(100, 2, |_| stream.normal());
+        let report = audit(&rows, &random_split(100, seed), &settings).unwrap();
+        let number = |name: &str| number_of(&report, Check::CorrelatedNeighbors, name);
+        large += usize::from(number("correlation with the nearest") - number("elsewhere") > 0.1);
+        called += usize::from(outcome(&report, Check::CorrelatedNeighbors) == Outcome::Warning);
+    }
+    // One in twenty is two of forty; six has a chance of 1 %.
+    assert!(large >= 8 && called < 6, "{large} {called}");
+    let mut stream = Stream::new(1, Domain::Synthetic, [0, 0, 0]);
+    let drifting = noise_rows(100, 2, |row| (row as f64 / 4.0).sin() + 0.5 * stream.normal());
+    let report = audit(&drifting, &random_split(100, 1), &settings).unwrap();
+    assert_eq!(outcome(&report, Check::CorrelatedNeighbors), Outcome::Warning, "{report:?}");
+    // Neighbors among the flickers correlate at 0.04 over splits, with an error of 0.05: one in twenty is called.
+    let rows = rows_of(&table("ssvep_trials.csv"));
+    let is_called = |seed: &u64| {
+        let report = audit(&rows, &random_split(rows.labels.len(), *seed), &settings).unwrap();
+        outcome(&report, Check::CorrelatedNeighbors) == Outcome::Warning
+    };
+    let called = (0..20).filter(is_called).count();
+    assert!(called <= 2, "{called}");
+}
+
 /// A stimulus that tells the label is named, one that does not passes.
 #[test]
 fn stimuli_that_tell_the_label_are_named() {
