@@ -3,7 +3,7 @@
 //! Everything here is a pure function of its input and a seed. A [`UnitFilter`] says which units are good enough. A
 //! [`SessionData`] holds one session's counts as `[trial, bin, unit]`, and puts signals on the same bins
 //! ([`BehaviorConfig`]); [`ContinuousCounts`] holds a whole session, of which windows are views. [`TrialSplit`] says which
-//! trials may be trained on, [`SessionSplit`] which sessions or subjects, [`hold_out_units`] which units are hidden.
+//! trials may be trained on, [`resampling_clusters`] which may be resampled one by one, [`SessionSplit`] which sessions or subjects, [`hold_out_units`] which units are hidden.
 //! [`BatchPlan`] (batches of one session) and [`MixedPlan`] (of many, weighted) tell for any step which trials it sees,
 //! without remembering anything between steps.
 //!
@@ -33,6 +33,7 @@ mod error;
 mod grid;
 mod holdout;
 mod mixed;
+mod overlap;
 mod regions;
 mod resample;
 mod session;
@@ -47,6 +48,7 @@ pub use error::DataError;
 pub use grid::{Grid, ticks};
 pub use holdout::{SessionSplit, SplitBy, hold_out_units};
 pub use mixed::{Draw, MixedPlan, SessionWeights};
+pub use overlap::resampling_clusters;
 pub use regions::RegionTable;
 pub use resample::{BehaviorConfig, ResampleRule};
 pub use session::{ExcludedTrial, SessionData};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::BlockConfig;
 use crate::grid::ticks;
+use crate::overlap::TOUCH;
 use crate::{DataError, SessionData};
 
 /// How trials are dealt to the parts.
@@ -76,8 +77,7 @@ impl TrialSplit {
         let mut windows: Vec<(i64, i64)> =
             data.windows().iter().map(|window| (ticks(window.start_s), ticks(window.end_s))).collect();
         windows.sort_unstable();
-        // A microsecond absorbs the rounding of windows that touch.
-        if windows.windows(2).any(|pair| pair[1].0 + 1000 < pair[0].1) {
+        if windows.windows(2).any(|pair| pair[1].0 + TOUCH < pair[0].1) {
             return Err(DataError::OverlapLeaks { session: data.session().clone() });
         }
         Self::new(data.session(), data.n_trials(), config, seed)

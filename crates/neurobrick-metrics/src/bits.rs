@@ -85,7 +85,8 @@ pub struct Difference {
     pub interval: ConfidenceInterval,
 }
 
-/// Sufficient statistics of one predictor on one scored slice: gains over the null and spikes, `[B, N]`.
+/// Sufficient statistics of one predictor on one scored slice: gains over the null and spikes, `[B, N]`, or by cluster of
+/// trials ([`BitsTable::clustered`]).
 ///
 /// ```
 /// use ndarray::Array3;
@@ -100,10 +101,12 @@ pub struct Difference {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct BitsTable {
-    /// Log-likelihood of the model minus that of the null, nats, `[B, N]`.
+    /// Log-likelihood of the model minus that of the null, nats, `[B, N]`, or a row per cluster of trials.
     pub(crate) gain: Array2<f64>,
-    /// Spikes, `[B, N]`.
+    /// Spikes, in the same rows.
     pub(crate) spikes: Array2<f64>,
+    /// Trials that the rows sum.
+    n_trials: usize,
     null_rates: Vec<f64>,
     /// Entries with a count, per unit.
     entries: Vec<usize>,
@@ -131,6 +134,7 @@ impl BitsTable {
         let mut table = Self {
             gain: Array2::zeros((n_trials, n_units)),
             spikes: Array2::zeros((n_trials, n_units)),
+            n_trials,
             null_rates: null_rates.iter().map(|&r| if r == 0.0 { RATE_FLOOR } else { r }).collect(),
             entries: vec![0; n_units],
         };
@@ -156,18 +160,46 @@ impl BitsTable {
         Ok(table)
     }
 
+    /// The same table with the trials of each cluster in one row, so that intervals and differences resample whole clusters.
+    /// For windows that share spikes, which are no independent draws; the scores stay what they are.
+    ///
+    /// Fails on another number of trials, and on a table that is clustered already.
+    pub fn clustered(self, cluster_of_trial: &[usize]) -> Result<Self, MetricError> {
+        let n_rows = self.gain.nrows();
+        if cluster_of_trial.len() != self.n_trials || n_rows != self.n_trials {
+            let (expected, got) = (vec![n_rows], vec![cluster_of_trial.len()]);
+            return Err(MetricError::ShapeMismatch { what: "clusters of trials", expected, got });
+        }
+        let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (trial, &cluster) in cluster_of_trial.iter().enumerate() {
+            members.entry(cluster).or_default().push(trial);
+        }
+        if members.len() == n_rows {
+            return Ok(self);
+        }
+        let summed = |table: &Array2<f64>| {
+            let mut rows = Array2::zeros((members.len(), table.ncols()));
+            for (mut row, trials) in rows.outer_iter_mut().zip(members.values()) {
+                row.assign(&table.select(Axis(0), trials).sum_axis(Axis(0)));
+            }
+            rows
+        };
+        Ok(Self { gain: summed(&self.gain), spikes: summed(&self.spikes), ..self })
+    }
+
     /// The score in bits/spike. Not finite if no unit that counts has a spike.
     pub fn value(&self, convention: Convention) -> f64 {
         let sums = UnitSums::of(self);
         sums.value(convention, &sums.counted(convention))
     }
 
-    /// Percentile interval over trials. Bounds are NaN with a single trial: it has no spread to resample.
+    /// Percentile interval over trials, or over clusters of them. Bounds are NaN with a single one: it has no spread to
+    /// resample.
     pub fn interval(&self, convention: Convention, bootstrap: &Bootstrap) -> ConfidenceInterval {
-        if self.n().trials < 2 {
-            return bootstrap.undefined(IntervalMethod::TrialBootstrap);
+        if self.n_rows() < 2 {
+            return bootstrap.undefined(self.method());
         }
-        bootstrap.interval(self.resampled(convention, bootstrap), IntervalMethod::TrialBootstrap)
+        bootstrap.interval(self.resampled(convention, bootstrap), self.method())
     }
 
     /// This table minus `other`, on the same resamples of trials. Fails if the two were not made from the same
@@ -180,19 +212,32 @@ impl BitsTable {
     ) -> Result<Difference, MetricError> {
         self.check_paired(other)?;
         let value = self.value(convention) - other.value(convention);
-        if self.n().trials < 2 {
-            return Ok(Difference { value, interval: bootstrap.undefined(IntervalMethod::TrialBootstrap) });
+        if self.n_rows() < 2 {
+            return Ok(Difference { value, interval: bootstrap.undefined(self.method()) });
         }
         let ours = self.resampled(convention, bootstrap);
         let theirs = other.resampled(convention, bootstrap);
         let differences = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();
-        Ok(Difference { value, interval: bootstrap.interval(differences, IntervalMethod::TrialBootstrap) })
+        Ok(Difference { value, interval: bootstrap.interval(differences, self.method()) })
     }
 
     /// What the score rests on.
     pub fn n(&self) -> Counted {
-        let (trials, units) = self.spikes.dim();
+        let (trials, units) = (self.n_trials, self.spikes.ncols());
         Counted { trials, units, entries: self.entries.iter().sum(), spikes: self.spikes.sum(), sessions: 1 }
+    }
+
+    /// Trials or clusters that can be resampled.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.spikes.nrows()
+    }
+
+    fn method(&self) -> IntervalMethod {
+        if self.n_rows() == self.n_trials {
+            IntervalMethod::TrialBootstrap
+        } else {
+            IntervalMethod::GroupBootstrap
+        }
     }
 
     /// Bits/spike of each unit; NaN for a unit without a spike.
@@ -218,6 +263,7 @@ impl BitsTable {
         Ok(Self {
             gain: self.gain.select(Axis(1), units),
             spikes: self.spikes.select(Axis(1), units),
+            n_trials: self.n_trials,
             null_rates: units.iter().map(|&unit| self.null_rates[unit]).collect(),
             entries: units.iter().map(|&unit| self.entries[unit]).collect(),
         })
@@ -278,6 +324,7 @@ impl BitsTable {
         std::borrow::Cow::Owned(Self {
             gain: sum(&self.gain),
             spikes: sum(&self.spikes),
+            n_trials: self.n_trials,
             null_rates: Vec::new(),
             entries: Vec::new(),
         })

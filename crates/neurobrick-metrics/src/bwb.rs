@@ -8,15 +8,17 @@ use ndarray::{ArrayView3, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::likelihood::{check_count, check_shapes, checked_rate, entry_cost};
+use crate::student::upper_tail;
 use crate::{MetricError, RATE_FLOOR};
 
 /// Scores of predicted activity on one session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActivityScore {
-    /// Mean over units with a spike of the share of deviance explained about the unit's mean over the scored samples.
+    /// Mean over units with a spike of the share of deviance explained about the unit's mean over the scored samples. Units
+    /// with the same count everywhere have no deviance to explain and are left out as well.
     pub poisson_d2: f64,
-    /// The same of each unit; NaN without a spike.
+    /// The same of each unit; NaN without a spike, or with the same count everywhere.
     pub per_unit: Vec<f64>,
     /// Bits/spike pooled over units, those with a mean below 1e-9 left out.
     pub bits_per_spike: f64,
@@ -25,11 +27,11 @@ pub struct ActivityScore {
 impl ActivityScore {
     /// Scores log rates against counts, both `[B, T, N]` (scored samples, bins and units only).
     ///
-    /// Fails on a shape mismatch, log rates that are NaN, invalid counts, and without a spike.
+    /// Fails on a shape mismatch, log rates that are NaN or whose rate overflows, invalid counts, and without a spike.
     pub fn new(log_rates: &ArrayView3<f64>, counts: &ArrayView3<f64>) -> Result<Self, MetricError> {
         check_shapes(log_rates.shape(), counts.shape())?;
         let n_units = counts.len_of(Axis(2));
-        let mut per_unit = Vec::with_capacity(n_units);
+        let (mut per_unit, mut scored) = (Vec::with_capacity(n_units), Vec::new());
         let (mut gain, mut spikes) = (0.0, 0.0);
         for unit in 0..n_units {
             let (observed, predicted) =
@@ -42,19 +44,30 @@ impl ActivityScore {
             let (mut model, mut null, mut saturated) = (0.0, 0.0, 0.0);
             for ((at, &log_rate), &count) in predicted.indexed_iter().zip(&observed) {
                 let rate = checked_rate(log_rate.exp(), || vec![at.0, at.1, unit])?;
+                // A unit that diverged must not leave the mean as if it had been silent.
+                if rate.is_infinite() {
+                    let index = vec![at.0, at.1, unit];
+                    return Err(MetricError::NotFinite { what: "rates", value: rate, index });
+                }
                 model += entry_cost(rate, count);
                 null += entry_cost(mean, count);
                 saturated += entry_cost(count, count);
             }
-            per_unit.push(if sum > 0.0 { 1.0 - (model - saturated) / (null - saturated) } else { f64::NAN });
+            let varies = observed.iter().any(|count| count - mean != 0.0);
+            if sum > 0.0 && varies {
+                let d2 = 1.0 - (model - saturated) / (null - saturated);
+                scored.push(d2);
+                per_unit.push(d2);
+            } else {
+                per_unit.push(f64::NAN);
+            }
             if sum / n >= 1e-9 {
                 gain += null - model;
                 spikes += sum;
             }
         }
-        let scored: Vec<f64> = per_unit.iter().copied().filter(|d2| !d2.is_nan()).collect();
         if scored.is_empty() {
-            return Err(MetricError::Empty { what: "set of units with a spike" });
+            return Err(MetricError::Empty { what: "set of units with a spike and counts that vary" });
         }
         let poisson_d2 = crate::bits::mean(&scored);
         Ok(Self { poisson_d2, per_unit, bits_per_spike: gain / spikes / std::f64::consts::LN_2 })
@@ -113,38 +126,7 @@ fn welch_p(a: &[f64], b: &[f64]) -> f64 {
     }
     let t = (mean_a - mean_b) / spread.sqrt();
     let freedom = spread * spread / (spread_a * spread_a / (n_a - 1.0) + spread_b * spread_b / (n_b - 1.0));
-    // Upper tail of Student's distribution by the incomplete beta function.
-    let tail = 0.5 * incomplete_beta(0.5 * freedom, 0.5, freedom / (freedom + t * t));
-    if t > 0.0 { tail } else { 1.0 - tail }
-}
-
-/// Regularized incomplete beta function by Lentz's continued fraction (Press et al. 2007, section 6.4).
-fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
-    if x <= 0.0 || x >= 1.0 {
-        return x.clamp(0.0, 1.0);
-    }
-    if x > (a + 1.0) / (a + b + 2.0) {
-        return 1.0 - incomplete_beta(b, a, 1.0 - x);
-    }
-    let log_front = libm::lgamma(a + b) - libm::lgamma(a) - libm::lgamma(b) + a * x.ln() + b * (1.0 - x).ln();
-    let not_zero = |v: f64| if v.abs() < 1e-300 { 1e-300 } else { v };
-    let mut d = 1.0 / not_zero(1.0 - (a + b) * x / (a + 1.0));
-    let (mut c, mut fraction) = (1.0, d);
-    for step in 1..500 {
-        let m = f64::from(step);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / not_zero(1.0 + even * d);
-        c = not_zero(1.0 + even / c);
-        fraction *= d * c;
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / not_zero(1.0 + odd * d);
-        c = not_zero(1.0 + odd / c);
-        fraction *= d * c;
-        if (d * c - 1.0).abs() < 1e-15 {
-            break;
-        }
-    }
-    log_front.exp() * fraction / a
+    upper_tail(t, freedom)
 }
 
 #[cfg(test)]

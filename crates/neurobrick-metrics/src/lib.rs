@@ -69,6 +69,7 @@ pub mod similarity;
 mod smoothing;
 mod spike_distance;
 pub mod stack;
+mod student;
 mod tested_score;
 mod two_alternative;
 

@@ -30,7 +30,7 @@ pub enum IntervalMethod {
     SessionScores,
     /// Percentile bootstrap over trials within each class.
     ClassBootstrap,
-    /// Percentile bootstrap over groups of points or answers (a model family, a participant).
+    /// Percentile bootstrap over groups of points or answers (a model family, a participant, windows that share spikes).
     GroupBootstrap,
     /// Wilson's score interval of a proportion (1927).
     Wilson,

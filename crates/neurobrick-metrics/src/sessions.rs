@@ -108,7 +108,7 @@ impl SessionBits {
 
     fn can_resample(&self, resampling: Resampling) -> bool {
         match resampling {
-            Resampling::Trials => self.tables.iter().any(|table| table.n().trials > 1),
+            Resampling::Trials => self.tables.iter().any(|table| table.n_rows() > 1),
             Resampling::SessionsAndTrials => self.tables.len() > 1,
         }
     }

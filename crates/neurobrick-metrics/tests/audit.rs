@@ -139,6 +139,94 @@ fn each_leak_fails_its_own_check() {
     assert_eq!(outcome(&run(&spread, &split), Check::CollapsedOutputs), Outcome::Pass);
 }
 
+/// Rows of noise in trials of their own, five groups of equal length.
+fn noise_rows(n: usize, columns: usize, mut value: impl FnMut(usize) -> f64) -> AuditRows {
+    AuditRows {
+        features: Array2::from_shape_fn((n, columns), |(row, _)| value(row)),
+        labels: (0..n).map(|row| row % 2).collect(),
+        trials: (0..n).collect(),
+        groups: (0..n).map(|row| row * 5 / n).collect(),
+        spans_s: (0..n).map(|row| [row as f64, row as f64 + 0.9]).collect(),
+        stimuli: None,
+        nuisances: Vec::new(),
+        outputs: None,
+    }
+}
+
+fn number_of(report: &AuditReport, check: Check, name: &str) -> f64 {
+    report.finding(check).unwrap().numbers.iter().find(|(n, _)| n == name).unwrap().1
+}
+
+/// Windows of few spikes are equal by chance; copies are not, whether they were made before the split or from training rows.
+#[test]
+fn copies_are_told_from_rows_that_meet_by_chance() {
+    let settings = AuditSettings { n_shuffles: 20, ..AuditSettings::with_seed(1) };
+    let duplicates = |rows: &AuditRows, split: &AuditSplit| audit(rows, split, &settings).unwrap();
+    // Six units, and forty that are silent or active together.
+    for (columns, rates) in [(6, [0.15, 0.15]), (40, [0.01, 0.2])] {
+        for seed in 0..10 {
+            let mut stream = Stream::new(seed, Domain::Synthetic, [0, 0, 0]);
+            let rows = noise_rows(300, columns, |row| f64::from(stream.poisson(rates[row / 2 % 2])).sqrt());
+            let report = duplicates(&rows, &random_split(300, seed));
+            let twins = number_of(&report, Check::Duplicates, "test rows that are training rows");
+            assert!(twins > 0.0, "{columns} units: rows meet");
+            assert_eq!(
+                outcome(&report, Check::Duplicates),
+                Outcome::Warning,
+                "{columns} units, {seed}: {report:?}"
+            );
+        }
+    }
+    // Every row twice, as another trial: training rows repeat each other as often as test rows repeat them.
+    let clean = rows_of(&table("ssvep_trials.csv"));
+    let n = clean.labels.len();
+    let mut twice = noise_rows(2 * n, 1, |_| 0.0);
+    twice.features = concatenate(Axis(0), &[clean.features.view(), clean.features.view()]).unwrap();
+    twice.labels = clean.labels.repeat(2);
+    let report = duplicates(&twice, &random_split(2 * n, 1));
+    assert_eq!(outcome(&report, Check::Duplicates), Outcome::Fail, "{report:?}");
+    // One feature: a few numbers meet, copies of training rows are more than that.
+    let split = random_split(200, 3);
+    let mut stream = Stream::new(5, Domain::Synthetic, [0, 0, 0]);
+    let mut one = noise_rows(200, 1, |_| stream.normal());
+    assert_eq!(outcome(&duplicates(&one, &split), Check::Duplicates), Outcome::Pass);
+    for i in 0..8 {
+        one.features[[split.test[i], 0]] = one.features[[split.train[i], 0]];
+    }
+    let report = duplicates(&one, &split);
+    assert_eq!(outcome(&report, Check::Duplicates), Outcome::Fail, "{report:?}");
+}
+
+/// Neighbors among rows of noise resemble each other by chance, more than the threshold in a quarter of the splits; the
+/// test against sampling error calls few of them. A drift is called.
+#[test]
+fn neighbors_are_called_beyond_sampling_error_only() {
+    let settings = AuditSettings { n_shuffles: 1, ..AuditSettings::with_seed(1) };
+    let (mut called, mut large) = (0, 0);
+    for seed in 0..40 {
+        let mut stream = Stream::new(seed, Domain::Synthetic, [0, 0, 0]);
+        let rows = noise_rows(100, 2, |_| stream.normal());
+        let report = audit(&rows, &random_split(100, seed), &settings).unwrap();
+        let number = |name: &str| number_of(&report, Check::CorrelatedNeighbors, name);
+        large += usize::from(number("correlation with the nearest") - number("elsewhere") > 0.1);
+        called += usize::from(outcome(&report, Check::CorrelatedNeighbors) == Outcome::Warning);
+    }
+    // One in twenty is two of forty; six has a chance of 1 %.
+    assert!(large >= 8 && called < 6, "{large} {called}");
+    let mut stream = Stream::new(1, Domain::Synthetic, [0, 0, 0]);
+    let drifting = noise_rows(100, 2, |row| (row as f64 / 4.0).sin() + 0.5 * stream.normal());
+    let report = audit(&drifting, &random_split(100, 1), &settings).unwrap();
+    assert_eq!(outcome(&report, Check::CorrelatedNeighbors), Outcome::Warning, "{report:?}");
+    // Neighbors among the flickers correlate at 0.04 over splits, with an error of 0.05: one in twenty is called.
+    let rows = rows_of(&table("ssvep_trials.csv"));
+    let is_called = |seed: &u64| {
+        let report = audit(&rows, &random_split(rows.labels.len(), *seed), &settings).unwrap();
+        outcome(&report, Check::CorrelatedNeighbors) == Outcome::Warning
+    };
+    let called = (0..20).filter(is_called).count();
+    assert!(called <= 2, "{called}");
+}
+
 /// A stimulus that tells the label is named, one that does not passes.
 #[test]
 fn stimuli_that_tell_the_label_are_named() {

@@ -10,8 +10,8 @@ mod golden_file;
 use golden_file::assert_close;
 use ndarray::{Array3, Axis};
 use neurobrick_metrics::{
-    BitsTable, Bootstrap, Combine, Convention, MetricError, NullModel, Resampling, SessionBits,
-    bits_per_spike, bits_per_spike_per_unit, evaluated_mean,
+    BitsTable, Bootstrap, Combine, Convention, IntervalMethod, MetricError, NullModel, Resampling,
+    SessionBits, bits_per_spike, bits_per_spike_per_unit, evaluated_mean,
 };
 use neurobrick_random::{Domain, Stream};
 use proptest::prelude::*;
@@ -128,6 +128,42 @@ fn bootstrap_follows_its_seed_and_contains_the_value() {
         assert!(interval.lo < value && value < interval.hi, "{convention:?}: {value} {interval:?}");
         assert_eq!(interval.n_resamples, 400);
     }
+}
+
+/// Every trial seen by five windows is no more data than seen by one: as many clusters, and the same interval.
+#[test]
+fn windows_that_share_spikes_are_resampled_together() {
+    let (rates, counts) = data(9, 40, 8);
+    let null = evaluated_mean(&counts.view());
+    let bootstrap = Bootstrap { seed: 4, n_resamples: 400, level: 0.95 };
+    let once = BitsTable::new(&rates.view(), &counts.view(), &null).unwrap();
+    let windows: Vec<usize> = (0..200).map(|window| window / 5).collect();
+    let (rates, counts) = (rates.select(Axis(0), &windows), counts.select(Axis(0), &windows));
+    let alone = BitsTable::new(&rates.view(), &counts.view(), &null).unwrap();
+    let together = alone.clone().clustered(&windows).unwrap();
+    assert_eq!(together.n(), alone.n());
+    let width = |table: &BitsTable, convention: Convention| {
+        let interval = table.interval(convention, &bootstrap);
+        interval.hi - interval.lo
+    };
+    for convention in CONVENTIONS {
+        let value = together.value(convention);
+        assert_close(value, alone.value(convention), 1e-12, "the score stays");
+        let [one, five] = [&once, &together].map(|table| width(table, convention));
+        // The floor of active units counts spikes five times.
+        if !matches!(convention, Convention::ActiveUnitMean { .. }) {
+            assert_close(five, one, 1e-9, "the interval of the trials");
+        }
+        assert!(width(&alone, convention) < 0.6 * five, "{convention:?}");
+    }
+    let difference = |table: &BitsTable| table.difference(table, Convention::Pooled, &bootstrap).unwrap();
+    assert_eq!(difference(&together).interval.method, IntervalMethod::GroupBootstrap);
+    assert_eq!(difference(&alone).interval.method, IntervalMethod::TrialBootstrap);
+    let each: Vec<usize> = (0..200).rev().collect();
+    assert_eq!(alone.clone().clustered(&each).unwrap(), alone);
+    let one = alone.clone().clustered(&[7; 200]).unwrap();
+    assert!(one.interval(Convention::Pooled, &bootstrap).lo.is_nan(), "a single cluster has no spread");
+    assert!(matches!(alone.clustered(&each[1..]), Err(MetricError::ShapeMismatch { .. })));
 }
 
 /// The pooled ratio's standard error by the delta method, an independent route to the same width.

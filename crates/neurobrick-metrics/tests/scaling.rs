@@ -142,6 +142,21 @@ fn planted_laws_come_back_with_intervals() {
     assert!(backtest(&sizes, &errors, 1e9).is_err());
 }
 
+/// Groups of a single size each: of four, a resample draws at least three in 168 of 256 cases, and only those are fitted.
+#[test]
+fn resamples_without_three_sizes_are_left_out() {
+    let sizes: Vec<f64> = (0..12).map(|i| [1.0, 4.0, 16.0, 64.0][i / 3]).collect();
+    let errors: Vec<f64> =
+        sizes.iter().enumerate().map(|(i, n)| 0.3 + 0.6 * n.powf(-0.5) + 1e-3 * (i % 3) as f64).collect();
+    let groups: Vec<usize> = (0..12).map(|i| i / 3).collect();
+    let bootstrap = Bootstrap { seed: 2, n_resamples: 400, level: 0.95 };
+    let fit = PowerLawBootstrap::new(&sizes, &errors, &groups, &bootstrap).unwrap();
+    let kept = fit.interval(|law| law.exponent).interval.n_resamples as f64;
+    // Within four standard deviations of the binomial.
+    let share: f64 = 168.0 / 256.0;
+    assert!((kept - 400.0 * share).abs() < 4.0 * (400.0 * share * (1.0 - share)).sqrt(), "{kept}");
+}
+
 const MODELS: [&str; 15] = [
     "meta-llama--Llama-2-7b-hf",
     "meta-llama--Llama-2-7b-chat-hf",

@@ -108,8 +108,15 @@ fn two_axes_are_told_apart_in_spite_of_outliers() {
     check(&errors, 0.03);
     assert!(matches!(
         TwoAxisLaw::fit(&first[..6], &second[..6], &errors[..6]),
-        Err(MetricError::InvalidSetting { .. })
+        Err(MetricError::InvalidSetting { what: "number of first sizes", .. })
     ));
+    // With two sizes of an axis every exponent fits, with a floor of its own.
+    let of_two: Vec<usize> = (0..first.len()).filter(|&i| second[i] <= 10.0).collect();
+    let pick = |of: &[f64]| of_two.iter().map(|&i| of[i]).collect::<Vec<f64>>();
+    assert_eq!(
+        TwoAxisLaw::fit(&pick(&first), &pick(&second), &pick(&errors)).unwrap_err(),
+        MetricError::InvalidSetting { what: "number of second sizes", value: 2.0, must: "at least 3" }
+    );
 }
 
 #[test]
@@ -122,6 +129,15 @@ fn a_line_answers_how_much_more_it_takes() {
     assert_eq!(falling.size_for(1.0), None);
     assert!(matches!(LogLinear::fit(&sizes, &[1.0; 4]), Err(MetricError::NoVariation { .. })));
     assert!(matches!(LogLinear::fit(&[2.0; 4], &values), Err(MetricError::NoVariation { .. })));
+    // Equal values whose mean is rounded leave a sum of squares above zero.
+    for n in 3..60 {
+        let rising: Vec<f64> = (1..=n).map(f64::from).collect();
+        let equal = vec![0.3; rising.len()];
+        for (sizes, values) in [(&equal, &rising), (&rising, &equal)] {
+            let fit = LogLinear::fit(sizes, values);
+            assert!(matches!(fit, Err(MetricError::NoVariation { .. })), "{n}: {fit:?}");
+        }
+    }
     let one_group = LogLinearBootstrap::new(&sizes, &values, &[3; 4], &Bootstrap::with_seed(1));
     assert!(matches!(one_group, Err(MetricError::InvalidSetting { .. })));
 }

@@ -57,8 +57,8 @@ pub fn audit(
     let mut findings = vec![
         neighbors::shared_trials(rows, split),
         neighbors::overlapping_windows(rows, split),
-        neighbors::correlated_neighbors(rows, split),
-        duplicates::duplicates(rows, split),
+        neighbors::correlated_neighbors(rows, split, settings),
+        duplicates::duplicates(rows, split, settings),
         statistics::fitted_before_split(rows, split),
         shortcuts::repeated_stimuli(rows, split)?,
         shortcuts::groups_held_out(rows, score)?,

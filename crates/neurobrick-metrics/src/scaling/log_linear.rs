@@ -40,17 +40,26 @@ impl LogLinear {
         }
         let total: f64 = weights.iter().sum();
         let points = || sizes.iter().zip(values).zip(weights).map(|((size, y), w)| (size.ln(), *y, *w));
+        // Sums of squares of equal values are rarely zero after rounding, so variation is asked of the values themselves.
+        let varies = |of: fn((f64, f64, f64)) -> f64| {
+            let counted = points().filter(|(.., w)| *w > 0.0).map(of);
+            let (low, high) =
+                counted.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (v.min(low), v.max(high)));
+            low < high
+        };
+        for (what, varies) in
+            [("the list of sizes", varies(|(x, ..)| x)), ("the list of values", varies(|(_, y, _)| y))]
+        {
+            if !varies {
+                return Err(MetricError::NoVariation { what });
+            }
+        }
         let (x_mean, y_mean) = points()
             .fold((0.0, 0.0), |(x_sum, y_sum), (x, y, w)| (x_sum + w * x / total, y_sum + w * y / total));
         let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
         for (x, y, w) in points() {
             let (x, y) = (x - x_mean, y - y_mean);
             (xx, xy, yy) = (xx + w * x * x, xy + w * x * y, yy + w * y * y);
-        }
-        for (what, square) in [("the list of sizes", xx), ("the list of values", yy)] {
-            if square.is_nan() || square <= 0.0 {
-                return Err(MetricError::NoVariation { what });
-            }
         }
         let slope = xy / xx;
         // Rounding may carry a perfect fit beyond one.

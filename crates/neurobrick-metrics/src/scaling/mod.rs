@@ -8,6 +8,7 @@
 mod backtest;
 mod log_linear;
 mod power_law;
+mod robust_fit;
 mod two_axes;
 
 pub use backtest::{Backtest, backtest};

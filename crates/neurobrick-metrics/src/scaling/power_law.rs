@@ -4,20 +4,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::check_positive;
+use super::robust_fit::{Point, best_law, n_distinct};
 use crate::{Bootstrap, ConfidenceInterval, IntervalMethod, MetricError};
 
-/// Residuals of the logarithm beyond this count by their size, not their square (Hoffmann et al. 2022).
-pub(super) const HUBER_DELTA: f64 = 1e-3;
-/// Steps of a fit; with so small a delta it is nearly a fit of absolute deviations, which converges slowly.
-const STEPS: usize = 2000;
-/// A fit ends when its loss falls by less than this share.
-const TOLERANCE: f64 = 1e-12;
 /// Shares of the smallest value at which the floor starts.
 const START_FLOORS: [f64; 4] = [1e-6, 0.3, 0.7, 0.95];
 /// Exponents to start from.
 const START_EXPONENTS: [f64; 4] = [0.05, 0.15, 0.4, 1.0];
-/// Logarithm of the lowest floor, which stands for none.
-pub(super) const LOWEST_LOG_FLOOR: f64 = -40.0;
 
 /// `floor + scale · size^−exponent`: an error that falls with size toward what more of it cannot remove.
 ///
@@ -60,14 +53,6 @@ pub struct PowerLawBootstrap {
     bootstrap: Bootstrap,
 }
 
-/// Logarithms of floor and scale, and the exponent.
-#[derive(Clone, Copy)]
-struct Candidate {
-    log_floor: f64,
-    log_scale: f64,
-    exponent: f64,
-}
-
 impl PowerLaw {
     /// Minimizes Huber's loss of the residuals of the logarithms, from a grid of starts.
     ///
@@ -77,43 +62,37 @@ impl PowerLaw {
         Self::fit_weighted(sizes, errors, &vec![1.0; errors.len()])
     }
 
+    /// Points without weight are as if they were not there.
     fn fit_weighted(sizes: &[f64], errors: &[f64], weights: &[f64]) -> Result<Self, MetricError> {
         check_positive("sizes", sizes, errors.len())?;
         check_positive("errors", errors, errors.len())?;
-        let mut distinct = sizes.to_vec();
-        distinct.sort_unstable_by(f64::total_cmp);
-        distinct.dedup();
-        if errors.len() < 4 || distinct.len() < 3 {
+        let points: Vec<Point<1>> = sizes
+            .iter()
+            .zip(errors)
+            .zip(weights)
+            .filter(|(_, weight)| **weight > 0.0)
+            .map(|((x, y), weight)| Point { log_sizes: [x.ln()], log_error: y.ln(), weight: *weight })
+            .collect();
+        let n_sizes = n_distinct(points.iter().map(|point| point.log_sizes[0]));
+        if points.len() < 4 || n_sizes < 3 {
             let (what, must) = ("number of sizes", "at least 3, with at least 4 points");
-            return Err(MetricError::InvalidSetting { what, value: distinct.len() as f64, must });
+            return Err(MetricError::InvalidSetting { what, value: n_sizes as f64, must });
         }
-        let lowest = errors.iter().copied().fold(f64::INFINITY, f64::min);
-        let starts: Vec<Candidate> = START_FLOORS
+        let lowest = points.iter().map(|point| point.log_error.exp()).fold(f64::INFINITY, f64::min);
+        let starts: Vec<[f64; 3]> = START_FLOORS
             .iter()
             .flat_map(|share| START_EXPONENTS.iter().map(move |exponent| (share, exponent)))
             .map(|(share, &exponent)| {
                 let floor = share * lowest;
                 // The scale that makes the mean logarithm right.
-                let logs = sizes.iter().zip(errors).map(|(x, y)| (y - floor).ln() + exponent * x.ln());
-                let log_scale = logs.sum::<f64>() / errors.len() as f64;
-                Candidate { log_floor: floor.ln(), log_scale, exponent }
+                let above =
+                    |point: &Point<1>| (point.log_error.exp() - floor).ln() + exponent * point.log_sizes[0];
+                let log_scale = points.iter().map(above).sum::<f64>() / points.len() as f64;
+                [floor.ln(), log_scale, exponent]
             })
             .collect();
-        let points: Vec<[f64; 3]> = sizes
-            .iter()
-            .zip(errors)
-            .zip(weights)
-            .filter(|(_, weight)| **weight > 0.0)
-            .map(|((x, y), weight)| [x.ln(), y.ln(), *weight])
-            .collect();
-        let fits: Vec<(f64, Candidate)> =
-            starts.into_par_iter().map(|start| descend(&points, start)).collect();
-        let best = fits.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
-        let (_, Candidate { log_floor, log_scale, exponent }) =
-            best.ok_or(MetricError::Empty { what: "list of starts" })?;
-        // At the bound there is no floor.
-        let floor = if log_floor <= lowest.ln() - 12.0 { 0.0 } else { log_floor.exp() };
-        Ok(Self { floor, scale: log_scale.exp(), exponent })
+        let [floor, scale, exponent] = best_law(&points, starts)?;
+        Ok(Self { floor, scale, exponent })
     }
 
     /// The error at a size.
@@ -185,93 +164,4 @@ impl PowerLawBootstrap {
         let finite = |law: &PowerLaw| law.size_for(error).unwrap_or(f64::MAX);
         Some((self.interval(finite), share))
     }
-}
-
-/// Levenberg-Marquardt steps on Huber's loss, reweighted at each step; the loss and where it ends.
-fn descend(points: &[[f64; 3]], start: Candidate) -> (f64, Candidate) {
-    let mut at = start;
-    let mut loss = loss_of(points, at);
-    let mut damping = 1e-3;
-    for _ in 0..STEPS {
-        let (normal, gradient) = linearized(points, at);
-        let mut moved = false;
-        for _ in 0..12 {
-            let mut system = normal;
-            for (i, row) in system.iter_mut().enumerate() {
-                row[i] += damping * (normal[i][i] + 1e-12);
-            }
-            let Some(step) = solve3(system, gradient) else {
-                damping *= 4.0;
-                continue;
-            };
-            let next = Candidate {
-                log_floor: (at.log_floor - step[0]).clamp(LOWEST_LOG_FLOOR, 40.0),
-                log_scale: at.log_scale - step[1],
-                exponent: at.exponent - step[2],
-            };
-            let next_loss = loss_of(points, next);
-            if next_loss < loss {
-                moved = loss - next_loss > TOLERANCE * loss;
-                (at, loss) = (next, next_loss);
-                damping = (damping / 3.0).max(1e-12);
-                break;
-            }
-            damping *= 4.0;
-        }
-        if !moved {
-            break;
-        }
-    }
-    (loss, at)
-}
-
-/// Predicted logarithm and the share of the floor in the prediction.
-fn predicted(at: Candidate, log_size: f64) -> (f64, f64) {
-    let falling = at.log_scale - at.exponent * log_size;
-    let high = falling.max(at.log_floor);
-    let (a, b) = ((at.log_floor - high).exp(), (falling - high).exp());
-    (high + (a + b).ln(), a / (a + b))
-}
-
-fn loss_of(points: &[[f64; 3]], at: Candidate) -> f64 {
-    let huber = |r: f64| {
-        if r.abs() <= HUBER_DELTA { 0.5 * r * r } else { HUBER_DELTA * (r.abs() - 0.5 * HUBER_DELTA) }
-    };
-    points.iter().map(|[x, y, weight]| weight * huber(predicted(at, *x).0 - y)).sum()
-}
-
-/// Weighted normal matrix and gradient in (log floor, log scale, exponent).
-fn linearized(points: &[[f64; 3]], at: Candidate) -> ([[f64; 3]; 3], [f64; 3]) {
-    let (mut normal, mut gradient) = ([[0.0; 3]; 3], [0.0; 3]);
-    for [x, y, weight] in points {
-        let (log_error, share) = predicted(at, *x);
-        let residual = log_error - y;
-        let slope = [share, 1.0 - share, -(1.0 - share) * x];
-        let weight = weight * (HUBER_DELTA / residual.abs()).min(1.0);
-        for i in 0..3 {
-            gradient[i] += weight * slope[i] * residual;
-            for j in 0..3 {
-                normal[i][j] += weight * slope[i] * slope[j];
-            }
-        }
-    }
-    (normal, gradient)
-}
-
-/// Cramer's rule; `None` for a singular system.
-fn solve3(a: [[f64; 3]; 3], b: [f64; 3]) -> Option<[f64; 3]> {
-    let determinant = |m: &[[f64; 3]; 3]| {
-        m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0])
-            + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
-    };
-    let whole = determinant(&a);
-    let with = |column: usize| {
-        let mut m = a;
-        for i in 0..3 {
-            m[i][column] = b[i];
-        }
-        determinant(&m) / whole
-    };
-    let x = [with(0), with(1), with(2)];
-    x.iter().all(|v| v.is_finite()).then_some(x)
 }
