@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bootstrap, ConfidenceInterval, IntervalMethod, MetricError};
+use crate::{ConfidenceInterval, IntervalMethod, MetricError};
 
 /// Accuracy of binary predictions with what is needed to read it.
 ///
@@ -12,11 +12,11 @@ use crate::{Bootstrap, ConfidenceInterval, IntervalMethod, MetricError};
 pub struct Accuracy {
     /// Share of trials predicted right.
     pub accuracy: f64,
-    /// Wilson's interval of `accuracy` at the level of the bootstrap.
+    /// Wilson's interval of `accuracy`.
     pub interval: ConfidenceInterval,
     /// Mean over the two classes of the share predicted right; chance is 0.5.
     pub balanced: f64,
-    /// Bootstrap interval of `balanced`, trials resampled within each class; NaN if a class has fewer than 2 trials.
+    /// Interval of `balanced` from Wilson's intervals of both classes.
     pub balanced_interval: ConfidenceInterval,
     /// Accuracy of always answering the class that is more frequent in training.
     pub majority: f64,
@@ -26,13 +26,8 @@ pub struct Accuracy {
 
 impl Accuracy {
     /// Compares `predicted` with `truth`; `train` are the training labels that define the majority class (`true` on
-    /// a tie). Fails on unequal lengths, without test or training trials, and if `truth` holds one class only.
-    pub fn new(
-        truth: &[bool],
-        predicted: &[bool],
-        train: &[bool],
-        bootstrap: &Bootstrap,
-    ) -> Result<Self, MetricError> {
+    /// a tie), `level` the confidence of the intervals, such as 0.95. Fails on unequal lengths, without test or training trials, and if `truth` holds one class only.
+    pub fn new(truth: &[bool], predicted: &[bool], train: &[bool], level: f64) -> Result<Self, MetricError> {
         if truth.len() != predicted.len() {
             let (expected, got) = (vec![truth.len()], vec![predicted.len()]);
             return Err(MetricError::ShapeMismatch { what: "predicted labels", expected, got });
@@ -55,27 +50,33 @@ impl Accuracy {
         let share = |right: &[f64]| right.iter().sum::<f64>() / right.len() as f64;
         Ok(Self {
             accuracy: n_right / n,
-            interval: wilson(n_right, n, bootstrap.level),
+            interval: wilson(n_right, n, level),
             balanced: f64::midpoint(share(&right[0]), share(&right[1])),
-            balanced_interval: balanced_interval(&right, bootstrap),
+            balanced_interval: balanced_interval(&right, level),
             majority: truth.iter().filter(|&&label| label == majority).count() as f64 / n,
             trials_per_class,
         })
     }
 }
 
-fn balanced_interval(right: &[Vec<f64>; 2], bootstrap: &Bootstrap) -> ConfidenceInterval {
-    if right.iter().any(|class| class.len() < 2) {
-        return bootstrap.undefined(IntervalMethod::ClassBootstrap);
+/// Interval of the mean of two shares from Wilson's intervals of each, which do not shrink to nothing where all or none of
+/// a class are right, as resamples of trials would (recovery of variances; Zou and Donner 2008, doi:10.1002/sim.3095).
+fn balanced_interval(right: &[Vec<f64>; 2], level: f64) -> ConfidenceInterval {
+    let (mut center, mut below, mut above) = (0.0, 0.0, 0.0);
+    for class in right {
+        let (n_right, n) = (class.iter().sum::<f64>(), class.len() as f64);
+        let (share, interval) = (n_right / n, wilson(n_right, n, level));
+        center += share / 2.0;
+        below += (share - interval.lo).powi(2) / 4.0;
+        above += (interval.hi - share).powi(2) / 4.0;
     }
-    let values = bootstrap.values(|resample| {
-        let share = |class: usize| {
-            let weights = bootstrap.weights(resample, class, right[class].len());
-            weights.iter().zip(&right[class]).map(|(w, r)| w * r).sum::<f64>() / right[class].len() as f64
-        };
-        f64::midpoint(share(0), share(1))
-    });
-    bootstrap.interval(values, IntervalMethod::ClassBootstrap)
+    ConfidenceInterval {
+        lo: (center - below.sqrt()).max(0.0),
+        hi: (center + above.sqrt()).min(1.0),
+        level,
+        method: IntervalMethod::ClassWilson,
+        n_resamples: 0,
+    }
 }
 
 /// Wilson's score interval (1927) of `successes` out of `n`.

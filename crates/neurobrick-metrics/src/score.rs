@@ -28,8 +28,8 @@ pub enum IntervalMethod {
     SessionBootstrap,
     /// Percentile bootstrap over the scores of whole sessions.
     SessionScores,
-    /// Percentile bootstrap over trials within each class.
-    ClassBootstrap,
+    /// Wilson's intervals of the classes, joined.
+    ClassWilson,
     /// Percentile bootstrap over groups of points or answers (a model family, a participant, windows that share spikes).
     GroupBootstrap,
     /// Wilson's score interval of a proportion (1927).
@@ -42,7 +42,7 @@ impl fmt::Display for IntervalMethod {
             Self::TrialBootstrap => "percentile bootstrap over trials, null fixed",
             Self::SessionBootstrap => "percentile bootstrap over sessions and trials, null fixed",
             Self::SessionScores => "percentile bootstrap over sessions",
-            Self::ClassBootstrap => "percentile bootstrap over trials within class",
+            Self::ClassWilson => "Wilson score intervals of the classes, joined",
             Self::GroupBootstrap => "percentile bootstrap over groups",
             Self::Wilson => "Wilson score interval",
         })

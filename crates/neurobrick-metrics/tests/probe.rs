@@ -9,7 +9,7 @@ mod golden_file;
 
 use golden_file::{assert_close, load, matrix, number, numbers};
 use ndarray::Array2;
-use neurobrick_metrics::{Accuracy, Bootstrap, LogisticProbe, MetricError, ProbeGrid, stratified_folds};
+use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, stratified_folds};
 use neurobrick_random::{Domain, Stream};
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ fn probe_matches_scikit_learn() {
                 assert_close(*got, want, 1e-6, name);
             }
             let predicted = probe.predict(&x_test.view()).unwrap();
-            let accuracy = Accuracy::new(&test, &predicted, &train, &Bootstrap::with_seed(0)).unwrap();
+            let accuracy = Accuracy::new(&test, &predicted, &train, 0.95).unwrap();
             assert_close(accuracy.accuracy, number(&fit["accuracy"]), 1e-12, name);
             assert_close(accuracy.balanced, number(&fit["balanced_accuracy"]), 1e-12, name);
         }
@@ -61,7 +61,7 @@ fn wilson_interval_matches_scipy() {
         let [right, n] = ["right", "n"].map(|key| usize::try_from(case[key].as_u64().unwrap()).unwrap());
         let truth: Vec<bool> = (0..n).map(|trial| trial % 2 == 0).collect();
         let predicted: Vec<bool> = truth.iter().enumerate().map(|(i, label)| *label == (i < right)).collect();
-        let interval = Accuracy::new(&truth, &predicted, &truth, &Bootstrap::with_seed(0)).unwrap().interval;
+        let interval = Accuracy::new(&truth, &predicted, &truth, 0.95).unwrap().interval;
         assert_close(interval.lo, number(&case["lo"]), 1e-10, "lower");
         assert_close(interval.hi, number(&case["hi"]), 1e-10, "upper");
     }
@@ -85,8 +85,18 @@ fn search_finds_signal_and_repeats_itself() {
     assert!(best < 0.6, "{losses:?}"); // ln 2 = 0.693 is a coin
     assert_eq!(losses[grid.cs.iter().position(|c| *c == probe.c()).unwrap()], best);
     let predicted = probe.predict(&x_test.view()).unwrap();
-    let accuracy = Accuracy::new(&train, &predicted, &train, &Bootstrap::with_seed(2)).unwrap();
+    let accuracy = Accuracy::new(&train, &predicted, &train, 0.95).unwrap();
     assert!(accuracy.balanced > 0.75 && accuracy.balanced_interval.lo > 0.6, "{accuracy:?}");
+    // Half of the squares of what Wilson's intervals leave to either side of a class.
+    let perfect = Accuracy::new(&[false, true, true], &[false, true, true], &[true], 0.95).unwrap();
+    let (one, two): (f64, f64) = (1.0 - 0.206_549, 1.0 - 0.342_380);
+    assert_close(
+        perfect.balanced_interval.lo,
+        1.0 - 0.5 * one.hypot(two),
+        1e-5,
+        "nobody is perfect after 3 trials",
+    );
+    assert_eq!(perfect.balanced_interval.hi, 1.0);
     assert!((accuracy.majority - 53.0 / 80.0).abs() < 1e-12);
     assert_eq!(LogisticProbe::fit_search(&x.view(), &train, &grid).unwrap().0, probe);
 }
@@ -111,6 +121,6 @@ fn single_classes_and_tiny_classes_are_named() {
     let labels = [true, false, false, false, false, false];
     let error = LogisticProbe::fit_search(&x.view(), &labels, &ProbeGrid::with_seed(0)).unwrap_err();
     assert_eq!(error, MetricError::TooFewForFolds { class: true, trials: 1, folds: 4 });
-    let error = Accuracy::new(&[false; 3], &[true; 3], &labels, &Bootstrap::with_seed(0)).unwrap_err();
+    let error = Accuracy::new(&[false; 3], &[true; 3], &labels, 0.95).unwrap_err();
     assert_eq!(error, MetricError::SingleClass { trials: 3, class: false });
 }
