@@ -66,26 +66,31 @@ fn refuse(refused: &[Refusal]) -> Result<(), Failure> {
     if refused.is_empty() {
         return Ok(());
     }
-    let lines = refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
+    let lines = refused.iter().map(Refusal::to_string);
     let details = lines.collect::<Vec<_>>().join("\n");
     Err(PipelineError::Refused { n_refused: refused.len(), details }.into())
 }
 
 /// One row per session; the reasons of refusals, which are long, follow the table as the error of the verb.
-fn rows(summary: &IngestSummary) -> Vec<[String; 6]> {
-    let mut rows = vec![["session", "format", "outcome", "units", "trials", "spikes"].map(str::to_owned)];
+fn rows(summary: &IngestSummary) -> Vec<[String; 8]> {
+    let header = ["session", "format", "outcome", "units", "trials", "spikes", "signals", "interval tables"];
+    let mut rows = vec![header.map(str::to_owned)];
     for written in &summary.written {
         rows.push([
             written.digest.session.to_string(),
             written.format.to_owned(),
-            "written".to_owned(),
+            (if written.is_replaced { "replaced" } else { "written" }).to_owned(),
             written.n_units.to_string(),
             written.n_trials.to_string(),
             written.n_spikes.to_string(),
+            written.n_signals.to_string(),
+            written.n_interval_tables.to_string(),
         ]);
     }
     let short = |session: String, outcome: &str| {
-        [session, String::new(), outcome.to_owned(), String::new(), String::new(), String::new()]
+        let mut row = [const { String::new() }; 8];
+        (row[0], row[2]) = (session, outcome.to_owned());
+        row
     };
     rows.extend(summary.unchanged.iter().map(|session| short(session.to_string(), "unchanged")));
     rows.extend(summary.refused.iter().map(|refusal| {

@@ -81,8 +81,13 @@ impl DatasetFile {
         if !path.is_file() {
             return Err(IngestError::MissingFile {
                 path,
-                needed_for: "write one with dataset, source, citation, license and consent, so that every copy of the \
-                             data says where it comes from",
+                needed_for: "every copy of the data must say where it comes from; write it with these lines:\n\
+                             dataset = \"my-lab-2026\"\n\
+                             source = \"who recorded it, and where\"\n\
+                             citation = \"\"\n\
+                             license = \"CC-BY-4.0\"\n\
+                             species = \"Mus musculus\"\n\
+                             consent = \"non_human\"  # or unrestricted, research_only, controlled, unknown",
             });
         }
         let text = fs::read_to_string(&path).map_err(IngestError::io("read", &path))?;

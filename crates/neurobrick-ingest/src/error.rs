@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use neurobrick_schema::{DatasetId, SchemaError, SessionId};
+use neurobrick_schema::{DatasetId, SchemaError, SessionId, SubjectId};
 
 /// What can be wrong with foreign files, or with putting them into a store.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,8 @@ pub enum IngestError {
         source: io::Error,
     },
     /// No reader knows what lies at a path.
-    #[error("{} holds no recording in a known format ({known}); give the folder that holds the recordings", path.display())]
+    #[error("{} holds no recording in a known format ({known}); give the folder that holds the recordings, or say in a mapping.toml \
+         beside one's own MATLAB, NPZ, CSV or Parquet files what is in them", path.display())]
     UnknownFormat {
         /// The path.
         path: PathBuf,
@@ -166,8 +167,8 @@ pub enum IngestError {
         /// Where it came from again.
         second: PathBuf,
     },
-    /// The store holds a session of that name from another dataset.
-    #[error("{} gives session {session}, which the store has from dataset {dataset}; rename it or use another store", path.display())]
+    /// The store holds a session of that name from another dataset or subject.
+    #[error("{} gives session {session}, which the store has of subject {subject} of dataset {dataset}; rename it or use another store", path.display())]
     SessionTaken {
         /// Where it came from.
         path: PathBuf,
@@ -175,6 +176,8 @@ pub enum IngestError {
         session: SessionId,
         /// The dataset of the stored one.
         dataset: DatasetId,
+        /// The subject of the stored one.
+        subject: SubjectId,
     },
     /// A decoder stopped in the middle of a file.
     #[error("{}: the decoder gave up: {detail}; the file is probably damaged, fetch it again from its source", path.display())]

@@ -93,6 +93,12 @@ pub struct Ingested {
     pub n_trials: usize,
     /// Number of spikes.
     pub n_spikes: u64,
+    /// Number of signals: traces, positions, events.
+    pub n_signals: usize,
+    /// Number of tables of intervals besides the trials.
+    pub n_interval_tables: usize,
+    /// Whether it took the place of an older copy whose files have changed since.
+    pub is_replaced: bool,
 }
 
 /// A path or session that did not go in.
@@ -104,6 +110,14 @@ pub struct Refusal {
     pub path: PathBuf,
     /// Why.
     pub error: IngestError,
+}
+
+/// The error, after the path unless it names it itself.
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (path, text) = (self.path.display().to_string(), self.error.to_string());
+        if text.contains(&path) { f.write_str(&text) } else { write!(f, "{path}: {text}") }
+    }
 }
 
 /// What went in and what did not.

@@ -79,7 +79,7 @@ fn a_child_that_refuses_or_cannot_write_says_so_in_its_words() {
 
 #[test]
 fn a_child_that_lies_about_what_it_wrote_is_not_believed() {
-    let staged = r#"{"staged":{"digest":{"session":"s1","digest":"00","bytes":1},"dataset":"made-up","n_units":3,"n_trials":2,"n_spikes":1}}"#;
+    let staged = r#"{"staged":{"digest":{"session":"s1","digest":"00","bytes":1},"dataset":"made-up","subject":"a","n_units":3,"n_trials":2,"n_spikes":1,"n_signals":0,"n_interval_tables":0}}"#;
     let (store, _folder, result) =
         with_child(&format!("read line; echo '{staged}'"), Duration::from_secs(20));
     assert_eq!(result.unwrap().refused.len(), 1);

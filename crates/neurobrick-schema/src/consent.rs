@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
     /// An animal was recorded: consent does not apply, welfare rules of the source do.
+    #[serde(alias = "non-human")]
     NonHuman,
     /// A person agreed to open sharing and any use.
     Unrestricted,

@@ -75,7 +75,7 @@ pub enum PipelineError {
         message: String,
     },
     /// Some recordings were refused.
-    #[error("{n_refused} recordings were refused:\n{details}")]
+    #[error("refused recordings: {n_refused}\n{details}")]
     Refused {
         /// How many.
         n_refused: usize,

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use neurobrick_schema::{DatasetId, Recording, SchemaError, SessionDigest, SessionId, Store, write_session};
+use neurobrick_schema::{
+    DatasetId, Recording, SchemaError, SessionDigest, SessionId, Store, SubjectId, write_session,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{IngestOptions, Ingested};
@@ -24,9 +26,12 @@ pub(super) enum Outcome {
 pub(crate) struct Staged {
     pub(crate) digest: SessionDigest,
     pub(crate) dataset: DatasetId,
+    pub(crate) subject: SubjectId,
     pub(crate) n_units: usize,
     pub(crate) n_trials: usize,
     pub(crate) n_spikes: u64,
+    pub(crate) n_signals: usize,
+    pub(crate) n_interval_tables: usize,
 }
 
 /// Reads a session and writes it into an empty folder.
@@ -43,9 +48,12 @@ pub(crate) fn read_into(reader: &dyn Reader, source: &Source, dir: &Path) -> Res
     Ok(Staged {
         digest: write_session(dir, &recording)?,
         dataset: recording.info().dataset.clone(),
+        subject: recording.info().subject.clone(),
         n_units: recording.n_units(),
         n_trials: recording.trials().len(),
         n_spikes: recording.n_spikes(),
+        n_signals: recording.signals().len(),
+        n_interval_tables: recording.intervals().len(),
     })
 }
 
@@ -60,12 +68,15 @@ pub(super) fn bring_in(
         return Outcome::Unchanged(source.session.clone());
     }
     match stage_and_commit(reader, source, store, options) {
-        Ok(staged) => Outcome::Written(Ingested {
+        Ok((staged, is_replaced)) => Outcome::Written(Ingested {
             digest: staged.digest,
             format: reader.format(),
             n_units: staged.n_units,
             n_trials: staged.n_trials,
             n_spikes: staged.n_spikes,
+            n_signals: staged.n_signals,
+            n_interval_tables: staged.n_interval_tables,
+            is_replaced,
         }),
         Err(error @ (IngestError::Store(SchemaError::Io { .. }) | IngestError::StoreNotWritten { .. })) => {
             Outcome::Stop(error)
@@ -74,29 +85,32 @@ pub(super) fn bring_in(
     }
 }
 
+/// What was written, and whether it took the place of an older copy.
 fn stage_and_commit(
     reader: &dyn Reader,
     source: &Source,
     store: &Store,
     options: &IngestOptions,
-) -> Result<Staged, IngestError> {
+) -> Result<(Staged, bool), IngestError> {
     let staging = store.stage(&source.session)?;
     let staged = match &options.isolation {
         Some(isolation) => isolation.read_into(reader, source, staging.path())?,
         None => read_into(reader, source, staging.path())?,
     };
-    match store.info(&source.session) {
-        Ok(stored) if stored.dataset != staged.dataset => {
-            return Err(IngestError::SessionTaken {
-                path: source.main.clone(),
-                session: source.session.clone(),
-                dataset: stored.dataset,
-            });
-        }
-        // Not there, or damaged and to be replaced.
-        _ => store.commit(staging, &staged.digest)?,
+    let stored = store.info(&source.session);
+    if let Ok(stored) = &stored
+        && (stored.dataset != staged.dataset || stored.subject != staged.subject)
+    {
+        return Err(IngestError::SessionTaken {
+            path: source.main.clone(),
+            session: source.session.clone(),
+            dataset: stored.dataset.clone(),
+            subject: stored.subject.clone(),
+        });
     }
-    Ok(staged)
+    // Not there, damaged, or from files that have changed since.
+    store.commit(staging, &staged.digest)?;
+    Ok((staged, stored.is_ok()))
 }
 
 /// Whether the store has the session from the same bytes, undamaged.

@@ -34,7 +34,7 @@ pub(super) fn ingest_all(
     if ingested.is_complete() {
         return Ok(());
     }
-    let lines = ingested.refused.iter().map(|r| format!("{}: {}", r.path.display(), r.error));
+    let lines = ingested.refused.iter().map(ToString::to_string);
     let details = lines.collect::<Vec<_>>().join("\n");
     Err(PipelineError::Refused { n_refused: ingested.refused.len(), details })
 }
@@ -58,13 +58,26 @@ pub fn ingest_with(
             state.message = format!("{session} ({format})");
             observer.progress(&state);
         }
-        IngestEvent::Written(Ingested { digest, n_units, n_trials, n_spikes, .. }) => {
-            observer
-                .note(&format!("{}: {n_units} units, {n_trials} trials, {n_spikes} spikes", digest.session));
+        IngestEvent::Written(Ingested {
+            digest,
+            n_units,
+            n_trials,
+            n_spikes,
+            n_signals,
+            is_replaced,
+            ..
+        }) => {
+            let old = if is_replaced { "; replaces an older copy, whose files have changed" } else { "" };
+            observer.note(&format!(
+                "{}: {n_units} units, {n_trials} trials, {n_spikes} spikes, {n_signals} signals{old}",
+                digest.session
+            ));
         }
         IngestEvent::Unchanged { session } => observer.note(&format!("{session}: unchanged")),
         IngestEvent::Refused { path, message } => {
-            observer.note(&format!("refused {}: {message}", path.display()));
+            let path = path.display().to_string();
+            let of = if message.contains(&path) { String::new() } else { format!("{path}: ") };
+            observer.note(&format!("refused: {of}{message}"));
         }
         _ => {}
     })?;
