@@ -41,6 +41,9 @@ pub struct RunReport {
     /// Every recording that took part.
     #[serde(default)]
     pub sessions: Vec<SessionFacts>,
+    /// What the rows of the tables are: label of a predictor, and what it does.
+    #[serde(default)]
+    pub rows: Vec<Fact>,
     /// Scores, one entry per evaluation session and task.
     #[serde(default)]
     pub tasks: Vec<TaskResult>,

@@ -45,6 +45,8 @@ struct Page<'a> {
     curves: Vec<FigureGroup>,
     rasters: Vec<FigureGroup>,
     traces: Vec<FigureGroup>,
+    /// Whether there are rasters or traces.
+    has_trials: bool,
     regions: Vec<FigureGroup>,
     masks: Vec<Figure>,
     stages: Vec<StageRow<'a>>,
@@ -101,6 +103,7 @@ impl<'a> Page<'a> {
             tasks: tables::task_sections(report),
             decoding: tables::decoding(report),
             curves: figures::curves(report),
+            has_trials: !report.rasters.is_empty() || !report.traces.is_empty(),
             rasters: figures::rasters(report),
             traces: figures::traces(report),
             regions: figures::regions(report),
@@ -129,7 +132,12 @@ impl VerdictRow {
             task: verdict.task.label(),
             answers: [
                 cell("Against the best baseline", baseline, &verdict.baseline, true),
-                cell("Fine-tuned against from scratch", pretraining, &verdict.pretraining, false),
+                cell(
+                    "The network, fine-tuned against from scratch",
+                    pretraining,
+                    &verdict.pretraining,
+                    false,
+                ),
             ],
         }
     }

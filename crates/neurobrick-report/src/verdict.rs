@@ -37,24 +37,26 @@ impl Outcome {
     }
 }
 
-/// The fine-tuned model against one opponent on one session.
+/// A model against one opponent on one session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionVerdict {
     /// Session id.
     pub session: String,
+    /// The model, `None` when the task has none.
+    pub model: Option<Predictor>,
     /// The opponent, `None` when the task has none.
     pub opponent: Option<Predictor>,
-    /// Fine-tuned minus opponent, pooled bits/spike.
+    /// Model minus opponent, pooled bits/spike.
     pub difference: Option<Estimate>,
     /// What the difference says.
     pub outcome: Outcome,
 }
 
 impl SessionVerdict {
-    fn new(result: &TaskResult, opponent: Option<Predictor>) -> Self {
-        let model = result.headline();
+    fn new(result: &TaskResult, model: Option<&Predictor>, opponent: Option<Predictor>) -> Self {
         let difference = opponent.as_ref().zip(model).and_then(|(other, own)| result.difference(own, other));
         Self {
+            model: model.cloned(),
             session: result.session.clone(),
             outcome: Outcome::of(difference.as_ref()),
             opponent,
@@ -91,19 +93,23 @@ pub struct TaskVerdict {
 }
 
 impl TaskVerdict {
-    /// "Beats the best baseline on A and B." and so on.
+    /// "Fine-tuned + linear beats the best baseline on A and B." and so on.
     pub fn baseline_sentence(&self) -> String {
-        sentence(&self.baseline, |outcome| match outcome {
+        let model = self.baseline.iter().find_map(|verdict| verdict.model.as_ref());
+        let without_baseline = self.baseline.iter().all(|verdict| verdict.opponent.is_none());
+        let subject = model.map_or("no model", Predictor::label);
+        sentence(subject, &self.baseline, |outcome| match outcome {
             Outcome::Better => "beats the best baseline",
             Outcome::Worse => "is worse than the best baseline",
             Outcome::Undecided => "cannot be told apart from the best baseline (interval includes zero)",
+            Outcome::NotCompared if without_baseline => "was not compared, since no baseline was scored,",
             Outcome::NotCompared => "has no paired comparison with a baseline",
         })
     }
 
     /// "Pretraining helped on A and B." and so on.
     pub fn pretraining_sentence(&self) -> String {
-        sentence(&self.pretraining, |outcome| match outcome {
+        sentence("", &self.pretraining, |outcome| match outcome {
             Outcome::Better => "pretraining helped",
             Outcome::Worse => "pretraining did not help (from scratch is better)",
             Outcome::Undecided => {
@@ -114,16 +120,16 @@ impl TaskVerdict {
     }
 }
 
-/// What the headline's model would be without pretraining.
-fn from_scratch(result: &TaskResult) -> Predictor {
-    // Without pretraining there is nothing from other sessions, so its partner is the session's own linear predictor.
-    let pooled = Predictor::FromScratchWithLinear;
-    let is_pool =
-        matches!(result.headline(), Some(Predictor::FineTunedWithStack | Predictor::FineTunedWithLinear));
-    if is_pool && result.predictors.iter().any(|row| row.predictor == pooled) {
-        pooled
+/// The fine-tuned model and the one without pretraining that it is compared with. Both are pooled with the session's own
+/// linear predictor or neither is, so that the difference is what pretraining gave the network; a stack would not be like
+/// for like.
+fn pretraining_pair(result: &TaskResult) -> (Predictor, Predictor) {
+    let pools = (Predictor::FineTunedWithLinear, Predictor::FromScratchWithLinear);
+    let is_there = |wanted: &Predictor| result.predictors.iter().any(|row| row.predictor == *wanted);
+    if is_there(&pools.0) && is_there(&pools.1) {
+        pools
     } else {
-        Predictor::FromScratch
+        (Predictor::FineTuned, Predictor::FromScratch)
     }
 }
 
@@ -139,20 +145,24 @@ pub fn verdicts(report: &RunReport) -> Vec<TaskVerdict> {
                 baseline: results
                     .iter()
                     .map(|result| {
-                        SessionVerdict::new(result, result.best_baseline().map(|row| row.predictor.clone()))
+                        let best = result.best_baseline().map(|row| row.predictor.clone());
+                        SessionVerdict::new(result, result.headline(), best)
                     })
                     .collect(),
                 pretraining: results
                     .iter()
-                    .map(|result| SessionVerdict::new(result, Some(from_scratch(result))))
+                    .map(|result| {
+                        let (model, control) = pretraining_pair(result);
+                        SessionVerdict::new(result, Some(&model), Some(control))
+                    })
                     .collect(),
             })
         })
         .collect()
 }
 
-/// One sentence that groups sessions by outcome.
-fn sentence(verdicts: &[SessionVerdict], phrase: impl Fn(Outcome) -> &'static str) -> String {
+/// One sentence about `subject` that groups sessions by outcome.
+fn sentence(subject: &str, verdicts: &[SessionVerdict], phrase: impl Fn(Outcome) -> &'static str) -> String {
     let order = [Outcome::Better, Outcome::Undecided, Outcome::Worse, Outcome::NotCompared];
     let parts: Vec<String> = order
         .into_iter()
@@ -175,6 +185,9 @@ fn sentence(verdicts: &[SessionVerdict], phrase: impl Fn(Outcome) -> &'static st
         })
         .collect();
     let mut text = parts.join("; ");
+    if !subject.is_empty() {
+        text = format!("{subject} {text}");
+    }
     if let Some(first) = text.get(..1) {
         let upper = first.to_uppercase();
         text.replace_range(..1, &upper);
@@ -191,6 +204,7 @@ mod tests {
         let difference = Estimate::new(f64::midpoint(low, high), low, high);
         SessionVerdict {
             session: session.to_owned(),
+            model: Some(Predictor::FineTunedWithLinear),
             opponent: Some(Predictor::Ridge),
             outcome: Outcome::of(Some(&difference)),
             difference: Some(difference),

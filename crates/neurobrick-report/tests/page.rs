@@ -74,21 +74,19 @@ fn same_report_gives_the_same_bytes() {
 }
 
 #[test]
-fn missing_parts_become_a_sentence() {
+fn missing_parts_become_a_sentence_or_leave_the_page() {
     let html = render(&example_run::bare()).unwrap();
     assert_balanced(&html);
     for sentence in [
         "No task was evaluated, so there is no verdict.",
         "No session is listed.",
-        "Nothing was decoded in this run.",
-        "No learning curves were recorded.",
-        "No single trials were kept for drawing.",
-        "No example units were kept for drawing.",
-        "No scores by region were computed.",
-        "No masks were drawn.",
         "No limits were stated; read that as unknown, not as none.",
     ] {
         assert!(html.contains(sentence), "{sentence}");
+    }
+    for section in ["decoding", "curves", "rasters", "regions", "masks"] {
+        assert!(!html.contains(&format!("#{section}\"")), "{section} in the navigation");
+        assert!(!html.contains(&format!("id=\"{section}\"")), "{section}");
     }
 }
 
@@ -174,7 +172,10 @@ fn verdicts_name_the_best_baseline_and_read_the_paired_interval() {
     }
     let verdict = &verdicts(&report)[0];
     assert_eq!(verdict.baseline[0].opponent, Some(Predictor::Ridge));
-    assert_eq!(verdict.baseline_sentence(), "Beats the best baseline on Cori_2016-12-14.");
+    assert_eq!(
+        verdict.baseline_sentence(),
+        "Fine-tuned end to end beats the best baseline on Cori_2016-12-14."
+    );
     assert_eq!(verdict.baseline[0].evidence(true), "+0.030 [0.020, 0.040] vs ridge");
     assert!(verdict.pretraining_sentence().contains("interval includes zero"));
     assert!(render(&report).unwrap().contains("+0.030 [0.020, 0.040] vs ridge"));

@@ -165,6 +165,30 @@ impl Predictor {
         }
     }
 
+    /// This model in a pool with the stack; `None` of what is a pool, a stack or a baseline itself.
+    pub fn pooled_with_stack(&self) -> Option<Self> {
+        self.pooled([Self::FineTunedWithStack, Self::NewStitchWithStack], "stack")
+    }
+
+    /// This model in a pool with the linear predictor of the task; `None` of what is a pool, a stack or a baseline itself.
+    pub fn pooled_with_linear(&self) -> Option<Self> {
+        if *self == Self::FromScratch {
+            return Some(Self::FromScratchWithLinear);
+        }
+        self.pooled([Self::FineTunedWithLinear, Self::NewStitchWithLinear], "linear")
+    }
+
+    fn pooled(&self, [fine_tuned, new_stitch]: [Self; 2], partner: &str) -> Option<Self> {
+        match self {
+            Self::FineTuned => Some(fine_tuned),
+            Self::NewStitch => Some(new_stitch),
+            Self::Other { name, baseline: false } if !name.contains('+') => {
+                Some(Self::Other { name: format!("{name}+{partner}"), baseline: false })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it is a baseline rather than a variant of the model.
     pub fn is_baseline(&self) -> bool {
         match self {
@@ -261,14 +285,19 @@ impl TaskResult {
         })
     }
 
-    /// The model that headlines speak of: the fine-tuned one, pooled with the stack or else the linear predictor if it
-    /// was; otherwise the first that is no baseline.
+    /// The model that headlines speak of: the fine-tuned one, or else the first that was named, pooled with the stack or
+    /// else the linear predictor if it was.
     pub fn headline(&self) -> Option<&Predictor> {
         let models = || self.predictors.iter().map(|row| &row.predictor).filter(|p| !p.is_baseline());
-        [Predictor::FineTunedWithStack, Predictor::FineTunedWithLinear, Predictor::FineTuned]
-            .iter()
-            .find_map(|wanted| models().find(|model| *model == wanted))
-            .or_else(|| models().next())
+        let alone = models()
+            .find(|p| **p == Predictor::FineTuned)
+            .or_else(|| models().find(|p| p.pooled_with_stack().is_some()))
+            .or_else(|| models().next())?;
+        [alone.pooled_with_stack(), alone.pooled_with_linear()]
+            .into_iter()
+            .flatten()
+            .find_map(|pool| models().find(|model| **model == pool))
+            .or(Some(alone))
     }
 
     /// The baseline with the highest finite pooled score against the evaluated mean.

@@ -78,9 +78,9 @@ pub(super) fn task_sections(report: &RunReport) -> Vec<TaskSection> {
             if results.is_empty() {
                 return None;
             }
-            let mut footnotes = Vec::new();
-            let groups = results.iter().map(|result| group(result, &mut footnotes)).collect();
-            footnotes.dedup();
+            let mut undefined = Vec::new();
+            let groups = results.iter().map(|result| group(result, &mut undefined)).collect();
+            let footnotes = footnotes(&results, undefined);
             Some(TaskSection {
                 anchor: task.label().to_lowercase().replace([' ', ','], "-"),
                 label: task.label(),
@@ -129,7 +129,32 @@ fn panels(task: Task, results: &[&TaskResult]) -> Vec<Panel> {
         .collect()
 }
 
-fn group(result: &TaskResult, footnotes: &mut Vec<String>) -> Group {
+/// An undefined value: session, column, reason, predictor.
+type Undefined = (String, &'static str, String, String);
+
+/// One sentence for each session, column and reason, with the predictors it holds for.
+fn footnotes(results: &[&TaskResult], undefined: Vec<Undefined>) -> Vec<String> {
+    let mut notes: Vec<(Undefined, Vec<String>)> = Vec::new();
+    for found in undefined {
+        let is_same = |(other, _): &&mut (Undefined, Vec<String>)| {
+            (&other.0, other.1, &other.2) == (&found.0, found.1, &found.2)
+        };
+        if let Some((_, predictors)) = notes.iter_mut().find(is_same) {
+            predictors.push(found.3);
+        } else {
+            let predictor = found.3.clone();
+            notes.push((found, vec![predictor]));
+        }
+    }
+    let sentence = |((session, column, reason, _), predictors): (Undefined, Vec<String>)| {
+        let rows = results.iter().find(|r| r.session == session).map_or(0, |r| r.predictors.len());
+        let whom = if predictors.len() == rows { "all rows".to_owned() } else { predictors.join(", ") };
+        format!("{session}, {column} ({whom}): {reason}.")
+    };
+    notes.into_iter().map(sentence).collect()
+}
+
+fn group(result: &TaskResult, undefined: &mut Vec<Undefined>) -> Group {
     let best: Vec<f64> = (0..8)
         .map(|column| {
             let values = result.predictors.iter().map(|row| column_value(row, column));
@@ -142,12 +167,8 @@ fn group(result: &TaskResult, footnotes: &mut Vec<String>) -> Group {
         cells.push(difference_cell(result, row));
         for (cell, name) in cells.iter().zip(COLUMNS) {
             if !cell.reason.is_empty() {
-                footnotes.push(format!(
-                    "{}, {}, {name}: {}.",
-                    result.session,
-                    row.predictor.label(),
-                    cell.reason
-                ));
+                let predictor = row.predictor.label().to_owned();
+                undefined.push((result.session.clone(), name, cell.reason.clone(), predictor));
             }
         }
         Row { label: row.predictor.label().to_owned(), class: color(&row.predictor), cells }

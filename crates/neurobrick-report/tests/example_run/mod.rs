@@ -403,6 +403,7 @@ pub(crate) fn full() -> RunReport {
             citation: "Steinmetz, Zatka-Haas, Carandini & Harris (2019), doi 10.1038/s41586-019-1787-x"
                 .to_owned(),
         }],
+        rows: vec![fact("ridge", "Linear regression from the visible units.")],
         tasks: tasks(&sessions),
         decoding: decoding(&sessions),
         pretraining: Some(pretraining()),
@@ -427,6 +428,7 @@ pub(crate) fn bare() -> RunReport {
         finished_at: None,
         data: Vec::new(),
         sessions: Vec::new(),
+        rows: Vec::new(),
         tasks: Vec::new(),
         decoding: Vec::new(),
         pretraining: None,

@@ -56,6 +56,7 @@ pub fn run_report(inputs: ReportInputs<'_>) -> report::RunReport {
         model: inputs.model,
         data: inputs.data,
         sessions,
+        rows: rows(inputs.result),
         tasks: inputs
             .result
             .sessions
@@ -129,9 +130,71 @@ fn predictor(name: &str, group: Group) -> report::Predictor {
         "last_mean" => named("mean of the last bins", group),
         "forward_pool" => named("ridge autoregression and last bins", group),
         "forward_pool_refit" => named("ridge autoregression and last bins, refitted", group),
+        "linear_shrunk" => named("best linear predictor, shrunk to the unit mean", group),
         "forward_ridge" => named("ridge autoregression", group),
         other => named(other, group),
     }
+}
+
+/// What the predictors of an evaluation are, in the order in which tables first name them.
+fn rows(result: &EvaluationResult) -> Vec<report::Fact> {
+    let mut rows: Vec<report::Fact> = Vec::new();
+    for found in result.sessions.iter().flat_map(|s| &s.tasks).flat_map(|t| &t.predictors) {
+        let label = predictor(&found.name, found.group).label().to_owned();
+        if let Some(value) = explanation(&found.name)
+            && !rows.iter().any(|row| row.name == label)
+        {
+            rows.push(report::Fact { name: label, value: value.to_owned() });
+        }
+    }
+    rows
+}
+
+fn explanation(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "fine_tuned" => "Pretrained on other sessions, then trained on this one with all weights free.",
+        "new_stitch" => {
+            "Pretrained on other sessions; on this one only its stitch is trained, the core is frozen."
+        }
+        "from_scratch" => "The same network trained on this session alone: the control of pretraining.",
+        "stack" => {
+            "Closed forms of this session, combined as the pretraining sessions taught; no gradient step, nothing chosen \
+             on this session."
+        }
+        name if name.ends_with("+stack") => {
+            "The model and the stack as one: rates are averaged with a weight that the validation trials choose."
+        }
+        name if name.ends_with("+linear") => {
+            "The model and the best linear predictor of this session as one: rates are averaged with a weight that the \
+             validation trials choose."
+        }
+        "unit_mean" => "Each unit's mean over the training trials.",
+        "psth" => "Each unit's mean time course over the training trials of the same condition, smoothed.",
+        "ridge" => "Linear regression of each hidden unit on the visible ones, penalty by validation trials.",
+        "pca_poisson" => {
+            "Principal components of the visible units, then a Poisson regression for each hidden one."
+        }
+        "factor_analysis" => {
+            "Factors that the visible units share, each with a time course of its own (exact posterior mean), read out for \
+             the hidden ones."
+        }
+        "factors_wiener" => {
+            "A blend of temporal factors and a linear filter over several time scales of the visible units."
+        }
+        "factors_wiener_refit" | "forward_pool_refit" => {
+            "The same, fitted again to training and validation trials once all is chosen."
+        }
+        "last_mean" => {
+            "Each unit's mean over the last visible bins, drawn to its mean over the training trials."
+        }
+        "forward_ridge" => "Linear regression of the future on each unit's own past and the population's.",
+        "forward_pool" => "The two before as one, weighted by the validation trials.",
+        "linear_shrunk" => {
+            "The best linear predictor and the unit mean as one, weighted by the validation trials: what a pool gains with \
+             a partner that knows nothing."
+        }
+        _ => return None,
+    })
 }
 
 fn named(name: &str, group: Group) -> report::Predictor {
