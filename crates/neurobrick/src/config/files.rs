@@ -6,7 +6,7 @@ use neurobrick_data::{SplitConfig, UnitFilter, WindowConfig};
 use neurobrick_models::ModelConfig;
 use neurobrick_schema::SessionId;
 use neurobrick_stream::Precision;
-use neurobrick_train::{EvalTask, TrainConfig};
+use neurobrick_train::{EvalTask, TrainConfig, TrainError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -197,8 +197,36 @@ impl ScoringConfig {
     }
 }
 
+/// Checks a model's values, and that it reads as many bins as the window has.
+///
+/// # Errors
+/// If a value is out of range, or the bins differ.
+pub(crate) fn check_model(model: &ModelConfig, window: &WindowConfig) -> Result<(), PipelineError> {
+    model.validate()?;
+    let (n_bins, n_given) = (model.n_bins(), window.n_bins()?);
+    if n_bins == n_given {
+        return Ok(());
+    }
+    let message = format!("is {n_bins}, but the window has {n_given} bins");
+    Err(PipelineError::BadValue { field: "model.n_bins".to_owned(), message })
+}
+
+/// Checks a table of training and names it in the error, since a file may have several.
+///
+/// # Errors
+/// If a value is out of range.
+pub(crate) fn check_train(table: &str, train: &TrainConfig) -> Result<(), PipelineError> {
+    match train.validate() {
+        Err(TrainError::BadConfig { field, expected, received }) => Err(PipelineError::BadValue {
+            field: format!("{table}.{field}"),
+            message: format!("must be {expected}; received {received}"),
+        }),
+        other => Ok(other?),
+    }
+}
+
 /// Names that tables give to baselines.
-const BASELINES: [&str; 11] = [
+const BASELINES: [&str; 12] = [
     "unit_mean",
     "psth",
     "ridge",
@@ -210,6 +238,7 @@ const BASELINES: [&str; 11] = [
     "forward_ridge",
     "forward_pool",
     "forward_pool_refit",
+    "linear_shrunk",
 ];
 
 impl EvaluateConfig {
@@ -238,9 +267,15 @@ impl DemoConfig {
     /// # Errors
     /// If a value is out of range, a list of sessions is empty, or a session is in both.
     pub fn validate(&self) -> Result<(), PipelineError> {
-        self.model.validate()?;
-        for train in [&self.pretrain, &self.finetune, &self.new_stitch, &self.from_scratch] {
-            train.validate()?;
+        check_model(&self.model, &self.window)?;
+        let tables = [
+            ("pretrain", &self.pretrain),
+            ("finetune", &self.finetune),
+            ("new_stitch", &self.new_stitch),
+            ("from_scratch", &self.from_scratch),
+        ];
+        for (name, train) in tables {
+            check_train(name, train)?;
         }
         self.stack.validate()?;
         self.scoring.validate()?;

@@ -58,8 +58,48 @@ impl Designs {
     }
 }
 
-/// All baselines of a task.
+/// All baselines of a task; the last is the control of pools, see [`shrunk`].
 pub(super) fn baseline_rates(
+    plan: &TaskPlan,
+    parts: &Parts,
+    designs: &Designs,
+) -> Result<Vec<BaselineRates>, PipelineError> {
+    let mut all = own_baselines(plan, parts, designs)?;
+    let control = shrunk(&all, plan, parts)?;
+    all.extend(control);
+    Ok(all)
+}
+
+/// The baseline that models are pooled with, in a pool with the unit mean, weighted by the validation trials as theirs is.
+///
+/// A pool with a predictor that knows nothing draws rates to the mean, which pays by itself where they were fitted to few
+/// trials. A model is worth something only beyond that.
+fn shrunk(
+    all: &[BaselineRates],
+    plan: &TaskPlan,
+    parts: &Parts,
+) -> Result<Option<BaselineRates>, PipelineError> {
+    let partner = all.iter().find_map(|b| Some((b.name, &b.rates, b.valid.as_ref()?)));
+    let Some((name, test, valid)) = partner else { return Ok(None) };
+    let unit_mean = UnitMean::fit(&parts.train.view())?;
+    let scored = |rates: ArrayView3<f64>| {
+        rates.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units).to_owned()
+    };
+    let constant = |like: &Array3<f64>| scored(unit_mean.predict(like.len_of(Axis(0)), plan.n_bins).view());
+    let counts = scored(parts.valid.view());
+    let pool = match RatePool::fit(&valid.view(), &constant(&parts.valid).view(), &counts.view()) {
+        Ok(pool) => pool,
+        // Nothing to choose by: the pool would be the baseline itself.
+        Err(MetricError::NoSpikes { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let rates = pool.rates(&test.view(), &constant(&parts.test).view())?;
+    let choice = Some(json!({ "pool": pool, "partner": name }));
+    Ok(Some(BaselineRates { name: "linear_shrunk", rates, valid: None, choice }))
+}
+
+/// Baselines by themselves.
+fn own_baselines(
     plan: &TaskPlan,
     parts: &Parts,
     designs: &Designs,

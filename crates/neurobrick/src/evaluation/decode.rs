@@ -1,14 +1,19 @@
 //! Labels of trials decoded by a linear probe.
 
+use std::collections::BTreeSet;
+
 use ndarray::{Array2, Array3, Axis};
-use neurobrick_metrics::{Accuracy, Bootstrap, LogisticProbe, MetricError, ProbeGrid, Split};
+use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, Split};
 use neurobrick_schema::ColumnValues;
 use neurobrick_train::TrainSession;
 
 use super::results::DecodingEvaluation;
 use super::score::{text_at, unknown_column};
-use crate::PipelineError;
 use crate::config::DecodeTarget;
+use crate::{LoadedSession, PipelineError};
+
+/// Level of all intervals.
+const LEVEL: f64 = 0.95;
 
 /// Decodes every target from raw counts and from the latents of models. `latents` gives, by name, latents
 /// `[trial, bin, L]` of all usable trials.
@@ -24,7 +29,6 @@ pub fn decode_session(
     latents: &[(String, Array3<f64>)],
     targets: &[DecodeTarget],
     seed: u64,
-    n_resamples: usize,
 ) -> Result<Vec<DecodingEvaluation>, PipelineError> {
     let data = &session.data;
     let all: Vec<usize> = (0..data.n_trials()).collect();
@@ -34,15 +38,49 @@ pub fn decode_session(
         let bins = latents.len_of(Axis(1)).max(1) as f64;
         features.push((name.clone(), latents.sum_axis(Axis(1)) / bins));
     }
-    let bootstrap = Bootstrap { seed, n_resamples, level: 0.95 };
     let mut found = Vec::new();
     for target in targets {
         let labels = labels(session, target)?;
         for (name, x) in &features {
-            found.push(decode(session, target.name(), name, x, &labels, seed, &bootstrap));
+            found.push(decode(session, target.name(), name, x, &labels, seed));
         }
     }
     Ok(found)
+}
+
+/// Checks that the columns of all labels exist in every session, and their values in one of them.
+///
+/// # Errors
+/// With the columns or values that there are.
+pub(crate) fn check_targets(
+    sessions: &[LoadedSession],
+    targets: &[DecodeTarget],
+) -> Result<(), PipelineError> {
+    for target in targets {
+        for session in sessions {
+            labels(&session.train, target)?;
+        }
+        let DecodeTarget::Category { column, positive, negative, .. } = target else { continue };
+        let mut known = BTreeSet::new();
+        for data in sessions.iter().map(|session| &session.train.data) {
+            if let Some(found) = data.trials().column(column) {
+                known.extend(data.trial_idx().iter().map(|&row| text_at(&found.values, row)));
+            }
+        }
+        for value in [positive, negative] {
+            if !known.contains(value) {
+                let known: Vec<&str> = known.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
+                return Err(PipelineError::BadValue {
+                    field: "decode".to_owned(),
+                    message: format!(
+                        "`{value}` does not occur in trial column `{column}`; it has: {}",
+                        known.join(", ")
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn decode(
@@ -52,7 +90,6 @@ fn decode(
     x: &Array2<f64>,
     labels: &[Option<bool>],
     seed: u64,
-    bootstrap: &Bootstrap,
 ) -> DecodingEvaluation {
     let labeled = |trials: &[usize]| -> (Vec<usize>, Vec<bool>) {
         trials.iter().filter_map(|&t| labels[t].map(|label| (t, label))).unzip()
@@ -66,7 +103,7 @@ fn decode(
             &ProbeGrid::with_seed(seed),
         )?;
         let predicted = probe.predict(&x.select(Axis(0), &test_trials).view())?;
-        Ok((Accuracy::new(&test_labels, &predicted, &fit_labels, bootstrap)?, probe.c()))
+        Ok((Accuracy::new(&test_labels, &predicted, &fit_labels, LEVEL)?, probe.c()))
     };
     let result = run();
     DecodingEvaluation {

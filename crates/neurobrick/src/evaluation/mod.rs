@@ -13,6 +13,7 @@ mod transfer;
 mod transfer_curve;
 
 pub use compare::{ComparedScore, RunComparison};
+pub(crate) use decode::check_targets;
 pub use decode::decode_session;
 pub(crate) use decode::{labels, numbers};
 pub use figures::{Figures, mask_pictures, session_figures};
