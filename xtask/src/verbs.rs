@@ -298,9 +298,9 @@ fn export(model: &Path, to: &Path, sessions: &[String]) -> Result<(), Failure> {
     let found = pipeline::export_weights(model, &ids, to)?;
     let sessions: Vec<&str> = found.sessions.iter().map(SessionId::as_str).collect();
     say(&format!(
-        "{} tensors under the names of {:?}; sessions by row: {}",
+        "{} tensors under the names of {}; sessions by row: {}",
         found.n_tensors,
-        found.names,
+        found.names.label(),
         sessions.join(", ")
     ));
     say(&format!("state dict: {}", to.display()));

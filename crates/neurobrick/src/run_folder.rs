@@ -211,16 +211,33 @@ impl RunFolder {
         let path = self.path.join("run.toml");
         let text = toml::to_string_pretty(config)
             .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
+        if !self.holds(&text)? {
+            write_file(&path, text.as_bytes())?;
+        }
+        Ok(text)
+    }
+
+    /// Checks that the folder holds no run with another configuration, without writing anything: for a run that keeps
+    /// nothing until it is done.
+    ///
+    /// # Errors
+    /// If it holds one.
+    pub fn check_config<C: Serialize>(&self, config: &C) -> Result<(), PipelineError> {
+        let text = toml::to_string_pretty(config)
+            .map_err(|e| PipelineError::BadFile { path: self.path.clone(), message: e.to_string() })?;
+        self.holds(&text).map(drop)
+    }
+
+    /// Whether `run.toml` is this text; an error if it is another.
+    fn holds(&self, text: &str) -> Result<bool, PipelineError> {
+        let path = self.path.join("run.toml");
         match fs::read_to_string(&path) {
-            Ok(there) if there == text => Ok(text),
+            Ok(there) if there == text => Ok(true),
             Ok(_) => {
                 let difference = "with other settings".to_owned();
                 Err(PipelineError::OtherRun { path: self.path.clone(), difference })
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                write_file(&path, text.as_bytes())?;
-                Ok(text)
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(source) => Err(PipelineError::Io { action: "read", path, source }),
         }
     }

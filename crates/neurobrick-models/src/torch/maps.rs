@@ -18,7 +18,7 @@ pub(super) fn key_map(
         (TorchNames::Ndt1, ModelConfig::Ndt1(config)) => ndt1(config, sessions),
         (TorchNames::Ndt2, ModelConfig::Ndt2(config)) => ndt2(config, sessions),
         (names, config) => Err(ModelError::Unsupported {
-            what: format!("lie under the names of {names:?}: it is of kind `{}`", config.kind()),
+            what: format!("lie under the names of {}: it is of kind `{}`", names.label(), config.kind()),
             hint: "choose the names that its kind was published under".to_owned(),
         }),
     }

@@ -35,6 +35,16 @@ pub enum TorchNames {
 }
 
 impl TorchNames {
+    /// The name as in configuration files.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Mtm => "mtm",
+            Self::BrainWideBench => "brain_wide_bench",
+            Self::Ndt1 => "ndt1",
+            Self::Ndt2 => "ndt2",
+        }
+    }
+
     /// The names that models of a configuration are exported under.
     pub fn of(config: &ModelConfig) -> Option<Self> {
         match config {

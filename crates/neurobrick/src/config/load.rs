@@ -24,7 +24,9 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
     })?;
     let parsed = match path.extension().and_then(|e| e.to_str()) {
         Some("toml") => toml::from_str(&text).map_err(|e| e.to_string()),
-        Some("yaml" | "yml") => serde_saphyr::from_str(&text).map_err(|e| e.to_string()),
+        Some("yaml" | "yml") => {
+            serde_saphyr::from_str(&text).map_err(|e| e.to_string().trim_start_matches("error: ").to_owned())
+        }
         _ => Err("a configuration ends in .toml, .yaml or .yml".to_owned()),
     };
     parsed.map_err(|message| PipelineError::Config {

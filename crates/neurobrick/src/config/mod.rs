@@ -15,6 +15,7 @@ pub use files::{
     DataConfig, DecodeTarget, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig,
     ScoringConfig, StackSource, Start,
 };
+pub(crate) use files::{check_model, check_train};
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};

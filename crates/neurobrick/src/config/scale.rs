@@ -9,7 +9,7 @@ use neurobrick_train::{EvalTask, TrainConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ScoringConfig;
+use super::{ScoringConfig, check_model, check_train};
 use crate::PipelineError;
 
 /// What grows.
@@ -154,9 +154,14 @@ impl ScaleConfig {
     /// If a value is out of range, sizes do not ascend, a model of one of them would be out of range, or a session is in
     /// both lists.
     pub fn validate(&self) -> Result<(), PipelineError> {
-        self.model.validate()?;
-        for train in [&self.pretrain, &self.finetune, &self.from_scratch] {
-            train.validate()?;
+        check_model(&self.model, &self.window)?;
+        let tables = [
+            ("pretrain", &self.pretrain),
+            ("finetune", &self.finetune),
+            ("from_scratch", &self.from_scratch),
+        ];
+        for (name, train) in tables {
+            check_train(name, train)?;
         }
         self.scoring.resolved().validate()?;
         let refuse =

@@ -9,7 +9,7 @@ use neurobrick_train::TrainConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ScoringConfig, StackAblation, StackConfig};
+use super::{ScoringConfig, StackAblation, StackConfig, check_model, check_train};
 use crate::PipelineError;
 
 /// Pretraining on all but one group of sessions, in turn; every session is met unseen once, with few or many trials.
@@ -89,9 +89,14 @@ impl TransferConfig {
             return refuse("calibration", message);
         }
         if let Some(network) = &self.network {
-            network.model.validate()?;
-            for train in [&network.pretrain, &network.finetune, &network.from_scratch] {
-                train.validate()?;
+            check_model(&network.model, &self.window)?;
+            let tables = [
+                ("network.pretrain", &network.pretrain),
+                ("network.finetune", &network.finetune),
+                ("network.from_scratch", &network.from_scratch),
+            ];
+            for (name, train) in tables {
+                check_train(name, train)?;
             }
             if let Some(other) = network.calibration.iter().find(|n| !self.calibration.contains(n)) {
                 return refuse(

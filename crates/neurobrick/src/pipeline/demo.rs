@@ -7,13 +7,13 @@ use neurobrick_report as report;
 use neurobrick_schema::SessionSummary;
 use neurobrick_stream::Precision;
 
-use super::evaluate::{data_sources, evaluate_all, model_facts, write_results};
+use super::evaluate::{data_sources, evaluate_all, model_facts, sessions_in_words, write_results};
 use super::ingest::ingest_all;
 use super::{finetune, inspect, load_model, pretrain};
 use crate::config::{
     DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackSource, Start,
 };
-use crate::evaluation::{ReportInputs, mask_pictures, run_report};
+use crate::evaluation::{ReportInputs, check_targets, mask_pictures, run_report};
 use crate::pipeline::Observer;
 use crate::run_folder::read_metrics;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
@@ -46,6 +46,10 @@ pub fn demo(
     let started = Instant::now();
     ingest_all(&config.recordings, &data.store, observer)?;
     manifest.stages.push(("ingest".to_owned(), started.elapsed().as_secs_f64()));
+    // A label that is not there must not be found out after hours of training.
+    let unseen = load_sessions(&data, &config.finetune_sessions, config.seed)?;
+    check_targets(&unseen, &config.scoring.decode)?;
+    drop(unseen);
     let models = train_all(config, &data, out, &mut manifest, observer)?;
 
     let stack = StackSource { name: "stack".to_owned(), path: out.join(PRETRAIN) };
@@ -79,10 +83,10 @@ pub fn demo(
     let page = run_report(ReportInputs {
         title: config.title.clone(),
         summary: format!(
-            "A model pretrained on {} sessions, fine-tuned on {} sessions it never saw, and compared on their test \
-             trials with the same network trained from scratch and with baselines.",
-            config.pretrain_sessions.len(),
-            config.finetune_sessions.len()
+            "A model pretrained on {}, fine-tuned on {} that it never saw, and compared on their test trials with the \
+             same network trained from scratch and with baselines.",
+            sessions_in_words(config.pretrain_sessions.len()),
+            sessions_in_words(config.finetune_sessions.len())
         ),
         model: report::ModelFacts {
             license: "MIT OR Apache-2.0".to_owned(),

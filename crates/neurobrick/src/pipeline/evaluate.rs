@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
-use neurobrick_core::{PopulationModel, Prompt};
+use neurobrick_core::Prompt;
 use neurobrick_models::{AnyModel, ModelConfig, rounded};
 use neurobrick_report as report;
 use neurobrick_schema::SessionId;
@@ -15,7 +15,7 @@ use super::training::{ModelRecord, load_model, note_left_out};
 use crate::config::EvaluateConfig;
 use crate::evaluation::{
     EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation, SharedStack,
-    decode_session, evaluate_session, run_report, session_figures,
+    check_targets, decode_session, evaluate_session, run_report, session_figures,
 };
 use crate::pipeline::{Observer, Progress};
 use crate::run_folder::{MetricsRecord, read_metrics};
@@ -49,6 +49,8 @@ pub fn evaluate(
 ) -> Result<report::RunReport, PipelineError> {
     config.validate()?;
     let folder = RunFolder::open(out)?;
+    // An evaluation takes minutes and keeps nothing until it is done.
+    folder.check_config(config)?;
     let started = Instant::now();
     let evaluated = evaluate_all(config, n_threads, observer)?;
     let config_toml = folder.settle_config(config)?;
@@ -58,7 +60,11 @@ pub fn evaluate(
     let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
     let page = run_report(ReportInputs {
         title: "Evaluation".to_owned(),
-        summary: format!("{} on test trials of {} sessions.", names.join(", "), config.sessions.len()),
+        summary: format!(
+            "{} on test trials of {}.",
+            names.join(", "),
+            sessions_in_words(config.sessions.len())
+        ),
         model: model_facts(evaluated.model.as_ref()),
         data: data_sources(&evaluated.sessions),
         sessions: evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::Evaluated)).collect(),
@@ -70,10 +76,29 @@ pub fn evaluate(
         manifest: &manifest,
         config_toml,
         n_resamples: config.scoring.n_resamples,
-        notes: Vec::new(),
+        notes: evaluated.model.iter().map(|(_, record)| training_note(record)).collect(),
     });
     write_results(&folder, &evaluated.result, &page, &manifest)?;
     Ok(page)
+}
+
+/// "1 session", "3 sessions".
+pub(super) fn sessions_in_words(n: usize) -> String {
+    format!("{n} session{}", if n == 1 { "" } else { "s" })
+}
+
+/// What the first model was trained on, which a reader of its scores must know.
+fn training_note(record: &ModelRecord) -> String {
+    let sessions: Vec<&str> = record.trained_on.iter().map(|trained| trained.session.as_str()).collect();
+    let imported = match &record.imported_from {
+        Some(from) => format!(" It began with published weights ({}).", from.names.label()),
+        None => String::new(),
+    };
+    format!(
+        "The first model was trained on {}: {}.{imported}",
+        sessions_in_words(sessions.len()),
+        sessions.join(", ")
+    )
 }
 
 /// Writes the files every evaluation ends with.
@@ -97,6 +122,7 @@ pub(super) fn evaluate_all(
     observer: &mut dyn Observer,
 ) -> Result<Evaluated, PipelineError> {
     let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
+    check_targets(&sessions, &config.scoring.decode)?;
     let stacks: Vec<(String, SharedStack)> = config
         .stacks
         .iter()
@@ -200,7 +226,7 @@ fn decode(
         features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, n_threads)?));
     }
     let scoring = &config.scoring;
-    decode_session(&session.train, &features, &scoring.decode, config.seed, scoring.n_resamples)
+    decode_session(&session.train, &features, &scoring.decode, config.seed)
 }
 
 /// Sizes of a model, for its report.
@@ -283,8 +309,8 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::Mo
         not_for: vec![
             "Decisions about individual animals or people.".to_owned(),
             format!(
-                "Sessions other than the {} it was trained on, without a new stitch.",
-                model.sessions().len()
+                "Sessions other than those it was trained on ({}), without a new stitch.",
+                record.trained_on.len()
             ),
         ],
     }

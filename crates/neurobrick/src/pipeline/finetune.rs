@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
 
 use super::training::{ModelRecord, TrainedSession, TrainingRun, load_model, train_in};
-use crate::config::{FinetuneConfig, Start};
+use crate::config::{FinetuneConfig, Start, check_model, check_train};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
 
@@ -22,7 +22,10 @@ pub fn finetune(
     n_threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
-    config.train.validate()?;
+    check_train("train", &config.train)?;
+    if let Start::Scratch(model) = &config.start {
+        check_model(model, &config.data.window)?;
+    }
     if config.sessions.is_empty() {
         return Err(PipelineError::BadValue {
             field: "sessions".to_owned(),

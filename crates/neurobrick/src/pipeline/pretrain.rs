@@ -9,7 +9,7 @@ use neurobrick_train::EvalTask;
 
 use super::stack::{learn, required};
 use super::training::{ModelRecord, TrainedSession, TrainingRun, train_in};
-use crate::config::PretrainConfig;
+use crate::config::{PretrainConfig, check_model, check_train};
 use crate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
@@ -26,8 +26,8 @@ pub fn pretrain(
     n_threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
-    config.model.validate()?;
-    config.train.validate()?;
+    check_model(&config.model, &config.data.window)?;
+    check_train("train", &config.train)?;
     config.stack.validate()?;
     let mut ids = config.sessions.clone();
     if ids.is_empty() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::{Array2, Axis, concatenate, s};
 use neurobrick_core::{ModelError, Prompt};
-use neurobrick_metrics::{Accuracy, Bootstrap, LogisticProbe, MetricError, ProbeGrid, stratified_folds};
+use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, stratified_folds};
 use neurobrick_models::AnyModel;
 use neurobrick_schema::SessionId;
 use neurobrick_stream::{CausalStream, Decoder, DecoderKind, Precision};
@@ -141,8 +141,7 @@ pub fn fit_decoder(
     let probe = LogisticProbe::fit(&x.view(), &y, best)?;
 
     let predicted = |bin: usize| probe.predict(&test.slice(s![.., bin, ..]));
-    let bootstrap = Bootstrap { seed, n_resamples: 1000, level: 0.95 };
-    let last_bin = Accuracy::new(&test_labels, &predicted(n_bins - 1)?, &fit_labels, &bootstrap)?;
+    let last_bin = Accuracy::new(&test_labels, &predicted(n_bins - 1)?, &fit_labels, 0.95)?;
     let mut n_right = 0;
     for bin in 0..n_bins {
         n_right += predicted(bin)?.iter().zip(&test_labels).filter(|(p, t)| p == t).count();

@@ -181,13 +181,30 @@ pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError>
     let inner = path.join("model");
     let path = if inner.is_dir() { inner.as_path() } else { path };
     if !path.join("config.json").exists() {
-        let message = "holds no model; name the folder of a finished training run".to_owned();
+        let message = match models_below(path) {
+            found if found.is_empty() => {
+                "holds no model; name the folder of a finished training run".to_owned()
+            }
+            found => format!("holds a model for each of several sessions; name one of {}", found.join(", ")),
+        };
         return Err(PipelineError::BadFile { path: path.to_owned(), message });
     }
     let build = |record: &ModelRecord, specs: &[_]| -> Result<AnyModel, TrainError> {
         Ok(record.config.build(specs, 0, &Device::flex())?)
     };
     Ok(load_model_dir(path, build)?)
+}
+
+/// Folders right below that hold a model, as a run of fine-tuning leaves them.
+fn models_below(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut found: Vec<String> = entries
+        .map(|entry| entry.path())
+        .filter(|folder| folder.join("model").join("config.json").exists())
+        .map(|folder| folder.display().to_string())
+        .collect();
+    found.sort();
+    found
 }
 
 /// Refuses causal latents of a model whose earlier bins know later ones.
@@ -244,12 +261,6 @@ pub(super) fn train_in(
     let started = Instant::now();
     let n_bins = run.record.config.n_bins();
     for session in &run.sessions {
-        if session.data.n_bins() != n_bins {
-            return Err(PipelineError::BadValue {
-                field: "model.n_bins".to_owned(),
-                message: format!("is {n_bins}, but the window has {} bins", session.data.n_bins()),
-            });
-        }
         note_left_out(&session.data, observer);
     }
     let mut trainer =
@@ -312,12 +323,12 @@ pub(super) fn train_in(
     };
     manifest.stages.push((name, seconds));
     observer.note(&format!(
-        "{}: best {:+.4} bits/spike on validation trials after {} of {} steps, {} sessions, {seconds:.0} s",
+        "{}: best {:+.4} bits/spike on validation trials after {} of {} steps, {}, {seconds:.0} s",
         state.stage,
         outcome.best_valid,
         outcome.best_step,
         outcome.n_steps,
-        outcome.best.sessions().len(),
+        super::evaluate::sessions_in_words(outcome.best.sessions().len()),
     ));
     Ok(())
 }

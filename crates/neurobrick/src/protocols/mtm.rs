@@ -15,12 +15,8 @@ use crate::config::ScoringConfig;
 use crate::evaluation::{EvaluationResult, Group};
 
 /// The tasks of MtM's tables (Zhang et al. 2024, section 4), in their order.
-const TASKS: [EvalTask; 4] = [
-    EvalTask::CoSmoothing,
-    EvalTask::ForwardPrediction,
-    EvalTask::IntraRegion,
-    EvalTask::InterRegion,
-];
+const TASKS: [EvalTask; 4] =
+    [EvalTask::CoSmoothing, EvalTask::ForwardPrediction, EvalTask::IntraRegion, EvalTask::InterRegion];
 
 /// One predictor on one task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -210,7 +206,11 @@ mod tests {
         let score = &table.scores[0];
         assert!((score.bits_per_spike - 0.3).abs() < 1e-12, "{score:?}");
         assert_eq!((score.n_units, score.sessions.len()), (6, 2));
-        assert!(table.markdown().contains("| mtm | 0.300 [0.200, 0.400] | – | – | – |"), "{}", table.markdown());
+        assert!(
+            table.markdown().contains("| mtm | 0.300 [0.200, 0.400] | – | – | – |"),
+            "{}",
+            table.markdown()
+        );
     }
 
     #[test]
