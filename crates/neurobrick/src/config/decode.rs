@@ -1,5 +1,6 @@
 //! Configuration of decoding.
 
+use neurobrick_data::ResampleRule;
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ impl DecodeFeature {
     }
 }
 
-/// A continuous behavior: a column of a signal, averaged over every bin.
+/// A continuous behavior: a column of a signal on the bins. Trials with a bin that the rule finds nothing for are left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BehaviorTarget {
@@ -37,9 +38,20 @@ pub struct BehaviorTarget {
     pub signal: String,
     /// Its column.
     pub column: String,
-    /// Whether its size without its sign is decoded (speed from velocity).
+    /// How its samples become bins; a signal with fewer samples than bins needs `linear` or `nearest`.
+    #[serde(default)]
+    pub rule: ResampleRule,
+    /// For `nearest` and `linear`: samples further than this from the middle of a bin count as not there, in seconds. The
+    /// default, 0.1, bridges two lost frames of a camera at 30 Hz.
+    #[serde(default = "tenth")]
+    pub max_gap_s: f64,
+    /// Whether the size of each bin's value without its sign is decoded (speed from velocity).
     #[serde(default)]
     pub absolute: bool,
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 /// Labels and behavior decoded from counts and latents by every decoder.
@@ -105,6 +117,12 @@ impl DecodeConfig {
         }
         if self.features.is_empty() && self.models.is_empty() {
             return refuse("features", "name features or models; there is nothing to decode from");
+        }
+        if let Some(behavior) =
+            self.behaviors.iter().find(|b| !(b.max_gap_s > 0.0 && b.max_gap_s.is_finite()))
+        {
+            let message = format!("must be a positive number of seconds; received {}", behavior.max_gap_s);
+            return refuse("behaviors.max_gap_s", &message);
         }
         if self.n_blocks == 0 {
             return refuse("n_blocks", "must be positive");
