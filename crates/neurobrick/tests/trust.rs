@@ -183,6 +183,40 @@ fn behavior_is_not_made_up_across_gaps() {
     assert!(notes("rule = \"linear\", max_gap_s = 2.0", "bridged").is_empty());
 }
 
+#[test]
+fn names_of_targets_and_features_are_told_apart() {
+    let check = |lines: &str, field: &str, part: &str| {
+        let text = format!(
+            "seed = 1\nsessions = [\"a\"]\n{lines}\n[data]\nstore = \"none\"\n\
+             window = {{ start_s = 0.0, end_s = 0.24, bin_size_s = 0.02 }}\n"
+        );
+        let config: DecodeConfig = parse_toml("decode", &text).unwrap();
+        let error = config.validate().unwrap_err();
+        assert!(matches!(&error, PipelineError::BadValue { field: f, .. } if f == field), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    let label = "{ larger = { name = \"side\", first = \"a\", second = \"b\" } }";
+    let behavior = |name: &str| format!("{{ name = \"{name}\", signal = \"wheel\", column = \"v\" }}");
+    let model = |name: &str| format!("{{ name = \"{name}\", path = \"m\" }}");
+    check(&format!("labels = [{label}, {label}]"), "labels", "`side`");
+    check(&format!("labels = [{label}]\nbehaviors = [{}]", behavior("side")), "labels", "`side`");
+    check(&format!("behaviors = [{0}, {0}]", behavior("speed")), "labels", "`speed`");
+    let models = |a: &str, b: &str| format!("labels = [{label}]\nmodels = [{}, {}]", model(a), model(b));
+    check(&models("ours", "ours"), "models", "`ours`");
+    check(
+        &format!("{}\nfeatures = [\"raw_counts\"]", models("ours", "temporal_factors")),
+        "models",
+        "`temporal_f",
+    );
+    check(
+        &format!("labels = [{label}]\nfeatures = [\"raw_counts\", \"raw_counts\"]"),
+        "features",
+        "listed twice",
+    );
+    let gap = behavior("speed").replace('}', ", max_gap_s = 0.0 }");
+    check(&format!("behaviors = [{gap}]"), "behaviors.max_gap_s", "received 0");
+}
+
 /// The recording with a signal of two columns, two samples per bin: the counts of six units, and noise.
 fn with_signals(recording: &Recording) -> Recording {
     let Activity::Counts(counts) = recording.activity() else { panic!("counts") };
