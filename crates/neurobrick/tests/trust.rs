@@ -2,15 +2,24 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ndarray::Array3;
 use neurobrick::PipelineError;
-use neurobrick::config::{AuditConfig, DecodeConfig, ScaleConfig, load, parse_toml};
+use neurobrick::config::{AuditConfig, DecodeConfig, ScaleConfig, ScoringConfig, load, parse_toml};
+use neurobrick::evaluation::{ModelPredictions, evaluate_session};
+use neurobrick::metrics::IntervalMethod;
 use neurobrick::metrics::audit::{Check, Outcome};
 use neurobrick::pipeline::{self, Observer, Progress, Silent};
 use neurobrick::random::{Domain, Stream};
-use neurobrick_schema::{Activity, Clock, Recording, Samples, Signal, SignalColumn, Store};
+use neurobrick_data::{
+    Alignment, BlockConfig, Part, SessionData, SplitConfig, SplitOrder, TrialSplit, WindowConfig,
+};
+use neurobrick_schema::{
+    Activity, Clock, Recording, Samples, Signal, SignalColumn, Spikes, Store,
+};
 use neurobrick_testkit::synthetic_session;
-use neurobrick_train::EvalTask;
+use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
 
 const FIRST: &str = "session14_Lederberg_2017-12-07";
 const SECOND: &str = "session01_Cori_2016-12-14";
@@ -215,6 +224,44 @@ fn names_of_targets_and_features_are_told_apart() {
     );
     let gap = behavior("speed").replace('}', ", max_gap_s = 0.0 }");
     check(&format!("behaviors = [{gap}]"), "behaviors.max_gap_s", "received 0");
+}
+
+/// Windows that slide by a fifth of their length see each spike five times: they are resampled in clusters.
+#[test]
+fn intervals_of_sliding_windows_resample_clusters() {
+    let mut draws = Stream::new(2, Domain::Synthetic, [0, 0, 0]);
+    let mut interval = |every_s: f64| {
+        let mut parts = synthetic_session(7, 4, 2, 3, 2).into_parts();
+        let times: Vec<f64> = (0..6000).map(|_| draws.uniform_in(0.0, 400.0)).collect();
+        let units = (0..6000).map(|spike| spike % 3).collect();
+        parts.activity = Activity::Spikes(Spikes::from_unsorted(times, units).unwrap());
+        let align = Alignment::Every(every_s);
+        let window = WindowConfig { align, start_s: 0.0, end_s: 1.0, bin_size_s: 0.1 };
+        let data = SessionData::new(&Recording::from_parts(parts).unwrap(), &window).unwrap();
+        let pattern = vec![Part::Train, Part::Valid, Part::Test];
+        let order = SplitOrder::Blocks(BlockConfig { block_s: 40.0, gap_s: 0.0, pattern });
+        let split = TrialSplit::of(&data, &SplitConfig { order, ..SplitConfig::default() }, 1).unwrap();
+        let session = TrainSession::new(Arc::new(data), split).unwrap();
+        let scoring = ScoringConfig {
+            tasks: vec![EvalTask::ForwardPrediction],
+            baselines: false,
+            with_linear: false,
+            n_resamples: 200,
+            ..ScoringConfig::default()
+        };
+        let flat = |plan: &TaskPlan, trials: &[usize]| {
+            let n_bins = 10 - plan.first_bin;
+            Ok(Array3::from_shape_fn((trials.len(), n_bins, plan.units.len()), |(b, ..)| {
+                0.4 + 0.01 * (b % 7) as f64
+            }))
+        };
+        let mut models =
+            [ModelPredictions { name: "flat".to_owned(), is_pretrained: false, predict: Box::new(flat) }];
+        let found = evaluate_session(&session, &mut models, &[], &scoring, 1, |_| {}).unwrap();
+        *found.tasks[0].predictors[0].scores[0].score.as_ref().unwrap().interval()
+    };
+    assert_eq!(interval(1.0).method, IntervalMethod::TrialBootstrap);
+    assert_eq!(interval(0.2).method, IntervalMethod::GroupBootstrap);
 }
 
 /// The recording with a signal of two columns, two samples per bin: the counts of six units, and noise.

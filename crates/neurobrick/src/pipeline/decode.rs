@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use ndarray::Axis;
 use neurobrick_core::Prompt;
-use neurobrick_data::{BehaviorConfig, DataError, ResampleRule};
+use neurobrick_data::{BehaviorConfig, DataError, ResampleRule, resampling_clusters};
 use neurobrick_metrics::{TemporalFactors, TemporalFactorsConfig};
 use neurobrick_models::rounded;
-use neurobrick_schema::Store;
 use neurobrick_schema::atomic::write_file;
+use neurobrick_schema::{Interval, Store};
 use neurobrick_train::latents;
 
 use super::evaluate::session_run;
@@ -162,11 +162,14 @@ fn behavior(
     let rows_of = |sides: [&[usize]; 2]| -> Vec<usize> {
         (0..trials.len()).filter(|&row| sides.iter().any(|side| side.contains(&trials[row]))).collect()
     };
+    let test = rows_of([&split.test, &[]]);
+    let windows: Vec<Interval> = test.iter().map(|&row| data.windows()[trials[row]]).collect();
     Ok(Behavior {
         name: target.name.clone(),
         values: values.select(Axis(0), &trials).insert_axis(Axis(2)),
         fit: rows_of([&split.train, &split.valid]),
-        test: rows_of([&split.test, &[]]),
+        clusters: resampling_clusters(&windows),
+        test,
         trials,
     })
 }
