@@ -1,6 +1,7 @@
 //! Audits, decoding and scaling curves on real sessions and small models: what they find, write and refuse.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use neurobrick_data::{
     Alignment, BlockConfig, Part, SessionData, SplitConfig, SplitOrder, TrialSplit, WindowConfig,
 };
 use neurobrick_schema::{
-    Activity, Clock, Recording, Samples, Signal, SignalColumn, Spikes, Store,
+    Activity, Clock, Interval, Recording, Samples, Signal, SignalColumn, Spikes, Store, Trials,
 };
 use neurobrick_testkit::synthetic_session;
 use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
@@ -55,6 +56,61 @@ fn the_shipped_audit_fails_the_planted_leak_and_passes_the_code() {
     let elsewhere = tempfile::tempdir().unwrap();
     let error = pipeline::audit(&broken, elsewhere.path(), "test", 2, &mut Silent).unwrap_err();
     assert!(error.to_string().contains("no column `is_even`; it has: run, is_odd"), "{error}");
+}
+
+/// Rows on neither side of a `column` split are as if they were not in the file, whatever their cells hold.
+#[test]
+fn rows_on_neither_side_of_a_split_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = |name: &str, extra: &str| {
+        let mut text = String::from("run,label,start_s,end_s,x,y,part\n");
+        for row in 0..60 {
+            let part = if row % 3 == 0 { "test" } else { "train" };
+            let x = f64::from(row * 7 % 11) + f64::from(row % 2) * 6.0;
+            writeln!(text, "{},{},{row},{}.5,{x},{},{part}", row / 20, row % 2, row, row * 5 % 13).unwrap();
+            text.push_str(extra);
+        }
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let config: AuditConfig = parse_toml(
+            "audit",
+            &format!(
+                "seed = 1\nn_shuffles = 50\n[[tables]]\nname = \"table\"\npath = \"{}\"\nlabel = \"label\"\n\
+                 group = \"run\"\nspan = [\"start_s\", \"end_s\"]\nfeatures = [\"x\", \"y\"]\n\
+                 split = {{ column = {{ name = \"part\" }} }}\n",
+                path.display()
+            ),
+        )
+        .unwrap();
+        pipeline::audit(&config, &folder.path().join(format!("{name}-audit")), "test", 2, &mut Silent)
+    };
+    let clean = audit("clean.csv", "").unwrap();
+    assert_eq!(clean.audits[0].report.n_rows, [40, 20]);
+    assert_eq!(audit("more.csv", "elsewhere,2,0,1,9,9,unused\nelsewhere,1,0,1,missing,,\n").unwrap(), clean);
+    let error = audit("broken.csv", "0,1,0,1,9,9,unused\n0,1,0,1,missing,9,test\n").unwrap_err();
+    assert!(error.to_string().contains("row 3 of column `x` is `missing`"), "{error}");
+}
+
+/// Trials that reach into each other, with windows that do not: an audit asks the windows, which hold the spikes.
+#[test]
+fn windows_are_audited_not_trials() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut parts = synthetic_session(6, 60, 12, 8, 2).into_parts();
+    let longer = |interval: &Interval| Interval::new(interval.start_s, interval.end_s + 3.0).unwrap();
+    let intervals = parts.trials.intervals().iter().map(longer).collect();
+    parts.trials = Trials::new(intervals, parts.trials.columns().to_vec()).unwrap();
+    Store::create(&store).unwrap().write(&Recording::from_parts(parts).unwrap()).unwrap();
+    let text = format!(
+        "seed = 1\nn_shuffles = 50\n[[sessions]]\nsessions = [\"synthetic-6\"]\n\
+         label = {{ category = {{ name = \"choice\", column = \"choice\", positive = \"right\", negative = \"left\" }} }}\n\
+         data = {{ store = \"{}\", window = {{ start_s = 0.0, end_s = 0.24, bin_size_s = 0.02 }} }}\n",
+        store.display()
+    );
+    let config: AuditConfig = parse_toml("audit", &text).unwrap();
+    let found = pipeline::audit(&config, &folder.path().join("out"), "test", 2, &mut Silent).unwrap();
+    let overlaps = found.audits[0].report.finding(Check::OverlappingWindows).unwrap();
+    assert_eq!(overlaps.outcome, Outcome::Pass, "{overlaps:?}");
 }
 
 /// The stimulus tells its own side, which is what a table of stimuli shows; time and vigor do not.
