@@ -18,11 +18,15 @@ pub(crate) fn session_rows(
 ) -> Result<(AuditRows, AuditSplit), PipelineError> {
     let data = &session.data;
     let labels = labels(session, &audit.label)?;
-    let trials: Vec<usize> = (0..data.n_trials()).filter(|&trial| labels[trial].is_some()).collect();
+    let fitted = [&session.split.train[..], &session.split.valid].concat();
+    // Trials on neither side (few calibration trials, gaps between blocks) are none of the score's.
+    let is_used = |trial: usize| fitted.contains(&trial) || session.split.test.contains(&trial);
+    let trials: Vec<usize> =
+        (0..data.n_trials()).filter(|&trial| labels[trial].is_some() && is_used(trial)).collect();
     let row_in_table: Vec<usize> = trials.iter().map(|&trial| data.trial_idx()[trial]).collect();
-    let intervals = data.trials().intervals();
+    // Of the windows that are counted in; a trial may be longer or elsewhere.
     let spans_s: Vec<[f64; 2]> =
-        row_in_table.iter().map(|&row| [intervals[row].start_s, intervals[row].end_s]).collect();
+        trials.iter().map(|&trial| [data.windows()[trial].start_s, data.windows()[trial].end_s]).collect();
     let counts = data.counts_of(&trials).sum_axis(Axis(1));
     let column = |values: Vec<f64>| Array2::from_shape_fn((values.len(), 1), |(row, _)| values[row]);
     let mut nuisances = vec![
@@ -73,6 +77,5 @@ pub(crate) fn session_rows(
         outputs: latents.map(|all| all.select(Axis(0), &trials).mean_axis(Axis(1))).unwrap_or_default(),
     };
     let side = |of: &[usize]| (0..n).filter(|&row| of.contains(&trials[row])).collect::<Vec<_>>();
-    let fitted = [&session.split.train[..], &session.split.valid].concat();
     Ok((rows, AuditSplit { train: side(&fitted), test: side(&session.split.test) }))
 }

@@ -15,7 +15,8 @@ use crate::config::{RowSplit, TableAudit};
 struct Cells<'a> {
     path: &'a Path,
     names: Vec<String>,
-    rows: Vec<Vec<String>>,
+    /// Number in the file, from one, and cells of each row.
+    rows: Vec<(usize, Vec<String>)>,
 }
 
 impl<'a> Cells<'a> {
@@ -39,7 +40,7 @@ impl<'a> Cells<'a> {
                     format!("line {} has {} cells, the header has {}", number + 1, row.len(), names.len());
                 return Err(bad(message));
             }
-            rows.push(row);
+            rows.push((rows.len() + 1, row));
         }
         Ok(Self { path, names, rows })
     }
@@ -49,18 +50,18 @@ impl<'a> Cells<'a> {
             let message = format!("has no column `{column}`; it has: {}", self.names.join(", "));
             return Err(PipelineError::BadFile { path: self.path.to_owned(), message });
         };
-        Ok(self.rows.iter().map(|row| row[position].clone()).collect())
+        Ok(self.rows.iter().map(|(_, row)| row[position].clone()).collect())
     }
 
     fn numbers(&self, column: &str) -> Result<Vec<f64>, PipelineError> {
-        let parse = |(row, text): (usize, String)| match text.parse::<f64>() {
+        let parse = |(text, (number, _)): (String, &(usize, Vec<String>))| match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(value),
             _ => {
-                let message = format!("row {} of column `{column}` is `{text}`, not a number", row + 1);
+                let message = format!("row {number} of column `{column}` is `{text}`, not a number");
                 Err(PipelineError::BadFile { path: self.path.to_owned(), message })
             }
         };
-        self.texts(column)?.into_iter().enumerate().map(parse).collect()
+        self.texts(column)?.into_iter().zip(&self.rows).map(parse).collect()
     }
 
     fn matrix(&self, columns: &[String]) -> Result<Array2<f64>, PipelineError> {
@@ -71,7 +72,12 @@ impl<'a> Cells<'a> {
 
 /// Rows and split of a table.
 pub(crate) fn table_rows(table: &TableAudit, seed: u64) -> Result<(AuditRows, AuditSplit), PipelineError> {
-    let cells = Cells::read(&table.path)?;
+    let mut cells = Cells::read(&table.path)?;
+    if let RowSplit::Column { name } = &table.split {
+        // Rows on neither side are none of the score's, so no check may look at them.
+        let mut sides = cells.texts(name)?.into_iter();
+        cells.rows.retain(|_| sides.next().is_some_and(|side| side == "train" || side == "test"));
+    }
     let group_texts = cells.texts(&table.group)?;
     let groups = numbered(group_texts.iter().cloned());
     let starts = cells.numbers(&table.span[0])?;
@@ -132,12 +138,12 @@ fn split(
         }
         is_test
     };
-    let side: Vec<Option<bool>> = match &table.split {
-        RowSplit::RandomRows { test } => shuffled(n, *test).into_iter().map(Some).collect(),
+    let is_test: Vec<bool> = match &table.split {
+        RowSplit::RandomRows { test } => shuffled(n, *test),
         RowSplit::RandomTrials { test } => {
             let count = trials.iter().max().map_or(0, |last| last + 1);
             let is_test = shuffled(count, *test);
-            trials.iter().map(|&trial| Some(is_test[trial])).collect()
+            trials.iter().map(|&trial| is_test[trial]).collect()
         }
         RowSplit::HeldOutGroups { test } => {
             if let Some(unknown) = test.iter().find(|name| !groups.contains(name)) {
@@ -146,18 +152,10 @@ fn split(
                     message: format!("`{unknown}` does not occur in column `{}`", table.group),
                 });
             }
-            groups.iter().map(|group| Some(test.contains(group))).collect()
+            groups.iter().map(|group| test.contains(group)).collect()
         }
-        RowSplit::Column { name } => cells
-            .texts(name)?
-            .iter()
-            .map(|text| match text.as_str() {
-                "test" => Some(true),
-                "train" => Some(false),
-                _ => None,
-            })
-            .collect(),
+        RowSplit::Column { name } => cells.texts(name)?.iter().map(|text| text == "test").collect(),
     };
-    let rows_of = |wanted: bool| (0..n).filter(|&row| side[row] == Some(wanted)).collect();
+    let rows_of = |wanted: bool| (0..n).filter(|&row| is_test[row] == wanted).collect();
     Ok(AuditSplit { train: rows_of(false), test: rows_of(true) })
 }

@@ -1,5 +1,8 @@
 //! Configuration of decoding.
 
+use std::collections::BTreeSet;
+
+use neurobrick_data::ResampleRule;
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,7 +30,7 @@ impl DecodeFeature {
     }
 }
 
-/// A continuous behavior: a column of a signal, averaged over every bin.
+/// A continuous behavior: a column of a signal on the bins. Trials with a bin that the rule finds nothing for are left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BehaviorTarget {
@@ -37,9 +40,20 @@ pub struct BehaviorTarget {
     pub signal: String,
     /// Its column.
     pub column: String,
-    /// Whether its size without its sign is decoded (speed from velocity).
+    /// How its samples become bins; a signal with fewer samples than bins needs `linear` or `nearest`.
+    #[serde(default)]
+    pub rule: ResampleRule,
+    /// For `nearest` and `linear`: samples further than this from the middle of a bin count as not there, in seconds. The
+    /// default, 0.1, bridges two lost frames of a camera at 30 Hz.
+    #[serde(default = "tenth")]
+    pub max_gap_s: f64,
+    /// Whether the size of each bin's value without its sign is decoded (speed from velocity).
     #[serde(default)]
     pub absolute: bool,
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 /// Labels and behavior decoded from counts and latents by every decoder.
@@ -92,7 +106,7 @@ impl DecodeConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// If there is nothing to decode or to decode from, or a number is out of range.
+    /// If there is nothing to decode or to decode from, a name is given twice, or a number is out of range.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let refuse = |field: &str, message: &str| {
             Err(PipelineError::BadValue { field: field.to_owned(), message: message.to_owned() })
@@ -106,6 +120,30 @@ impl DecodeConfig {
         if self.features.is_empty() && self.models.is_empty() {
             return refuse("features", "name features or models; there is nothing to decode from");
         }
+        let targets = self.labels.iter().map(DecodeTarget::name);
+        let targets = targets.chain(self.behaviors.iter().map(|behavior| behavior.name.as_str()));
+        if let Some(name) = twice(targets) {
+            return refuse(
+                "labels",
+                &format!("two targets are called `{name}`; their rows could not be told apart"),
+            );
+        }
+        if let Some(name) = twice(self.features.iter().map(|feature| feature.name())) {
+            return refuse("features", &format!("`{name}` is listed twice"));
+        }
+        // The names of features that are not asked for are taken as well: in a table they mean one thing only.
+        let known = all_features();
+        let features = known.iter().map(|feature| feature.name());
+        if let Some(name) = twice(features.chain(self.models.iter().map(|model| model.name.as_str()))) {
+            let message = format!("the name `{name}` is taken by a feature or another model; choose another");
+            return refuse("models", &message);
+        }
+        if let Some(behavior) =
+            self.behaviors.iter().find(|b| !(b.max_gap_s > 0.0 && b.max_gap_s.is_finite()))
+        {
+            let message = format!("must be a positive number of seconds; received {}", behavior.max_gap_s);
+            return refuse("behaviors.max_gap_s", &message);
+        }
         if self.n_blocks == 0 {
             return refuse("n_blocks", "must be positive");
         }
@@ -117,4 +155,10 @@ impl DecodeConfig {
         }
         Ok(())
     }
+}
+
+/// The first name that occurs a second time.
+fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut known = BTreeSet::new();
+    names.find(|name| !known.insert(*name))
 }

@@ -30,6 +30,8 @@ pub(crate) struct Behavior {
     pub(crate) trials: Vec<usize>,
     pub(crate) fit: Vec<usize>,
     pub(crate) test: Vec<usize>,
+    /// Cluster of each test trial: windows that share spikes are resampled together.
+    pub(crate) clusters: Vec<usize>,
 }
 
 /// A decoder with what it chose.
@@ -215,12 +217,12 @@ impl Task<'_> {
 
     fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
         let Judging { seed, n_shuffles, n_resamples, .. } = *self.judging;
-        let Behavior { values, trials, fit, test, .. } = self.behavior;
+        let Behavior { values, trials, fit, test, clusters, .. } = self.behavior;
         let predicted = self.predict(setting, values, fit, test)?;
         let truth = rows(values, test);
         let value = r2::uniform(&truth.view(), &predicted.view())?;
         let n_bins = values.len_of(Axis(1));
-        let clusters: Vec<usize> = (0..truth.nrows()).map(|row| row / n_bins).collect();
+        let clusters: Vec<usize> = (0..truth.nrows()).map(|row| clusters[row / n_bins]).collect();
         let interval = Bootstrap { seed, n_resamples, level: 0.95 }.clustered(&clusters, |drawn| {
             let (truth, predicted) = (truth.select(Axis(0), drawn), predicted.select(Axis(0), drawn));
             r2::uniform(&truth.view(), &predicted.view()).ok()
@@ -249,4 +251,42 @@ fn rows(values: &Array3<f64>, trials: &[usize]) -> Array2<f64> {
     Array2::from_shape_fn((trials.len() * n_bins, n_columns), |(row, k)| {
         values[[trials[row / n_bins], row % n_bins, k]]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use neurobrick_random::{Domain, Stream};
+
+    use super::*;
+
+    /// Forty windows of noise that are seen five times each, as by windows that overlap: resampled one by one they claim an
+    /// interval too narrow by the root of five.
+    #[test]
+    fn windows_of_a_cluster_are_resampled_together() {
+        let mut stream = Stream::new(3, Domain::Synthetic, [0, 0, 0]);
+        let (n_windows, n_bins) = (300, 4);
+        let x = Array3::from_shape_simple_fn((60, n_bins, 3), || stream.normal());
+        let noise = Array2::from_shape_simple_fn((60, n_bins), || stream.normal());
+        let seen: Vec<usize> = (0..n_windows).map(|window| window / 5).collect();
+        let feature = Feature { name: "seen".to_owned(), values: x.select(Axis(0), &seen) };
+        let values = (&x.index_axis(Axis(2), 0) + &noise).select(Axis(0), &seen).insert_axis(Axis(2));
+        let judging = Judging { seed: 1, n_blocks: 5, n_shuffles: 5, n_resamples: 400 };
+        let session = SessionId::new("made").unwrap();
+        let width = |clusters: Vec<usize>| {
+            let behavior = Behavior {
+                name: "noisy".to_owned(),
+                values: values.clone(),
+                trials: (0..n_windows).collect(),
+                fit: (0..100).collect(),
+                test: (100..n_windows).collect(),
+                clusters,
+            };
+            let rows = decode_behavior(&session, &behavior, &feature, &judging);
+            let interval = *rows[0].score.as_ref().unwrap().interval();
+            interval.hi - interval.lo
+        };
+        let (together, alone) = (width((0..200).map(|row| row / 5).collect()), width((0..200).collect()));
+        assert!((1.7..2.9).contains(&(together / alone)), "{together} {alone}");
+    }
 }

@@ -145,6 +145,7 @@ impl Task<'_> {
         let value = balanced_accuracy(&truth, &predicted)?;
         let at =
             |labels: &[usize], rows: &[usize]| -> Vec<usize> { rows.iter().map(|&r| labels[r]).collect() };
+        // Every trial by itself: labels belong to trials, whose windows never overlap; windows that slide have none.
         let clusters: Vec<usize> = (0..truth.len()).collect();
         let interval = Bootstrap { seed, n_resamples, level: 0.95 }.clustered(&clusters, |rows| {
             let drawn = at(&truth, rows);

@@ -1,12 +1,10 @@
 //! Labels and behavior decoded from counts and latents, every score with its null, interval and naive baseline.
 
 mod behavior;
-mod binned_signal;
 mod labels;
 mod result;
 
 pub(crate) use behavior::{Behavior, decode_behavior};
-pub(crate) use binned_signal::binned_signal;
 pub(crate) use labels::decode_labels;
 pub use result::{DecodeResult, DecodeRow};
 

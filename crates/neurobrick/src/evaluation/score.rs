@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array3, Axis, s};
+use neurobrick_data::resampling_clusters;
 use neurobrick_metrics::baselines::RatePool;
 use neurobrick_metrics::{Baseline, BitsTable, Bootstrap, Convention, MetricError, NullModel, Score, Split};
-use neurobrick_schema::ColumnValues;
+use neurobrick_schema::{ColumnValues, Interval};
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 use serde_json::json;
 
@@ -212,6 +213,9 @@ fn evaluate_task(
         Convention::ActiveUnitMean { min_spikes: scoring.active_min_spikes },
     ];
 
+    let windows: Vec<Interval> =
+        session.split.test.iter().map(|&trial| session.data.windows()[trial]).collect();
+    let clusters = resampling_clusters(&windows);
     let mut tables: Vec<(String, Group, BitsTable)> = Vec::new();
     let mut evaluations = Vec::new();
     let mut n = None;
@@ -219,6 +223,7 @@ fn evaluate_task(
         let mut scores = Vec::new();
         for (null, null_rates) in &nulls {
             let table = BitsTable::new(&predictor.rates.view(), &test.view(), null_rates)?;
+            let table = table.clustered(&clusters)?;
             let naive_table = BitsTable::new(&naive.view(), &test.view(), null_rates)?;
             for convention in conventions {
                 scores.push(score_entry(&table, &naive_table, *null, convention, &bootstrap));

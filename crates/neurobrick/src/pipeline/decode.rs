@@ -5,18 +5,17 @@ use std::time::Instant;
 
 use ndarray::Axis;
 use neurobrick_core::Prompt;
+use neurobrick_data::{BehaviorConfig, DataError, ResampleRule, resampling_clusters};
 use neurobrick_metrics::{TemporalFactors, TemporalFactorsConfig};
 use neurobrick_models::rounded;
-use neurobrick_schema::Store;
 use neurobrick_schema::atomic::write_file;
+use neurobrick_schema::{Interval, Store};
 use neurobrick_train::latents;
 
 use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
 use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature};
-use crate::decoding::{
-    Behavior, DecodeResult, DecodeRow, Feature, Judging, binned_signal, decode_behavior, decode_labels,
-};
+use crate::decoding::{Behavior, DecodeResult, DecodeRow, Feature, Judging, decode_behavior, decode_labels};
 use crate::evaluation::labels;
 use crate::pipeline::{Observer, Progress};
 use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
@@ -128,7 +127,7 @@ fn features(
     Ok(found)
 }
 
-/// A behavior on the trials that its signal covers.
+/// A behavior on the trials of which its signal covers every bin.
 fn behavior(
     config: &DecodeConfig,
     session: &LoadedSession,
@@ -138,21 +137,39 @@ fn behavior(
     let id = &session.hash.session;
     let recording = Store::open(&config.data.store)?.read(id)?;
     let (data, split) = (&session.train.data, &session.train.split);
-    let values = binned_signal(&recording, data, &config.data.window, target)?;
+    let BehaviorTarget { signal, column, rule, max_gap_s, .. } = target.clone();
+    let measured = BehaviorConfig { signal, column, rule, max_gap_s };
+    let mut values = data.behavior(&recording, &measured).map_err(|error| match error {
+        DataError::UnknownSignal { .. } => PipelineError::BadValue {
+            field: "behaviors".to_owned(),
+            message: format!("session {id}: {error}"),
+        },
+        other => other.into(),
+    })?;
+    if target.absolute {
+        values.mapv_inplace(f64::abs);
+    }
     let covered = |trial: usize| values.row(trial).iter().all(|value| value.is_finite());
     let trials: Vec<usize> = (0..data.n_trials()).filter(|&trial| covered(trial)).collect();
     if trials.len() < data.n_trials() {
         let (n, all) = (trials.len(), data.n_trials());
-        observer.note(&format!("{id}: {} covers {n} of {all} trials", target.name));
+        let hint = match target.rule {
+            ResampleRule::Mean if n == 0 => "; a signal slower than the bins needs `rule = \"linear\"`",
+            _ => "",
+        };
+        observer.note(&format!("{id}: {} covers every bin of {n} of {all} trials{hint}", target.name));
     }
     let rows_of = |sides: [&[usize]; 2]| -> Vec<usize> {
         (0..trials.len()).filter(|&row| sides.iter().any(|side| side.contains(&trials[row]))).collect()
     };
+    let test = rows_of([&split.test, &[]]);
+    let windows: Vec<Interval> = test.iter().map(|&row| data.windows()[trials[row]]).collect();
     Ok(Behavior {
         name: target.name.clone(),
         values: values.select(Axis(0), &trials).insert_axis(Axis(2)),
         fit: rows_of([&split.train, &split.valid]),
-        test: rows_of([&split.test, &[]]),
+        clusters: resampling_clusters(&windows),
+        test,
         trials,
     })
 }
