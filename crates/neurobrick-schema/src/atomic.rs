@@ -13,6 +13,11 @@ use crate::error::SchemaError;
 
 /// Names with this prefix are unfinished work and never read.
 const TEMP_PREFIX: &str = ".tmp-";
+
+/// Whether a name is one that unfinished files and folders have.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    name.starts_with(TEMP_PREFIX)
+}
 /// Names with this prefix are folders moved aside while a newer one takes their place.
 const OLD_PREFIX: &str = ".old-";
 /// How often [`commit_dir`] tries when others replace the same folder at the same time.

@@ -82,7 +82,8 @@ impl Store {
         if names.iter().any(|name| name == STORE_FILE) {
             return Self::open(path);
         }
-        if !names.is_empty() {
+        // A stop while `store.json` was written leaves an unfinished copy of it, and nothing else.
+        if !names.iter().all(|name| atomic::is_unfinished(name)) {
             return Err(SchemaError::FolderNotEmpty { path: path.to_path_buf() });
         }
         atomic::write_file(&path.join(STORE_FILE), &store_file_bytes(path)?)?;

@@ -212,6 +212,9 @@ fn only_a_whole_store_of_a_known_version_opens() {
     assert!(matches!(Store::open(folder.path()), Err(SchemaError::NotAStore { .. })));
     fs::write(folder.path().join("notes.txt"), b"mine").unwrap();
     assert!(matches!(Store::create(folder.path()), Err(SchemaError::FolderNotEmpty { .. })));
+    // A stop while `store.json` was written leaves this, which is no reason to refuse the folder.
+    fs::create_dir(folder.path().join("store")).unwrap();
+    fs::write(folder.path().join("store/.tmp-store.json-1-0"), b"{").unwrap();
     let store = Store::create(folder.path().join("store")).unwrap();
     let file = store.path().join("store.json");
     let good = fs::read(&file).unwrap();
