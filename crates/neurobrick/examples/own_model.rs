@@ -1,17 +1,20 @@
-//! A model of one's own: implement `PopulationModel`, then train it with the trainer of the workspace.
+//! A model of one's own: implement `PopulationModel`, train it, score it, get the report.
 //!
 //! `SmoothedLinear` averages counts over the window, mixes units linearly, and adds what it finds to each unit's log
-//! mean rate. It is trained here on a synthetic population by multi-task masking.
+//! mean rate. It is trained here on a synthetic population by masking units, then scored beside all baselines, with a report
+//! in `runs/own_model` or the folder that is named.
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use neurobrick::config::EvaluateConfig;
 use neurobrick::core::{ModelError, Output};
-use neurobrick::data::Alignment;
+use neurobrick::load_sessions;
 use neurobrick::nn::{InitStreams, ReadOutStart, SessionStitch};
+use neurobrick::pipeline::{self, OwnModel, Silent};
 use neurobrick::prelude::*;
+use neurobrick::schema::Store;
 use neurobrick::train::{OneCycle, TrainEvent};
-use std::sync::Arc;
 
 /// Units → latents of the whole window → log rates, with one stitch per session.
 #[derive(Module, Debug)]
@@ -75,25 +78,46 @@ impl PopulationModel for SmoothedLinear {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let out = std::path::PathBuf::from(std::env::args().nth(1).unwrap_or("runs/own_model".to_owned()));
+    let store = out.join("store");
     let recording = neurobrick_testkit::synthetic_session(7, 120, 20, 30, 3);
-    let window = WindowConfig { align: Alignment::default(), start_s: 0.0, end_s: 0.4, bin_size_s: 0.02 };
-    let data = Arc::new(SessionData::new(&recording, &window)?);
-    let split = TrialSplit::new(data.session(), data.n_trials(), &SplitConfig::default(), 7)?;
-    let session = TrainSession::new(data, split)?;
+    if !store.exists() {
+        Store::create(&store)?.write(&recording)?;
+    }
+    let id = recording.info().session.clone();
+    // Seed, sessions, window and split in the words of a configuration file.
+    let mut config: EvaluateConfig = neurobrick::config::parse_toml(
+        "example",
+        "seed = 7\nsessions = []\nmodels = []\n[data]\nstore = \"\"\n\
+         window = { start_s = 0.0, end_s = 0.4, bin_size_s = 0.02 }",
+    )?;
+    (config.sessions, config.data.store) = (vec![id], store);
+    let session = load_sessions(&config.data, &config.sessions, config.seed)?.remove(0).train;
 
-    let model = SmoothedLinear::new(&[session.spec()], 7, &Device::flex());
-    let config = TrainConfig {
+    let model = SmoothedLinear::new(&[session.spec()], config.seed, &Device::flex());
+    let training = TrainConfig {
         schedule: OneCycle { max_lr: 1e-2, ..OneCycle::default() },
         schemes: vec![MaskScheme::Neuron { ratio: 0.3 }],
         valid_every: 100,
         ..neurobrick::config::parse_toml("example", "n_steps = 400")?
     };
-    let outcome = Trainer::new(model, vec![session], config, 7, 1)?.run(None, |event| {
+    let outcome = Trainer::new(model, vec![session], training, config.seed, 1)?.run(None, |event| {
         if let TrainEvent::Validated { step, report, .. } = event {
             println!("step {step}: {:+.4} bits/spike on validation trials", report.mean);
         }
         Ok(())
     })?;
-    println!("best: {:+.4} bits/spike after {} steps", outcome.best_valid, outcome.best_step);
+
+    let own = OwnModel {
+        name: "smoothed_linear".to_owned(),
+        model: outcome.best,
+        is_pretrained: false,
+        note: "mean counts of the window, mixed linearly; trained on this session alone".to_owned(),
+    };
+    let page = pipeline::evaluate_own(&config, &[own], &out, "own_model", 1, &mut Silent)?;
+    for verdict in neurobrick::report::verdicts(&page) {
+        println!("{}: {}", verdict.task.label(), verdict.baseline_sentence());
+    }
+    println!("report: {}", out.join("report.html").display());
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
-use neurobrick_core::Prompt;
+use neurobrick_core::{PopulationModel, Prompt};
 use neurobrick_models::{AnyModel, ModelConfig, rounded};
 use neurobrick_report as report;
 use neurobrick_schema::SessionId;
@@ -115,31 +115,13 @@ pub(super) fn write_results(
     Ok(report::write(page, folder.path().join("report.html"))?)
 }
 
-/// Evaluates every session with every model.
+/// Evaluates every session with every model that the configuration names.
 pub(super) fn evaluate_all(
     config: &EvaluateConfig,
     n_threads: usize,
     observer: &mut dyn Observer,
 ) -> Result<Evaluated, PipelineError> {
-    let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
-    check_targets(&sessions, &config.scoring.decode)?;
-    let stacks: Vec<(String, SharedStack)> = config
-        .stacks
-        .iter()
-        .map(|source| Ok((source.name.clone(), SharedStack::load(&source.path)?)))
-        .collect::<Result<_, PipelineError>>()?;
-    let per_task =
-        config.models.len() + usize::from(!stacks.is_empty()) + usize::from(config.scoring.baselines);
-    let total = (sessions.len() * config.scoring.tasks.len() * per_task) as u64;
-    let mut state = Progress { stage: "evaluate".to_owned(), done: 0, total, message: String::new() };
-    let mut evaluated = Evaluated {
-        result: EvaluationResult { format_version: 1, sessions: Vec::new() },
-        figures: Figures::default(),
-        sessions: Vec::new(),
-        curves: Vec::new(),
-        model: None,
-    };
-    for session in &sessions {
+    let load = |session: &LoadedSession, evaluated: &mut Evaluated| {
         let id = &session.hash.session;
         let mut models = Vec::new();
         for source in &config.models {
@@ -154,6 +136,39 @@ pub(super) fn evaluate_all(
             evaluated.model.get_or_insert_with(|| (model.clone(), record));
             models.push((source.name.clone(), is_pretrained, rounded(model, source.precision)?));
         }
+        Ok(models)
+    };
+    evaluate_with(config, config.models.len(), load, n_threads, observer)
+}
+
+/// Evaluates every session with the `n_models` models that `load` gives for it.
+pub(super) fn evaluate_with<M: PopulationModel>(
+    config: &EvaluateConfig,
+    n_models: usize,
+    mut load: impl FnMut(&LoadedSession, &mut Evaluated) -> Result<Vec<Named<M>>, PipelineError>,
+    n_threads: usize,
+    observer: &mut dyn Observer,
+) -> Result<Evaluated, PipelineError> {
+    let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
+    check_targets(&sessions, &config.scoring.decode)?;
+    let stacks: Vec<(String, SharedStack)> = config
+        .stacks
+        .iter()
+        .map(|source| Ok((source.name.clone(), SharedStack::load(&source.path)?)))
+        .collect::<Result<_, PipelineError>>()?;
+    let per_task = n_models + usize::from(!stacks.is_empty()) + usize::from(config.scoring.baselines);
+    let total = (sessions.len() * config.scoring.tasks.len() * per_task) as u64;
+    let mut state = Progress { stage: "evaluate".to_owned(), done: 0, total, message: String::new() };
+    let mut evaluated = Evaluated {
+        result: EvaluationResult { format_version: 1, sessions: Vec::new() },
+        figures: Figures::default(),
+        sessions: Vec::new(),
+        curves: Vec::new(),
+        model: None,
+    };
+    for session in &sessions {
+        let id = &session.hash.session;
+        let models = load(session, &mut evaluated)?;
         for (_, stack) in &stacks {
             stack.check_data(&config.data, &session.hash)?;
         }
@@ -194,10 +209,10 @@ pub(super) fn evaluate_all(
 }
 
 /// A model by its name, and whether other sessions have entered its weights.
-type Named = (String, bool, AnyModel);
+pub(super) type Named<M> = (String, bool, M);
 
-fn asker<'a>(
-    (name, is_pretrained, model): &'a Named,
+fn asker<'a, M: PopulationModel>(
+    (name, is_pretrained, model): &'a Named<M>,
     session: &'a TrainSession,
     n_threads: usize,
 ) -> ModelPredictions<'a> {
@@ -210,10 +225,10 @@ fn asker<'a>(
     }
 }
 
-fn decode(
+fn decode<M: PopulationModel>(
     config: &EvaluateConfig,
     session: &LoadedSession,
-    models: &[Named],
+    models: &[Named<M>],
     n_threads: usize,
 ) -> Result<Vec<crate::evaluation::DecodingEvaluation>, PipelineError> {
     if config.scoring.decode.is_empty() {
@@ -225,8 +240,7 @@ fn decode(
     for (name, _, model) in models {
         features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, n_threads)?));
     }
-    let scoring = &config.scoring;
-    decode_session(&session.train, &features, &scoring.decode, config.seed)
+    decode_session(&session.train, &features, &config.scoring.decode, config.seed)
 }
 
 /// Sizes of a model, for its report.
