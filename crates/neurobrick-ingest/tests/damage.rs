@@ -80,7 +80,7 @@ fn damaged_counts_are_refused() {
         &CountsNpz,
         foreign::counts_folder,
         &[
-            ("no card", &remove("dataset.toml"), "MissingFile", &["dataset.toml", "write one"]),
+            ("no card", &remove("dataset.toml"), "MissingFile", &["dataset.toml", "write it", "consent = "]),
             (
                 "typing error in the card",
                 &replace("dataset.toml", "license", "permit"),

@@ -234,7 +234,7 @@ mod tests {
         };
         assert_eq!(
             task.baseline_sentence(),
-            "Beats the best baseline on A; cannot be told apart from the best baseline (interval includes zero) on B."
+            "Fine-tuned + linear beats the best baseline on A; cannot be told apart from the best baseline (interval includes zero) on B."
         );
         assert_eq!(
             task.pretraining_sentence(),

@@ -147,7 +147,7 @@ fn undefined_scores_show_their_reason() {
     assert!(html.contains("title=\"ridge predicted a rate of zero where a spike fell\">–</td>"));
     assert!(
         html.contains(
-            "ridge, pooled, evaluated-mean null: ridge predicted a rate of zero where a spike fell."
+            "pooled, evaluated-mean null (ridge): ridge predicted a rate of zero where a spike fell."
         )
     );
 }

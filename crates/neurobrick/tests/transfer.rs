@@ -128,6 +128,7 @@ fn a_stack_is_scored_on_sessions_it_never_saw_only() {
     assert!(found.mean(None, EvalTask::ForwardPrediction, "fine_tuned").is_none());
 
     let evaluation = |path: &str| {
+        let evaluated = folder.path().join(format!("evaluated-{}", path.replace('/', "-")));
         let (store, path) = (out.join("store"), out.join(path));
         let text = format!(
             "seed = 3\nsessions = [\"{SECOND}\"]\nmodels = []\nstacks = [{{ name = \"stack\", path = \"{}\" }}]\n\
@@ -137,7 +138,7 @@ fn a_stack_is_scored_on_sessions_it_never_saw_only() {
             store.display()
         );
         let config: EvaluateConfig = parse_toml("evaluate", &text).unwrap();
-        pipeline::evaluate(&config, &folder.path().join("evaluated"), "test", 2, &mut Silent)
+        pipeline::evaluate(&config, &evaluated, "test", 2, &mut Silent)
     };
     let page = evaluation("seed-3/without-group-1").unwrap();
     assert_eq!(page.tasks[0].predictors.len(), 1);

@@ -178,7 +178,7 @@ fn a_dict_that_does_not_fit_is_refused_with_names() {
     let one = MTM.replace("[[sessions]]\nsession = \"mouse-1\"\nn_units = 5\nrow = 17\n", "");
     refused(&theirs, &one, &["unexpected", "encoder.stitcher.stitcher_dict.5.weight"]);
     refused(&theirs, &MTM.replace("end_s = 0.7", "end_s = 0.8"), &["window", "8 bins", "reads 7"]);
-    refused(&theirs, &MTM.replace("names = \"mtm\"", "names = \"ndt2\""), &["`ndt_stitch`", "Ndt2"]);
+    refused(&theirs, &MTM.replace("names = \"mtm\"", "names = \"ndt2\""), &["`ndt_stitch`", "names of ndt2"]);
     // The wrong row of the table of sessions loads, but the example tells.
     let parity = parity_file(&folder, &arrays);
     let wrong_row = format!(
