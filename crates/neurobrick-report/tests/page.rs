@@ -170,6 +170,11 @@ fn verdicts_name_the_best_baseline_and_read_the_paired_interval() {
             _ => Estimate::new(0.5, 0.4, 0.6),
         };
     }
+    // Another baseline that is as good, further down, does not take its place.
+    let result = &mut report.tasks[0];
+    let mut twin = result.predictors[5].clone();
+    twin.predictor = Predictor::Other { name: "twin".to_owned(), baseline: true };
+    result.predictors.push(twin);
     let verdict = &verdicts(&report)[0];
     assert_eq!(verdict.baseline[0].opponent, Some(Predictor::Ridge));
     assert_eq!(

@@ -300,10 +300,12 @@ impl TaskResult {
             .or(Some(alone))
     }
 
-    /// The baseline with the highest finite pooled score against the evaluated mean.
+    /// The baseline with the highest finite pooled score against the evaluated mean, the first of equals.
     pub fn best_baseline(&self) -> Option<&PredictorScores> {
+        // Of equal ones `max_by` takes the last.
         self.predictors
             .iter()
+            .rev()
             .filter(|row| row.predictor.is_baseline() && row.evaluated_mean.pooled.value.is_finite())
             .max_by(|a, b| a.evaluated_mean.pooled.value.total_cmp(&b.evaluated_mean.pooled.value))
     }

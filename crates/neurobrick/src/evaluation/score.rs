@@ -303,8 +303,10 @@ fn regions(
 ) -> Result<Vec<RegionEvaluation>, PipelineError> {
     let table = session.data.regions();
     let group_of: Vec<usize> = plan.units.iter().map(|&u| table.of_unit()[u]).collect();
+    // The first of equals; `max_by` takes the last.
     let best_baseline = tables
         .iter()
+        .rev()
         .filter(|(_, group, t)| *group == Group::Baseline && t.value(Convention::Pooled).is_finite())
         .max_by(|a, b| a.2.value(Convention::Pooled).total_cmp(&b.2.value(Convention::Pooled)));
     let first_model = tables.iter().find(|(_, group, _)| *group == Group::Model);
