@@ -114,10 +114,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         is_pretrained: false,
         note: "mean counts of the window, mixed linearly; trained on this session alone".to_owned(),
     };
-    let page = pipeline::evaluate_own(&config, &[own], &out, "own_model", 1, &mut Silent)?;
+    let run = out.join("evaluation");
+    let page = pipeline::evaluate_own(&config, &[own], &run, "own_model", 1, &mut Silent)?;
     for verdict in neurobrick::report::verdicts(&page) {
         println!("{}: {}", verdict.task.label(), verdict.baseline_sentence());
     }
-    println!("report: {}", out.join("report.html").display());
+    println!("report: {}", run.join("report.html").display());
     Ok(())
 }
