@@ -19,7 +19,7 @@ use crate::evaluation::{
 };
 use crate::pipeline::{Observer, Progress};
 use crate::run_folder::{MetricsRecord, read_metrics};
-use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
+use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
 /// Where a fine-tuned model of a session lies.
 pub(super) fn session_run(root: &Path, session: &SessionId) -> PathBuf {
@@ -53,33 +53,65 @@ pub fn evaluate(
     folder.check_config(config)?;
     let started = Instant::now();
     let evaluated = evaluate_all(config, n_threads, observer)?;
-    let config_toml = folder.settle_config(config)?;
-    let hashes = evaluated.sessions.iter().map(|s| s.hash.clone()).collect();
-    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
-    manifest.stages.push(("evaluate".to_owned(), started.elapsed().as_secs_f64()));
     let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
-    let page = run_report(ReportInputs {
-        title: "Evaluation".to_owned(),
-        summary: format!(
-            "{} on test trials of {}.",
-            names.join(", "),
-            sessions_in_words(config.sessions.len())
-        ),
+    let finished = Finished {
+        names: names.join(", "),
         model: model_facts(evaluated.model.as_ref()),
-        data: data_sources(&evaluated.sessions),
-        sessions: evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::Evaluated)).collect(),
-        only_ingested: Vec::new(),
-        result: &evaluated.result,
-        figures: evaluated.figures,
-        pretraining: None,
-        finetuning: evaluated.curves,
-        manifest: &manifest,
-        config_toml,
-        n_resamples: config.scoring.n_resamples,
         notes: evaluated.model.iter().map(|(_, record)| training_note(record)).collect(),
-    });
-    write_results(&folder, &evaluated.result, &page, &manifest)?;
-    Ok(page)
+        command,
+        n_threads,
+        started,
+    };
+    finished.write(&folder, config, evaluated)
+}
+
+/// What the report of an evaluation needs beside its scores.
+pub(super) struct Finished<'a> {
+    /// Names of the models, for the first sentence.
+    pub(super) names: String,
+    pub(super) model: report::ModelFacts,
+    pub(super) notes: Vec<String>,
+    pub(super) command: &'a str,
+    pub(super) n_threads: usize,
+    pub(super) started: Instant,
+}
+
+impl Finished<'_> {
+    /// Settles the configuration and writes the files every evaluation ends with.
+    pub(super) fn write(
+        self,
+        folder: &RunFolder,
+        config: &EvaluateConfig,
+        evaluated: Evaluated,
+    ) -> Result<report::RunReport, PipelineError> {
+        let config_toml = folder.settle_config(config)?;
+        let hashes = evaluated.sessions.iter().map(|s| s.hash.clone()).collect();
+        let mut manifest = RunManifest::new(self.command, config.seed, self.n_threads, hashes);
+        manifest.stages.push(("evaluate".to_owned(), self.started.elapsed().as_secs_f64()));
+        manifest.peak_memory_bytes = peak_memory_bytes();
+        let page = run_report(ReportInputs {
+            title: "Evaluation".to_owned(),
+            summary: format!(
+                "{} on test trials of {}.",
+                self.names,
+                sessions_in_words(config.sessions.len())
+            ),
+            model: self.model,
+            data: data_sources(&evaluated.sessions),
+            sessions: evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::Evaluated)).collect(),
+            only_ingested: Vec::new(),
+            result: &evaluated.result,
+            figures: evaluated.figures,
+            pretraining: None,
+            finetuning: evaluated.curves,
+            manifest: &manifest,
+            config_toml,
+            n_resamples: config.scoring.n_resamples,
+            notes: self.notes,
+        });
+        write_results(folder, &evaluated.result, &page, &manifest)?;
+        Ok(page)
+    }
 }
 
 /// "1 session", "3 sessions".

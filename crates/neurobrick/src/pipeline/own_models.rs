@@ -6,11 +6,10 @@ use std::time::Instant;
 use neurobrick_core::PopulationModel;
 use neurobrick_report as report;
 
-use super::evaluate::{data_sources, evaluate_with, sessions_in_words, write_results};
+use super::evaluate::{Finished, evaluate_with};
 use crate::config::EvaluateConfig;
-use crate::evaluation::{ReportInputs, run_report};
 use crate::pipeline::Observer;
-use crate::{PipelineError, RunFolder, RunManifest, peak_memory_bytes};
+use crate::{PipelineError, RunFolder};
 
 /// A model of one's own, trained, with what tables and the report say of it.
 #[derive(Clone, Debug)]
@@ -52,19 +51,9 @@ pub fn evaluate_own<M: PopulationModel>(
     let own = |model: &OwnModel<M>| (model.name.clone(), model.is_pretrained, model.model.clone());
     let load = |_: &_, _: &mut _| Ok(models.iter().map(own).collect());
     let evaluated = evaluate_with(config, models.len(), load, n_threads, observer)?;
-    let config_toml = folder.settle_config(config)?;
-    let hashes = evaluated.sessions.iter().map(|s| s.hash.clone()).collect();
-    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
-    manifest.stages.push(("evaluate".to_owned(), started.elapsed().as_secs_f64()));
-    manifest.peak_memory_bytes = peak_memory_bytes();
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
-    let page = run_report(ReportInputs {
-        title: "Evaluation".to_owned(),
-        summary: format!(
-            "{} on test trials of {}.",
-            names.join(", "),
-            sessions_in_words(config.sessions.len())
-        ),
+    let finished = Finished {
+        names: names.join(", "),
         model: report::ModelFacts {
             name: first.name.clone(),
             license: "not stated".to_owned(),
@@ -73,18 +62,10 @@ pub fn evaluate_own<M: PopulationModel>(
             intended_use: Vec::new(),
             not_for: Vec::new(),
         },
-        data: data_sources(&evaluated.sessions),
-        sessions: evaluated.sessions.iter().map(|s| (&s.train, report::SessionRole::Evaluated)).collect(),
-        only_ingested: Vec::new(),
-        result: &evaluated.result,
-        figures: evaluated.figures,
-        pretraining: None,
-        finetuning: evaluated.curves,
-        manifest: &manifest,
-        config_toml,
-        n_resamples: config.scoring.n_resamples,
         notes: models.iter().map(|model| format!("{}: {}", model.name, model.note)).collect(),
-    });
-    write_results(&folder, &evaluated.result, &page, &manifest)?;
-    Ok(page)
+        command,
+        n_threads,
+        started,
+    };
+    finished.write(&folder, config, evaluated)
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::PipelineError;
 use crate::config::ScoringConfig;
 use crate::evaluation::{EvaluationResult, Group};
+use crate::run_folder::{read_json, write_json};
 
 /// The tasks of MtM's tables (Zhang et al. 2024, section 4), in their order.
 const TASKS: [EvalTask; 4] =
@@ -74,14 +75,9 @@ impl MtmTable {
     /// # Errors
     /// If there is no finished evaluation, or a file cannot be written.
     pub fn write(run: &Path, bootstrap: &Bootstrap) -> Result<Self, PipelineError> {
-        let path = run.join("metrics.json");
-        let bytes = std::fs::read(&path).map_err(PipelineError::io("read", &path))?;
-        let bad = |path: &Path, message: String| PipelineError::BadFile { path: path.to_owned(), message };
-        let result: EvaluationResult =
-            serde_json::from_slice(&bytes).map_err(|error| bad(&path, error.to_string()))?;
+        let result: EvaluationResult = read_json(&run.join("metrics.json"))?;
         let table = Self::new(&result, bootstrap);
-        let json = serde_json::to_vec_pretty(&table).map_err(|error| bad(run, error.to_string()))?;
-        write_file(&run.join("mtm.json"), &json)?;
+        write_json(&run.join("mtm.json"), &table)?;
         write_file(&run.join("mtm.md"), table.markdown().as_bytes())?;
         Ok(table)
     }
