@@ -187,6 +187,18 @@ fn verdicts_name_the_best_baseline_and_read_the_paired_interval() {
 }
 
 #[test]
+fn a_model_is_judged_with_its_pool_whatever_it_is_called() {
+    let mut report = example_run::full();
+    let result = &mut report.tasks[0];
+    result.predictors.truncate(3);
+    for (row, name) in ["mine", "mine+linear", "other"].into_iter().enumerate() {
+        result.predictors[row].predictor = Predictor::Other { name: name.to_owned(), baseline: false };
+    }
+    let pool = Predictor::Other { name: "mine+linear".to_owned(), baseline: false };
+    assert_eq!(result.headline(), Some(&pool));
+}
+
+#[test]
 fn best_of_each_column_is_bold_once() {
     let mut report = example_run::full();
     report.tasks.truncate(1);
