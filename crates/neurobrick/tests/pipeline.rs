@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use ndarray::{Array3, s};
-use neurobrick::config::{EvaluateConfig, FinetuneConfig, PretrainConfig, parse_toml};
+use neurobrick::config::{DecodeTarget, EvaluateConfig, FinetuneConfig, PretrainConfig, parse_toml};
 use neurobrick::core::weights::from_safetensors;
 use neurobrick::core::{ModelError, SessionSpec};
 use neurobrick::data::{SplitConfig, UnitFilter};
-use neurobrick::evaluation::{EvaluationResult, RunComparison};
+use neurobrick::evaluation::{EvaluationResult, Group, PredictorEvaluation, RunComparison};
 use neurobrick::metrics::{Convention, NullModel, bits_per_spike};
 use neurobrick::models::{LfadsConfig, ModelConfig, NdtStitchConfig};
 use neurobrick::pipeline::{self, ArrayQuestion, ModelRecord, Silent, TrialSet};
@@ -110,12 +110,35 @@ fn an_evaluation_scores_all_tasks_and_repeats_to_the_byte() {
         let weight = pooled.choice.as_ref().unwrap()["pool"]["weight"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&weight), "{weight}");
         assert!(score("fine_tuned+linear", NullModel::EvaluatedMean).value().is_finite());
+        // The control of that pool has the same partner.
+        let control = task.predictors.iter().find(|p| p.name == "linear_shrunk").unwrap();
+        let partner = |p: &PredictorEvaluation| p.choice.as_ref().unwrap()["partner"].clone();
+        assert_eq!((partner(control), control.group), (partner(pooled), Group::Baseline), "{:?}", task.task);
     }
     // Latents that rotate are shared by all units: other units tell of a hidden one, as the session was made.
     let ridge = tasks[0].predictors.iter().find(|p| p.name == "ridge").unwrap();
     let pooled = ridge.scores[0].score.as_ref().unwrap();
     assert!(pooled.interval().lo > 0.0, "{pooled:?}");
     assert_eq!(result.sessions[0].decoding.len(), 2, "raw counts and latents");
+}
+
+#[test]
+fn what_cannot_be_scored_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let config = evaluation(folder.path(), 5, "fine_tuned");
+    evaluate(folder.path(), &config, "one").unwrap();
+    // Without models, whatever is found out late is found out by their absence.
+    fs::remove_dir_all(folder.path().join("tuned")).unwrap();
+    let mut changed = config.clone();
+    changed.scoring.n_resamples = 200;
+    let used = evaluate(folder.path(), &changed, "one").unwrap_err();
+    assert!(matches!(&used, PipelineError::OtherRun { .. }), "{used}");
+    let mut typo = config;
+    let DecodeTarget::Category { positive, .. } = &mut typo.scoring.decode[0] else { panic!("a category") };
+    *positive = "rihgt".to_owned();
+    let typo = evaluate(folder.path(), &typo, "two").unwrap_err().to_string();
+    assert!(typo.contains("`rihgt` does not occur") && typo.contains("left, right"), "{typo}");
 }
 
 #[test]
