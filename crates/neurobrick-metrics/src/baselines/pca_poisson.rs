@@ -5,7 +5,7 @@
 //! Scores are standardized per target. Rates are kept between a floor and the highest rate fitted in training,
 //! because the exponential would otherwise run away on trials beyond the trained range.
 
-use faer::{Mat, Par};
+use faer::{Mat, MatRef, Par};
 use ndarray::{Array3, ArrayView3, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -309,8 +309,7 @@ impl Pca {
         let mut features = rows_of(&smoothed.view(), &positions);
         let means = column_means(features.as_ref());
         subtract_from_columns(&mut features, &means);
-        let covariance = gram(features.as_ref(), Par::rayon(0));
-        let loadings = leading_eigenvectors(covariance.as_ref(), n_components)?;
+        let loadings = components(features.as_ref(), n_components)?;
         let scores = product(features.as_ref(), loadings.as_ref());
         Ok((Self { sigma_bins, means, loadings }, Projected { features, scores }))
     }
@@ -348,6 +347,27 @@ impl Projected {
         }
         scores
     }
+}
+
+/// Orthonormal loadings `[visible, k]` of the leading components of centered `features` (`[rows, visible]`). With fewer rows
+/// than units they are found between rows, which is the same problem; directions without variance are then zero.
+fn components(features: MatRef<f64>, k: usize) -> Result<Mat<f64>, MetricError> {
+    if features.nrows() >= features.ncols() {
+        return leading_eigenvectors(gram(features, Par::rayon(0)).as_ref(), k);
+    }
+    let between_rows = gram(features.transpose(), Par::rayon(0));
+    let k = k.min(features.ncols());
+    let mut loadings =
+        product(features.transpose(), leading_eigenvectors(between_rows.as_ref(), k)?.as_ref());
+    let lengths: Vec<f64> =
+        loadings.col_iter().map(|column| column.iter().map(|v| v * v).sum::<f64>().sqrt()).collect();
+    let longest = lengths.iter().copied().fold(0.0, f64::max);
+    for (j, length) in lengths.into_iter().enumerate() {
+        // Squaring loses half the digits: shorter directions are rounding.
+        let scale = if length > 1e-7 * longest { 1.0 / length } else { 0.0 };
+        loadings.col_mut(j).iter_mut().for_each(|v| *v *= scale);
+    }
+    Ok(loadings)
 }
 
 /// The first `k` columns.
