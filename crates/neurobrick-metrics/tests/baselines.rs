@@ -11,7 +11,7 @@ use golden_file::{assert_close, cube, load, matrix, number};
 use ndarray::{Array2, Array3, Axis, s};
 use neurobrick_metrics::baselines::{
     ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson, PcaPoissonGrid, Psth, PsthGrid,
-    Query, RidgeDesign, RidgeGrid, UnitMean, VisibleRidge,
+    Query, RidgeDesign, RidgeGrid, UnitMean, VisibleRidge, WienerDesign, WienerGrid,
 };
 use neurobrick_metrics::{
     BitsTable, Convention, Edge, MetricError, NullModel, RidgeRegression, smooth_over_time,
@@ -66,9 +66,56 @@ fn ridge_from_visible_units_matches_scikit_learn() {
         assert_close(loo.coefficient(i, j).unwrap(), *want, 1e-8, "leave-one-out");
     }
     assert_eq!((0..5).map(|i| loo.coefficient(i, i).unwrap()).collect::<Vec<_>>(), [0.0; 5]);
+    // Penalties here are relative to all units, those of the reference to the visible ones.
+    let energy = |units: &[usize]| {
+        let of = |&unit: &usize| counts.index_axis(Axis(2), unit).var(0.0);
+        units.iter().map(of).sum::<f64>() / units.len() as f64
+    };
+    let penalty = number(&golden["penalty"]) * energy(&[0, 1, 2]) / energy(&[0, 1, 2, 3, 4]);
+    let design = RidgeDesign::new(&counts.view(), &counts.view(), &one_choice(0.0, penalty)).unwrap();
     let hidden = design.fit(&Query::hidden(5, vec![3, 4])).unwrap();
     for ((i, j), want) in matrix(&golden["hidden_coefficients"]).indexed_iter() {
         assert_close(hidden.coefficient(i, j).unwrap(), *want, 1e-8, "hidden group");
+    }
+}
+
+/// One inverse for many queries against a system for each: hidden groups, left-out units, few and many visible.
+#[test]
+fn many_queries_at_once_are_each_by_itself() {
+    let (train, _) = population(1, 40, 12);
+    let (valid, _) = population(2, 8, 12);
+    let within =
+        |visible: Vec<usize>, targets: Vec<usize>, leave_one_out| Query { visible, targets, leave_one_out };
+    let queries: Vec<Query> = [
+        Query::leave_one_out(12),
+        Query::hidden(12, vec![3, 4]),
+        Query::hidden(12, vec![11, 0, 7]),
+        Query::hidden(12, vec![5]),
+        Query::within(vec![2, 5, 9]),
+        // Not all visible ones are asked for, and one that is asked for is hidden.
+        within(vec![0, 1, 2, 3, 5, 6, 8, 9, 10], vec![8, 4, 0], true),
+    ]
+    .into_iter()
+    .chain((0..12).map(|unit| Query::hidden(12, vec![unit])))
+    .collect();
+    let ridge = RidgeDesign::new(&train.view(), &valid.view(), &RidgeGrid::default()).unwrap();
+    let wiener = WienerDesign::new(&train.view(), &valid.view(), &WienerGrid::default()).unwrap();
+    let together = (ridge.fit_many(&queries).unwrap(), wiener.fit_many(&queries).unwrap());
+    for ((query, ridges), filters) in queries.iter().zip(together.0).zip(together.1) {
+        let (many, one) = (ridges.unwrap(), ridge.fit(query).unwrap());
+        assert_eq!((many.choice().penalty, many.choice().floor), (one.choice().penalty, one.choice().floor));
+        let rates = (many.predict(&valid.view()).unwrap(), one.predict(&valid.view()).unwrap());
+        for (many, one) in rates.0.iter().zip(&rates.1) {
+            assert_close(*many, *one, 1e-9, "ridge");
+        }
+        let (many, one) = (filters.unwrap(), wiener.fit(query).unwrap());
+        assert_eq!(many.choice().penalty, one.choice().penalty);
+        let again = wiener.fit_with(query, one.choice()).unwrap();
+        let rates = [&many, &one, &again].map(|fit| fit.predict(&valid.view()).unwrap());
+        for ((many, one), again) in rates[0].iter().zip(&rates[1]).zip(&rates[2]) {
+            assert_close(*many, *one, 1e-9, "filter");
+            assert_close(*again, *one, 1e-9, "filter of a choice");
+        }
     }
 }
 

@@ -271,15 +271,22 @@ fn a_refit_keeps_the_choices_and_learns_from_all_trials() {
     assert_eq!(refit.choice(), blend.choice());
     assert_eq!(refit.wiener().choice().penalty, blend.wiener().choice().penalty);
     let targets = test.select(Axis(2), &query.targets);
-    let bits = |blend: &Blend| bits_per_spike(&rates(blend).view(), &targets.view()).unwrap();
-    assert!(bits(&refit) > bits(&blend) + 0.003, "{} after {}", bits(&refit), bits(&blend));
+    let bits = |rates: Array3<f64>| bits_per_spike(&rates.view(), &targets.view()).unwrap();
+    let parts = |blend: &Blend| {
+        [blend.factors().predict(&test.view()), blend.wiener().predict(&test.view())]
+            .map(|r| bits(r.unwrap()))
+    };
+    for (after, before) in parts(&refit).into_iter().zip(parts(&blend)) {
+        assert!(after > before + 0.005, "{after} after {before}");
+    }
+    // The weights were chosen for parts that knew a fifth of it.
+    assert!(bits(rates(&refit)) > bits(rates(&blend)) - 0.002);
     let other = FactorGrid { models: vec![TemporalFactorsConfig { n_factors: 2, ..CONFIG }], ..small_grid() };
     let other = FactorDesign::new(&both.view(), &valid.view(), &other).unwrap();
     assert!(matches!(blend.refit(&other, &more_wiener), Err(MetricError::Empty { .. })));
 }
 
-/// Every unit is the same train with its trials rotated, so the mean energy of the features, and with it the penalty,
-/// does not change when a unit is dropped: leave-one-out must equal the refit.
+/// Leave-one-out must equal the fit without the unit, whose features count for the penalty all the same.
 #[test]
 fn wiener_leave_one_out_equals_the_refit() {
     let base = population(7, 24, 1);

@@ -50,27 +50,55 @@ impl Blend {
         query: &Query,
         weights: &[f64],
     ) -> Result<Self, MetricError> {
+        let fitted = Self::fit_many(factors, wiener, std::slice::from_ref(query), weights)?.pop().flatten();
+        let (targets, trials) = (query.targets.len(), wiener.valid().len_of(Axis(0)));
+        fitted.ok_or(MetricError::NoSpikes { targets, trials })
+    }
+
+    /// [`Self::fit`] for many queries, which share what their systems have in common; `None` for a query whose targets
+    /// have no spike in the validation trials, which leaves nothing to choose by.
+    ///
+    /// Fails as [`Self::fit`] does otherwise.
+    pub fn fit_many(
+        factors: &FactorDesign,
+        wiener: &WienerDesign,
+        queries: &[Query],
+        weights: &[f64],
+    ) -> Result<Vec<Option<Self>>, MetricError> {
         check_grid("weights", weights, "at least zero", |weight| weight >= 0.0)?;
         if factors.valid() != wiener.valid() {
             return Err(MetricError::NotPaired { what: "validation counts" });
         }
-        let (factors, wiener_fit) = (factors.fit(query)?, wiener.fit(query)?);
-        let valid = wiener.valid();
-        let targets = rows_of(&valid.view(), &query.targets);
+        let filters = wiener.fit_many(queries)?;
+        let blend = |(query, filter): (&Query, Option<VisibleWiener>)| {
+            filter
+                .map(|filter| Self::weighed(factors.fit(query)?, filter, wiener.valid(), weights))
+                .transpose()
+        };
+        queries.iter().zip(filters).map(blend).collect()
+    }
+
+    /// Chooses weights and link for fitted parts.
+    fn weighed(
+        factors: FactorAnalysis,
+        wiener: VisibleWiener,
+        valid: &Array3<f64>,
+        weights: &[f64],
+    ) -> Result<Self, MetricError> {
+        let targets = rows_of(&valid.view(), &wiener.query().targets);
         let yardstick = Yardstick::new(targets.as_ref(), valid.len_of(Axis(0)))?;
-        let (a, b) = (factors.deviations(&valid.view())?, wiener_fit.deviations(&valid.view())?);
-        let means = wiener_fit.means().clone();
+        let (a, b) = (factors.deviations(&valid.view())?, wiener.deviations(&valid.view())?);
+        let means = wiener.means().clone();
         let mut choice: Option<BlendChoice> = None;
         for (&x, &y) in weights.iter().flat_map(|x| weights.iter().map(move |y| (x, y))) {
             let mixed = |row: usize, target: usize| x * a[(row, target)] + y * b[(row, target)];
-            let (link, valid_bits_per_spike) =
-                best_link(&wiener_fit.grid().links, &means, &yardstick, mixed)?;
+            let (link, valid_bits_per_spike) = best_link(&wiener.grid().links, &means, &yardstick, mixed)?;
             if choice.is_none_or(|best| valid_bits_per_spike > best.valid_bits_per_spike) {
                 choice = Some(BlendChoice { factors: x, wiener: y, link, valid_bits_per_spike });
             }
         }
         let choice = choice.ok_or(MetricError::Empty { what: "weights" })?;
-        Ok(Self { factors, wiener: wiener_fit, means, choice })
+        Ok(Self { factors, wiener, means, choice })
     }
 
     /// The same choices on parts fitted to other trials, all calibration trials for instance: once everything is chosen,
@@ -78,9 +106,24 @@ impl Blend {
     ///
     /// Fails if the designs do not have the chosen settings or the units of the query.
     pub fn refit(&self, factors: &FactorDesign, wiener: &WienerDesign) -> Result<Self, MetricError> {
-        let wiener = wiener.fit_with(self.wiener.query(), self.wiener.choice())?;
-        let factors = factors.fit_with(self.factors.query(), self.factors.choice())?;
-        Ok(Self { means: wiener.means().clone(), factors, wiener, choice: self.choice })
+        let fitted = Self::refit_many(&[self], factors, wiener)?.pop();
+        fitted.ok_or(MetricError::Empty { what: "blends" })
+    }
+
+    /// [`Self::refit`] of many, which share what their systems have in common.
+    ///
+    /// Fails as [`Self::refit`] does.
+    pub fn refit_many(
+        blends: &[&Self],
+        factors: &FactorDesign,
+        wiener: &WienerDesign,
+    ) -> Result<Vec<Self>, MetricError> {
+        let chosen: Vec<_> = blends.iter().map(|b| (b.wiener.query(), *b.wiener.choice())).collect();
+        let again = |(blend, wiener): (&&Self, VisibleWiener)| {
+            let factors = factors.fit_with(blend.factors.query(), blend.factors.choice())?;
+            Ok(Self { means: wiener.means().clone(), factors, wiener, choice: blend.choice })
+        };
+        blends.iter().zip(wiener.fit_many_with(&chosen)?).map(again).collect()
     }
 
     /// Rates `[B, T, targets]` from counts `[B, T, N]`, of which only the visible units are read; fails on another

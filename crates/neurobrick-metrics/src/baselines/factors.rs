@@ -89,6 +89,11 @@ impl FactorDesign {
         &self.models
     }
 
+    /// What may be chosen from.
+    pub fn grid(&self) -> &FactorGrid {
+        &self.grid
+    }
+
     /// The validation counts.
     pub(super) fn valid(&self) -> &Array3<f64> {
         &self.valid

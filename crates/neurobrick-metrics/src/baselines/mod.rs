@@ -17,6 +17,7 @@ mod blend;
 pub(crate) mod counts;
 mod factors;
 mod forward_ridge;
+mod held_at_zero;
 mod last_mean;
 mod link;
 mod pca_poisson;

@@ -1,21 +1,16 @@
 //! Ridge regression from visible units: counts of a hidden unit from smoothed counts of others in the same bin.
 //!
-//! With centered features, `G` their Gram matrix, `C` the cross-products with the targets and `P = (G + αI)⁻¹`,
-//! hidden targets have `β = P C`. Leave-one-out of all units at once needs no refit: minimizing under the
-//! constraint `β_i = 0` gives, by a Lagrange multiplier, `β = P c − P[:, i] (P c)_i / P_ii`, which is the fit without
-//! feature `i`.
+//! Hidden and left-out units have their coefficients held at zero, see `held_at_zero`.
 
-use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Mat, Par};
 use ndarray::{Array3, ArrayView3, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::Query;
 use super::counts::{check_counts, check_grid, check_train_valid, positive_means};
+use super::held_at_zero::{Ask, FeatureSystem};
 use super::selection::Yardstick;
-use crate::linalg::{
-    cholesky, column_means, gram, penalized, product, rows_of, subtract_from_columns, trials_of,
-};
+use crate::linalg::{column_means, gram, product, rows_of, subtract_from_columns, trials_of};
 use crate::{Edge, MetricError, RATE_FLOOR, smooth_over_time};
 
 /// Hyper-parameters to try.
@@ -24,8 +19,8 @@ use crate::{Edge, MetricError, RATE_FLOOR, smooth_over_time};
 pub struct RidgeGrid {
     /// Standard deviations of the smoothing of the features over time.
     pub sigmas_bins: Vec<f64>,
-    /// Penalties relative to the mean sum of squares of a visible unit's centered feature, so that they carry over
-    /// between sessions of different length and activity.
+    /// Penalties relative to the mean sum of squares of a unit's centered feature, over all units of the session, so
+    /// that they carry over between sessions of different length and activity.
     pub penalties: Vec<f64>,
     /// Lowest rate as a fraction of the unit's mean, above zero.
     pub floors: Vec<f64>,
@@ -134,51 +129,92 @@ impl RidgeDesign {
     ///
     /// Fails on an invalid query and if the targets have no spike in the validation trials.
     pub fn fit(&self, query: &Query) -> Result<VisibleRidge, MetricError> {
-        query.validate(self.unit_means.len())?;
-        let yardstick = Yardstick::new(columns(&self.valid, &query.targets).as_ref(), self.n_valid_trials)?;
-        let target_means: Vec<f64> = query.targets.iter().map(|&unit| self.target_means[unit]).collect();
-        let unit_means: Vec<f64> = query.targets.iter().map(|&unit| self.unit_means[unit]).collect();
-        let mut best: Option<(RidgeChoice, Mat<f64>, usize)> = None;
-        for (index, smoothed) in self.smoothed.iter().enumerate() {
-            let features = columns(&smoothed.valid, &query.visible);
-            for &penalty in &self.grid.penalties {
-                let (alpha, beta) = smoothed.solve(query, penalty)?;
-                let linear = product(features.as_ref(), beta.as_ref());
-                let before = best.as_ref().map_or(f64::NEG_INFINITY, |(c, ..)| c.valid_bits_per_spike);
-                let choices = self.grid.floors.iter().map(|&floor| {
-                    let cost = yardstick.cost(|row, target| {
-                        let lowest = (floor * unit_means[target]).max(RATE_FLOOR);
-                        (linear[(row, target)] + target_means[target]).max(lowest)
+        let fitted = self.fit_many(std::slice::from_ref(query))?.pop().flatten();
+        fitted.ok_or(MetricError::NoSpikes { targets: query.targets.len(), trials: self.n_valid_trials })
+    }
+
+    /// [`Self::fit`] for many queries, which share what their systems have in common; `None` for a query whose targets
+    /// have no spike in the validation trials, which leaves nothing to choose by.
+    ///
+    /// Fails on an invalid query.
+    pub fn fit_many(&self, queries: &[Query]) -> Result<Vec<Option<VisibleRidge>>, MetricError> {
+        let n_units = self.unit_means.len();
+        let mut fits = Vec::with_capacity(queries.len());
+        let mut asks = Vec::with_capacity(queries.len());
+        for (position, query) in queries.iter().enumerate() {
+            query.validate(n_units)?;
+            let yardstick =
+                Yardstick::new(columns(&self.valid, &query.targets).as_ref(), self.n_valid_trials);
+            match yardstick {
+                Ok(yardstick) => {
+                    let own = query.own_positions(n_units).into_iter();
+                    asks.push(Ask {
+                        keep: query.visible.clone(),
+                        targets: query.targets.clone(),
+                        own: own.map(|p| p.into_iter().collect()).collect(),
                     });
-                    let valid_bits_per_spike = yardstick.bits_per_spike(cost);
-                    RidgeChoice {
-                        sigma_bins: smoothed.sigma_bins,
-                        penalty,
-                        alpha,
-                        floor,
-                        valid_bits_per_spike,
+                    fits.push(Fit { position, yardstick, best: None });
+                }
+                Err(MetricError::NoSpikes { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for (index, smoothed) in self.smoothed.iter().enumerate() {
+            for &penalty in &self.grid.penalties {
+                let (alpha, betas) = smoothed.solve(&asks, penalty)?;
+                for ((fit, ask), beta) in fits.iter_mut().zip(&asks).zip(betas) {
+                    let linear = product(columns(&smoothed.valid, &ask.keep).as_ref(), beta.as_ref());
+                    let before =
+                        fit.best.as_ref().map_or(f64::NEG_INFINITY, |(c, ..)| c.valid_bits_per_spike);
+                    let choices = self.grid.floors.iter().map(|&floor| {
+                        let cost = fit.yardstick.cost(|row, target| {
+                            let unit = ask.targets[target];
+                            let lowest = (floor * self.unit_means[unit]).max(RATE_FLOOR);
+                            (linear[(row, target)] + self.target_means[unit]).max(lowest)
+                        });
+                        let valid_bits_per_spike = fit.yardstick.bits_per_spike(cost);
+                        let sigma_bins = smoothed.sigma_bins;
+                        RidgeChoice { sigma_bins, penalty, alpha, floor, valid_bits_per_spike }
+                    });
+                    let better = choices.filter(|choice| choice.valid_bits_per_spike > before);
+                    if let Some(choice) =
+                        better.max_by(|a, b| a.valid_bits_per_spike.total_cmp(&b.valid_bits_per_spike))
+                    {
+                        fit.best = Some((choice, beta, index));
                     }
-                });
-                let better = choices.filter(|choice| choice.valid_bits_per_spike > before);
-                if let Some(choice) =
-                    better.max_by(|a, b| a.valid_bits_per_spike.total_cmp(&b.valid_bits_per_spike))
-                {
-                    best = Some((choice, beta, index));
                 }
             }
         }
-        let (choice, beta, index) = best.ok_or(MetricError::Empty { what: "hyper-parameter grid" })?;
-        Ok(VisibleRidge {
+        let mut found: Vec<Option<VisibleRidge>> = queries.iter().map(|_| None).collect();
+        for Fit { position, best, .. } in fits {
+            let best = best.ok_or(MetricError::Empty { what: "hyper-parameter grid" })?;
+            found[position] = Some(self.chosen(&queries[position], best));
+        }
+        Ok(found)
+    }
+
+    fn chosen(&self, query: &Query, (choice, beta, index): (RidgeChoice, Mat<f64>, usize)) -> VisibleRidge {
+        let lowest = |&unit: &usize| (choice.floor * self.unit_means[unit]).max(RATE_FLOOR);
+        VisibleRidge {
             grid: self.grid.clone(),
             query: query.clone(),
             n_units: self.unit_means.len(),
             feature_means: query.visible.iter().map(|&unit| self.smoothed[index].means[unit]).collect(),
             beta,
-            target_means,
-            lowest: unit_means.iter().map(|mean| (choice.floor * mean).max(RATE_FLOOR)).collect(),
+            target_means: query.targets.iter().map(|&unit| self.target_means[unit]).collect(),
+            lowest: query.targets.iter().map(lowest).collect(),
             choice,
-        })
+        }
     }
+}
+
+/// The best for a query so far.
+struct Fit {
+    /// Of the query.
+    position: usize,
+    yardstick: Yardstick,
+    /// What was chosen, the coefficients, and the position of the smoothing.
+    best: Option<(RidgeChoice, Mat<f64>, usize)>,
 }
 
 impl Smoothed {
@@ -204,36 +240,15 @@ impl Smoothed {
         })
     }
 
-    /// Absolute penalty and coefficients `[visible, targets]`.
-    fn solve(&self, query: &Query, penalty: f64) -> Result<(f64, Mat<f64>), MetricError> {
-        let energy = query.visible.iter().map(|&unit| self.gram[(unit, unit)]).sum::<f64>();
-        // Without any visible spike every penalty gives the mean.
-        let alpha = if energy > 0.0 { penalty * energy / query.visible.len() as f64 } else { penalty };
-        let system = penalized(self.gram.as_ref(), &query.visible, alpha);
-        let factor = cholesky(system.as_ref(), "ridge from visible units")?;
-        let mut cross = Mat::from_fn(query.visible.len(), query.targets.len(), |i, j| {
-            self.cross[(query.visible[i], query.targets[j])]
-        });
-        if !query.leave_one_out {
-            return Ok((alpha, factor.solve(cross)));
-        }
-        let own = query.own_positions(self.means.len());
-        for (target, position) in own.iter().enumerate() {
-            if let Some(i) = position {
-                cross[(*i, target)] = 0.0;
-            }
-        }
-        let inverse = factor.inverse();
-        let mut beta = product(inverse.as_ref(), cross.as_ref());
-        for (target, position) in own.into_iter().enumerate() {
-            let Some(i) = position else { continue };
-            let multiplier = beta[(i, target)] / inverse[(i, i)];
-            for (value, column) in beta.col_mut(target).iter_mut().zip(inverse.col(i).iter()) {
-                *value -= multiplier * column;
-            }
-            beta[(i, target)] = 0.0;
-        }
-        Ok((alpha, beta))
+    /// Absolute penalty, and coefficients `[visible, targets]` of every query.
+    fn solve(&self, asks: &[Ask], penalty: f64) -> Result<(f64, Vec<Mat<f64>>), MetricError> {
+        let n_units = self.gram.nrows();
+        let energy: f64 = (0..n_units).map(|unit| self.gram[(unit, unit)]).sum();
+        // Without any spike every penalty gives the mean.
+        let alpha = if energy > 0.0 { penalty * energy / n_units as f64 } else { penalty };
+        let what = "ridge from visible units";
+        let system = FeatureSystem { gram: self.gram.as_ref(), cross: self.cross.as_ref(), alpha, what };
+        Ok((alpha, system.solve(asks)?))
     }
 }
 

@@ -3,32 +3,28 @@
 //! Features are every visible unit's counts smoothed over several time scales, a basis for the filter over lags that
 //! is dense at short lags and coarse at long ones, so that `M` numbers per unit stand for all of them. Each feature is
 //! divided by the square root of its standard deviation, halfway between ridge on raw counts, which hears only active
-//! units, and on standardized ones, which hears the noise of silent units as loudly. With `P` the inverse of the
-//! penalized Gram matrix, leaving out a unit asks that the coefficients of its `M` features be zero, which by Lagrange
-//! multipliers is `β − P[:, o] P[o, o]⁻¹ β_o`: all units left out in turn at the price of one inverse.
-//!
-//! With few trials there are fewer samples than features. Then the same solution is found between samples, with
-//! `P = (I − Xᵀ (X Xᵀ + α I)⁻¹ X) / α`, of which only the columns of units left out are ever made.
+//! units, and on standardized ones, which hears the noise of silent units as loudly. Units that are hidden or left out
+//! have their coefficients held at zero, see `held_at_zero`.
 
-use faer::linalg::solvers::{DenseSolveCore, Solve};
 use faer::{Mat, Par};
 use ndarray::{Array3, ArrayView3, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::Query;
 use super::counts::{check_grid, check_train_valid, positive_means};
+use super::held_at_zero::{Ask, FeatureSystem, SampleSystem, block};
 use super::link::{RateLink, TargetMeans, best_link, check_links, default_links};
 use super::ridge::visible_counts;
 use super::selection::Yardstick;
-use crate::linalg::{
-    cholesky, column_means, gram, penalized, product, rows_of, subtract_from_columns, trials_of,
-};
+use crate::linalg::{column_means, gram, product, rows_of, subtract_from_columns, trials_of};
 use crate::{Edge, MetricError, smooth_over_time};
 
 /// A feature's scale is at least this share of the median one.
 const SCALE_FLOOR: f64 = 0.1;
 /// With this many times more features than samples, solving between samples is the cheaper way.
 const SAMPLES_RATIO: usize = 2;
+/// What is fitted, for errors.
+const WHAT: &str = "Wiener filter";
 
 /// Hyper-parameters to try.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +32,7 @@ const SAMPLES_RATIO: usize = 2;
 pub struct WienerGrid {
     /// Standard deviations of the smoothings that together make the features; all are used at once.
     pub sigmas_bins: Vec<f64>,
-    /// Penalties relative to the mean sum of squares of a visible feature.
+    /// Penalties relative to the mean sum of squares of a feature, over all units of the session.
     pub penalties: Vec<f64>,
     /// From predictions to rates.
     pub links: Vec<RateLink>,
@@ -70,8 +66,8 @@ pub struct WienerDesign {
     /// Divisor of each feature; feature `m · N + i` is unit `i` at scale `m`.
     scales: Vec<f64>,
     feature_means: Vec<f64>,
-    /// Sum of squares of each feature.
-    energies: Vec<f64>,
+    /// Mean sum of squares of a feature; one where there is no spike, since every penalty then gives the mean.
+    energy: f64,
     products: Products,
     means: TargetMeans,
     valid: Array3<f64>,
@@ -82,8 +78,8 @@ pub struct WienerDesign {
 enum Products {
     /// Of features with each other, and with raw counts, `[M · N, N]`.
     Features { gram: Mat<f64>, cross: Mat<f64> },
-    /// Features `[B · T, M · N]` and raw counts `[B · T, N]`.
-    Samples { features: Mat<f64>, counts: Mat<f64> },
+    /// Features `[B · T, M · N]`, their products with each other over features, and raw counts `[B · T, N]`.
+    Samples { features: Mat<f64>, kernel: Mat<f64>, counts: Mat<f64> },
 }
 
 /// A fitted filter for one query.
@@ -123,11 +119,14 @@ impl WienerDesign {
         divide_columns(&mut features, &scales);
         let targets = rows_of(train, &units);
         let means = TargetMeans { centers: column_means(targets.as_ref()), positive: positive_means(train) };
+        let squares: f64 = features.col_iter().map(|column| column.iter().map(|x| x * x).sum::<f64>()).sum();
+        let energy = if squares > 0.0 { squares / features.ncols() as f64 } else { 1.0 };
         Ok(Self {
             grid: grid.clone(),
-            energies: features.col_iter().map(|column| column.iter().map(|x| x * x).sum()).collect(),
+            energy,
             products: if SAMPLES_RATIO * features.nrows() < features.ncols() {
-                Products::Samples { features, counts: targets }
+                let kernel = gram(features.transpose(), Par::rayon(0));
+                Products::Samples { features, kernel, counts: targets }
             } else {
                 Products::Features {
                     gram: gram(features.as_ref(), Par::rayon(0)),
@@ -145,22 +144,54 @@ impl WienerDesign {
     ///
     /// Fails on an invalid query and if the targets have no spike in the validation trials.
     pub fn fit(&self, query: &Query) -> Result<VisibleWiener, MetricError> {
-        query.validate(self.means.centers.len())?;
-        let targets = rows_of(&self.valid.view(), &query.targets);
-        let yardstick = Yardstick::new(targets.as_ref(), self.valid.len_of(Axis(0)))?;
-        let (keep, mut fitted) = self.unfitted(query);
-        let features = fitted.features(&self.valid.view())?;
-        for &penalty in &self.grid.penalties {
-            let (alpha, beta) = self.solve(query, &keep, penalty)?;
-            let linear = product(features.as_ref(), beta.as_ref());
-            let (link, valid_bits_per_spike) =
-                best_link(&self.grid.links, &fitted.means, &yardstick, |row, target| linear[(row, target)])?;
-            if valid_bits_per_spike > fitted.choice.valid_bits_per_spike {
-                fitted.choice = WienerChoice { penalty, alpha, link, valid_bits_per_spike };
-                fitted.beta = beta;
+        let fitted = self.fit_many(std::slice::from_ref(query))?.pop().flatten();
+        let (targets, trials) = (query.targets.len(), self.valid.len_of(Axis(0)));
+        fitted.ok_or(MetricError::NoSpikes { targets, trials })
+    }
+
+    /// [`Self::fit`] for many queries, which share what their systems have in common; `None` for a query whose targets
+    /// have no spike in the validation trials, which leaves nothing to choose by.
+    ///
+    /// Fails on an invalid query.
+    pub fn fit_many(&self, queries: &[Query]) -> Result<Vec<Option<VisibleWiener>>, MetricError> {
+        let n_trials = self.valid.len_of(Axis(0));
+        let mut fits = Vec::with_capacity(queries.len());
+        let mut asks = Vec::with_capacity(queries.len());
+        for (position, query) in queries.iter().enumerate() {
+            query.validate(self.means.centers.len())?;
+            let targets = rows_of(&self.valid.view(), &query.targets);
+            match Yardstick::new(targets.as_ref(), n_trials) {
+                Ok(yardstick) => {
+                    asks.push(self.ask(query));
+                    fits.push((position, yardstick, self.unfitted(query)));
+                }
+                Err(MetricError::NoSpikes { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(fitted)
+        let features = self.centered(&self.valid.view())?;
+        let rows: Vec<usize> = (0..features.nrows()).collect();
+        for &penalty in &self.grid.penalties {
+            let (alpha, betas) = self.solve(&asks, penalty)?;
+            for (((_, yardstick, fitted), ask), beta) in fits.iter_mut().zip(&asks).zip(betas) {
+                // Columns by themselves: what is hidden has no way in.
+                let visible = block(features.as_ref(), &rows, &ask.keep);
+                let linear = product(visible.as_ref(), beta.as_ref());
+                let (link, valid_bits_per_spike) =
+                    best_link(&self.grid.links, &fitted.means, yardstick, |row, target| {
+                        linear[(row, target)]
+                    })?;
+                if valid_bits_per_spike > fitted.choice.valid_bits_per_spike {
+                    fitted.choice = WienerChoice { penalty, alpha, link, valid_bits_per_spike };
+                    fitted.beta = beta;
+                }
+            }
+        }
+        let mut found: Vec<Option<VisibleWiener>> = queries.iter().map(|_| None).collect();
+        for (position, _, fitted) in fits {
+            found[position] = Some(fitted);
+        }
+        Ok(found)
     }
 
     /// Fits one query with the penalty and link of a choice made elsewhere, on fewer trials for instance; its score
@@ -168,19 +199,48 @@ impl WienerDesign {
     ///
     /// Fails on an invalid query.
     pub fn fit_with(&self, query: &Query, choice: &WienerChoice) -> Result<VisibleWiener, MetricError> {
-        query.validate(self.means.centers.len())?;
-        let (keep, unfitted) = self.unfitted(query);
-        let (alpha, beta) = self.solve(query, &keep, choice.penalty)?;
-        Ok(VisibleWiener { beta, choice: WienerChoice { alpha, ..*choice }, ..unfitted })
+        let fitted = self.fit_many_with(&[(query, *choice)])?.pop();
+        fitted.ok_or(MetricError::Empty { what: "queries" })
     }
 
-    /// Visible features, and a filter for a query without coefficients.
-    fn unfitted(&self, query: &Query) -> (Vec<usize>, VisibleWiener) {
+    /// [`Self::fit_with`] for many queries, which share what their systems have in common; those with one penalty most.
+    pub fn fit_many_with(
+        &self,
+        queries: &[(&Query, WienerChoice)],
+    ) -> Result<Vec<VisibleWiener>, MetricError> {
+        let mut fits = Vec::with_capacity(queries.len());
+        for (query, choice) in queries {
+            query.validate(self.means.centers.len())?;
+            fits.push(VisibleWiener { choice: *choice, ..self.unfitted(query) });
+        }
+        let mut penalties: Vec<f64> = queries.iter().map(|(_, choice)| choice.penalty).collect();
+        penalties.sort_unstable_by(f64::total_cmp);
+        penalties.dedup();
+        for penalty in penalties {
+            let is_same = |&i: &usize| queries[i].1.penalty.total_cmp(&penalty).is_eq();
+            let same: Vec<usize> = (0..queries.len()).filter(is_same).collect();
+            let asks: Vec<Ask> = same.iter().map(|&i| self.ask(queries[i].0)).collect();
+            let (alpha, betas) = self.solve(&asks, penalty)?;
+            for (i, beta) in same.into_iter().zip(betas) {
+                fits[i].choice.alpha = alpha;
+                fits[i].beta = beta;
+            }
+        }
+        Ok(fits)
+    }
+
+    /// Features a query may use, scale by scale.
+    fn keep(&self, query: &Query) -> Vec<usize> {
         let n_units = self.means.centers.len();
-        let keep: Vec<usize> = (0..self.grid.sigmas_bins.len())
+        (0..self.grid.sigmas_bins.len())
             .flat_map(|scale| query.visible.iter().map(move |unit| scale * n_units + unit))
-            .collect();
-        let fitted = VisibleWiener {
+            .collect()
+    }
+
+    /// A filter for a query without coefficients.
+    fn unfitted(&self, query: &Query) -> VisibleWiener {
+        let keep = self.keep(query);
+        VisibleWiener {
             grid: self.grid.clone(),
             choice: WienerChoice {
                 penalty: 0.0,
@@ -189,13 +249,12 @@ impl WienerDesign {
                 valid_bits_per_spike: f64::NEG_INFINITY,
             },
             query: query.clone(),
-            n_units,
+            n_units: self.means.centers.len(),
             scales: keep.iter().map(|&feature| self.scales[feature]).collect(),
             feature_means: keep.iter().map(|&feature| self.feature_means[feature]).collect(),
             beta: Mat::new(),
             means: self.means.select(&query.targets),
-        };
-        (keep, fitted)
+        }
     }
 
     /// The validation counts.
@@ -203,69 +262,42 @@ impl WienerDesign {
         &self.valid
     }
 
-    /// Absolute penalty and coefficients `[M · visible, targets]`.
-    fn solve(&self, query: &Query, keep: &[usize], penalty: f64) -> Result<(f64, Mat<f64>), MetricError> {
-        let n_visible = query.visible.len();
-        let energy = keep.iter().map(|&feature| self.energies[feature]).sum::<f64>();
-        // Without any visible spike every penalty gives the mean.
-        let alpha = if energy > 0.0 { penalty * energy / keep.len() as f64 } else { penalty };
-        // The features of every target that is visible itself.
-        let mut own: Vec<(usize, Vec<usize>)> = Vec::new();
-        if query.leave_one_out {
-            for (target, position) in query.own_positions(self.means.centers.len()).into_iter().enumerate() {
-                let Some(position) = position else { continue };
-                let scales = 0..self.grid.sigmas_bins.len();
-                own.push((target, scales.map(|scale| scale * n_visible + position).collect()));
-            }
+    /// Features of all units.
+    fn centered(&self, counts: &ArrayView3<f64>) -> Result<Mat<f64>, MetricError> {
+        let mut features = smoothed(counts, &self.grid.sigmas_bins)?;
+        subtract_from_columns(&mut features, &self.feature_means);
+        divide_columns(&mut features, &self.scales);
+        Ok(features)
+    }
+
+    fn ask(&self, query: &Query) -> Ask {
+        let (n_visible, n_scales) = (query.visible.len(), self.grid.sigmas_bins.len());
+        let own = if query.leave_one_out {
+            query.own_positions(self.means.centers.len())
+        } else {
+            vec![None; query.targets.len()]
+        };
+        let features = |position| (0..n_scales).map(|scale| scale * n_visible + position).collect();
+        Ask {
+            keep: self.keep(query),
+            targets: query.targets.clone(),
+            own: own.into_iter().map(|position| position.map_or_else(Vec::new, features)).collect(),
         }
-        let out: Vec<usize> = own.iter().flat_map(|(_, features)| features.iter().copied()).collect();
-        // Coefficients as if no target were visible, and the columns of `P` that are left out below.
-        let (mut beta, columns) = match &self.products {
+    }
+
+    /// Absolute penalty, and coefficients `[M · visible, targets]` of every query.
+    fn solve(&self, asks: &[Ask], penalty: f64) -> Result<(f64, Vec<Mat<f64>>), MetricError> {
+        let alpha = penalty * self.energy;
+        let betas = match &self.products {
             Products::Features { gram, cross } => {
-                let factor = cholesky(penalized(gram.as_ref(), keep, alpha).as_ref(), "Wiener filter")?;
-                let cross =
-                    Mat::from_fn(keep.len(), query.targets.len(), |i, j| cross[(keep[i], query.targets[j])]);
-                if out.is_empty() {
-                    return Ok((alpha, factor.solve(cross)));
-                }
-                let inverse = factor.inverse();
-                let beta = product(inverse.as_ref(), cross.as_ref());
-                (beta, Mat::from_fn(keep.len(), out.len(), |i, j| inverse[(i, out[j])]))
+                FeatureSystem { gram: gram.as_ref(), cross: cross.as_ref(), alpha, what: WHAT }.solve(asks)
             }
-            Products::Samples { features, counts } => {
-                let x = Mat::from_fn(features.nrows(), keep.len(), |row, j| features[(row, keep[j])]);
-                let y =
-                    Mat::from_fn(x.nrows(), query.targets.len(), |row, j| counts[(row, query.targets[j])]);
-                let mut system = gram(x.transpose(), Par::rayon(0));
-                (0..system.nrows()).for_each(|i| system[(i, i)] += alpha);
-                let factor = cholesky(system.as_ref(), "Wiener filter")?;
-                let beta = product(x.transpose(), factor.solve(y).as_ref());
-                let own = Mat::from_fn(x.nrows(), out.len(), |row, j| x[(row, out[j])]);
-                let mut columns = product(x.transpose(), factor.solve(own).as_ref());
-                for (j, &feature) in out.iter().enumerate() {
-                    columns.col_mut(j).iter_mut().for_each(|value| *value /= -alpha);
-                    columns[(feature, j)] += 1.0 / alpha;
-                }
-                (beta, columns)
+            Products::Samples { features, kernel, counts } => {
+                let (features, kernel) = (features.as_ref(), kernel.as_ref());
+                SampleSystem { features, kernel, counts: counts.as_ref(), alpha, what: WHAT }.solve(asks)
             }
         };
-        let mut first = 0;
-        for (target, features) in own {
-            let block =
-                Mat::from_fn(features.len(), features.len(), |i, j| columns[(features[i], first + j)]);
-            let excess = Mat::from_fn(features.len(), 1, |i, _| beta[(features[i], target)]);
-            let multipliers = cholesky(block.as_ref(), "left-out unit")?.solve(excess);
-            for m in 0..features.len() {
-                for (value, column) in beta.col_mut(target).iter_mut().zip(columns.col(first + m).iter()) {
-                    *value -= multipliers[(m, 0)] * column;
-                }
-            }
-            first += features.len();
-            for feature in features {
-                beta[(feature, target)] = 0.0;
-            }
-        }
-        Ok((alpha, beta))
+        Ok((alpha, betas?))
     }
 }
 

@@ -1,12 +1,17 @@
 //! Features of hidden units: what closed forms say, and how far they can be trusted.
 
-use ndarray::{Array3, ArrayView3, Axis};
+use std::sync::Arc;
+
+use ndarray::{Array3, ArrayView3, Axis, s};
 
 use super::population::Neighbors;
 use super::{Evidence, FeaturePart, StackFeatures, constant, times};
 use crate::MetricError;
 use crate::baselines::counts::check_counts;
-use crate::baselines::{FactorDesign, FactorGrid, Query, RateLink, WienerDesign, WienerGrid};
+use crate::baselines::{
+    FactorAnalysis, FactorChoice, FactorDesign, FactorGrid, Query, RateLink, VisibleWiener, WienerChoice,
+    WienerDesign, WienerGrid,
+};
 
 /// Relative penalties of the two Wiener filters: a bold and a cautious one.
 const PENALTIES: [f64; 2] = [10.0, 100.0];
@@ -18,54 +23,128 @@ const HALF: f64 = 0.5;
 /// Closed forms fitted to the calibration trials of a session, ready for any [`Query`].
 #[derive(Clone, Debug)]
 pub struct HiddenDesign {
+    known: Arc<Known>,
+    factors: Arc<FactorDesign>,
+    filter: Arc<WienerDesign>,
+}
+
+/// What is known of a session.
+#[derive(Debug)]
+struct Known {
     calibration: Array3<f64>,
     regions: Vec<usize>,
-    factors: FactorDesign,
-    filters: [WienerDesign; 2],
+}
+
+/// Closed forms for one query.
+#[derive(Clone, Debug)]
+pub struct HiddenPredictor {
+    known: Arc<Known>,
+    query: Query,
+    evidence: Vec<Evidence>,
+    factors: FactorAnalysis,
+    /// The bold and the cautious one.
+    filters: [VisibleWiener; 2],
+    /// How far and how well the factors followed each target in the calibration trials.
+    reliability: [Vec<f64>; 2],
 }
 
 impl HiddenDesign {
-    /// Fits temporal factors and two Wiener filters to all `calibration` counts (`[B, T, N]`, spikes/bin); `regions`
+    /// Fits temporal factors and Wiener filters to all `calibration` counts (`[B, T, N]`, spikes/bin); `regions`
     /// names the region of every unit by a number. Nothing is chosen, so no trial has to be kept back.
     ///
     /// Fails on counts that are empty, negative or not finite, or without a spike, and if there is not one region per
     /// unit.
     pub fn new(calibration: &ArrayView3<f64>, regions: &[usize]) -> Result<Self, MetricError> {
         check_counts(calibration, "calibration counts")?;
+        // Trials to choose by, which the designs ask for and are never used.
+        let unused = calibration.slice(s![..1, .., ..]);
+        let factors = FactorDesign::new(calibration, &unused, &FactorGrid::default())?;
+        let filter = WienerDesign::new(calibration, &unused, &WienerGrid::default())?;
+        Self::of(calibration, regions, Arc::new(factors), Arc::new(filter))
+    }
+
+    /// The same from designs of the same counts, which others may share.
+    ///
+    /// Fails if there is not one region per unit.
+    pub fn of(
+        calibration: &ArrayView3<f64>,
+        regions: &[usize],
+        factors: Arc<FactorDesign>,
+        filter: Arc<WienerDesign>,
+    ) -> Result<Self, MetricError> {
         if regions.len() != calibration.len_of(Axis(2)) {
             let (expected, got) = (vec![calibration.len_of(Axis(2))], vec![regions.len()]);
             return Err(MetricError::ShapeMismatch { what: "regions of units", expected, got });
         }
-        let links = vec![RateLink::Floor(FLOOR)];
-        let filter = |penalty: f64| {
-            let grid = WienerGrid { penalties: vec![penalty], links: links.clone(), ..WienerGrid::default() };
-            WienerDesign::new(calibration, calibration, &grid)
+        let known = Known { calibration: calibration.to_owned(), regions: regions.to_vec() };
+        Ok(Self { known: Arc::new(known), factors, filter })
+    }
+
+    /// Closed forms for every query, which share what their systems have in common.
+    ///
+    /// Fails on an invalid query.
+    pub fn fit(&self, queries: &[Query]) -> Result<Vec<HiddenPredictor>, MetricError> {
+        let [bold, cautious] = PENALTIES.map(|penalty| {
+            let link = RateLink::Floor(FLOOR);
+            let choice = WienerChoice { penalty, alpha: 0.0, link, valid_bits_per_spike: f64::NAN };
+            let asked: Vec<_> = queries.iter().map(|query| (query, choice)).collect();
+            self.filter.fit_many_with(&asked)
+        });
+        let filters = bold?.into_iter().zip(cautious?);
+        queries.iter().zip(filters).map(|(query, (b, c))| self.predictor(query, [b, c])).collect()
+    }
+
+    fn predictor(&self, query: &Query, filters: [VisibleWiener; 2]) -> Result<HiddenPredictor, MetricError> {
+        query.validate(self.known.regions.len())?;
+        let model = self.factors.grid().models.first().copied();
+        let choice = FactorChoice {
+            model: model.ok_or(MetricError::Empty { what: "models" })?,
+            link: RateLink::Floor(FLOOR),
+            valid_bits_per_spike: f64::NAN,
         };
-        let filters = [filter(PENALTIES[0])?, filter(PENALTIES[1])?];
-        let grid = FactorGrid { links: links.clone(), ..FactorGrid::default() };
-        Ok(Self {
-            factors: FactorDesign::new(calibration, calibration, &grid)?,
+        let calibration = &self.known.calibration;
+        let n_bins = (calibration.len_of(Axis(0)) * calibration.len_of(Axis(1))) as f64;
+        let spikes = |unit| calibration.index_axis(Axis(2), unit).sum();
+        let mut predictor = HiddenPredictor {
+            known: Arc::clone(&self.known),
+            query: query.clone(),
+            evidence: query.targets.iter().map(|&unit| Evidence::new(spikes(unit), n_bins)).collect(),
+            factors: self.factors.fit_with(query, &choice)?,
             filters,
-            calibration: calibration.to_owned(),
-            regions: regions.to_vec(),
-        })
+            reliability: [Vec::new(), Vec::new()],
+        };
+        predictor.reliability = predictor.reliability()?;
+        Ok(predictor)
+    }
+
+    /// [`HiddenPredictor::features`] of a single query.
+    ///
+    /// Fails on an invalid query, and as that does.
+    pub fn features(&self, counts: &ArrayView3<f64>, query: &Query) -> Result<StackFeatures, MetricError> {
+        let fitted = self.fit(std::slice::from_ref(query))?.pop();
+        fitted.ok_or(MetricError::Empty { what: "queries" })?.features(counts)
+    }
+}
+
+impl HiddenPredictor {
+    /// What it was fitted for.
+    pub fn query(&self) -> &Query {
+        &self.query
     }
 
     /// Features `[B, T, targets]` of the query's targets in `counts` (`[B, T, N]`), of which only the visible units are
     /// read.
     ///
-    /// Fails on an invalid query, on another number of bins or units than in the calibration trials, and on invalid
-    /// counts of visible units.
-    pub fn features(&self, counts: &ArrayView3<f64>, query: &Query) -> Result<StackFeatures, MetricError> {
-        query.validate(self.regions.len())?;
+    /// Fails on another number of bins or units than in the calibration trials, and on invalid counts of visible units.
+    pub fn features(&self, counts: &ArrayView3<f64>) -> Result<StackFeatures, MetricError> {
         let shape = (counts.len_of(Axis(0)), counts.len_of(Axis(1)));
-        let evidence = self.evidence(&query.targets);
-        let means: Vec<f64> = evidence.iter().map(|e| e.mean).collect();
-        let trust: Vec<f64> = evidence.iter().map(|e| e.trust()).collect();
-        let (sway, gain) = self.reliability(query, &evidence)?;
-        let factors = log_ratios(&self.factor_rates(counts, query)?, &means);
-        let bold = log_ratios(&self.filter_rates(&self.filters[0], counts, query)?, &means);
-        let cautious = log_ratios(&self.filter_rates(&self.filters[1], counts, query)?, &means);
+        let means: Vec<f64> = self.evidence.iter().map(|e| e.mean).collect();
+        let trust: Vec<f64> = self.evidence.iter().map(|e| e.trust()).collect();
+        let [sway, gain] = &self.reliability;
+        let filter = |i: usize| self.or_means(counts, || self.filters[i].predict(counts));
+        let factors = log_ratios(&self.factor_rates(counts)?, &means);
+        let bold = log_ratios(&filter(0)?, &means);
+        let cautious = log_ratios(&filter(1)?, &means);
         let average = Array3::from_shape_fn(factors.dim(), |at| {
             let sum = 1.0 + HALF * factors[at].exp_m1() + HALF * cautious[at].exp_m1();
             sum.max(FLOOR).ln()
@@ -77,27 +156,27 @@ impl HiddenDesign {
             (average, &[FeaturePart::Factors, FeaturePart::Filters]),
         ];
         let neighbors = Neighbors {
-            calibration: &self.calibration.view(),
-            regions: &self.regions,
-            visible: &query.visible,
-            targets: &query.targets,
+            calibration: &self.known.calibration.view(),
+            regions: &self.known.regions,
+            visible: &self.query.visible,
+            targets: &self.query.targets,
         };
         let around = neighbors.features(counts)?;
         let log_means = means.iter().map(|mean| mean.ln()).collect();
         let start = Some(experts[3].0.clone());
         let mut features = StackFeatures { log_means, start, columns: Vec::new(), parts: Vec::new() };
         for i in 0..3 {
-            let values: Vec<f64> = evidence.iter().map(|e| e.columns()[i]).collect();
+            let values: Vec<f64> = self.evidence.iter().map(|e| e.columns()[i]).collect();
             features.push(constant(shape, &values), &[FeaturePart::Evidence]);
         }
-        for values in [&sway, &gain] {
+        for values in [sway, gain] {
             features.push(constant(shape, values), &[FeaturePart::Reliability]);
         }
         for (expert, made_of) in &experts {
             let with = |other: FeaturePart| [made_of, [other, FeaturePart::Products].as_slice()].concat();
             features.push(times(expert, &trust), &with(FeaturePart::Evidence));
-            features.push(times(expert, &sway), &with(FeaturePart::Reliability));
-            features.push(times(expert, &gain), &with(FeaturePart::Reliability));
+            features.push(times(expert, sway), &with(FeaturePart::Reliability));
+            features.push(times(expert, gain), &with(FeaturePart::Reliability));
             features.push(expert * expert, &with(FeaturePart::Products));
             features.push(expert.clone(), made_of);
         }
@@ -112,50 +191,32 @@ impl HiddenDesign {
         Ok(features)
     }
 
-    /// What a closed form that finds no spike of the targets in the calibration trials says: their means.
+    /// What a closed form says, or the means of targets none of which has a spike in the calibration trials: there is
+    /// nothing they could follow.
     fn or_means(
         &self,
-        predicted: Result<Array3<f64>, MetricError>,
         counts: &ArrayView3<f64>,
-        query: &Query,
+        predict: impl FnOnce() -> Result<Array3<f64>, MetricError>,
     ) -> Result<Array3<f64>, MetricError> {
-        match predicted {
-            Err(MetricError::NoSpikes { .. }) => {
-                let means: Vec<f64> = self.evidence(&query.targets).iter().map(|e| e.mean).collect();
-                Ok(constant((counts.len_of(Axis(0)), counts.len_of(Axis(1))), &means))
-            }
-            other => other,
+        if self.evidence.iter().any(|e| e.spikes > 0.0) {
+            return predict();
         }
+        let means: Vec<f64> = self.evidence.iter().map(|e| e.mean).collect();
+        Ok(constant((counts.len_of(Axis(0)), counts.len_of(Axis(1))), &means))
     }
 
-    fn factor_rates(&self, counts: &ArrayView3<f64>, query: &Query) -> Result<Array3<f64>, MetricError> {
-        self.or_means(self.factors.fit(query).and_then(|fit| fit.predict(counts)), counts, query)
-    }
-
-    fn filter_rates(
-        &self,
-        filter: &WienerDesign,
-        counts: &ArrayView3<f64>,
-        query: &Query,
-    ) -> Result<Array3<f64>, MetricError> {
-        self.or_means(filter.fit(query).and_then(|fit| fit.predict(counts)), counts, query)
-    }
-
-    fn evidence(&self, targets: &[usize]) -> Vec<Evidence> {
-        let n_bins = (self.calibration.len_of(Axis(0)) * self.calibration.len_of(Axis(1))) as f64;
-        targets
-            .iter()
-            .map(|&u| Evidence::new(self.calibration.index_axis(Axis(2), u).sum(), n_bins))
-            .collect()
+    fn factor_rates(&self, counts: &ArrayView3<f64>) -> Result<Array3<f64>, MetricError> {
+        self.or_means(counts, || self.factors.predict(counts))
     }
 
     /// Per target: the size of what the factors say in the calibration trials, and how much likelier they make them, in
     /// nats/spike. Loadings were fitted to those trials, so both are too good; the stack learns by how much.
-    fn reliability(&self, query: &Query, evidence: &[Evidence]) -> Result<(Vec<f64>, Vec<f64>), MetricError> {
-        let rates = self.factor_rates(&self.calibration.view(), query)?;
+    fn reliability(&self) -> Result<[Vec<f64>; 2], MetricError> {
+        let calibration = &self.known.calibration;
+        let rates = self.factor_rates(&calibration.view())?;
         let (mut sway, mut gain) = (Vec::new(), Vec::new());
-        for ((rates, &unit), e) in rates.axis_iter(Axis(2)).zip(&query.targets).zip(evidence) {
-            let counts = self.calibration.index_axis(Axis(2), unit);
+        for ((rates, &unit), e) in rates.axis_iter(Axis(2)).zip(&self.query.targets).zip(&self.evidence) {
+            let counts = calibration.index_axis(Axis(2), unit);
             let n = rates.len() as f64;
             let variance = rates.iter().map(|rate| (rate - e.mean).powi(2)).sum::<f64>() / n;
             sway.push((variance.sqrt() / e.mean).ln_1p().min(3.0));
@@ -163,7 +224,7 @@ impl HiddenDesign {
                 rates.iter().zip(counts.iter()).map(|(r, y)| y * (r / e.mean).ln() - r + e.mean).sum();
             gain.push((nats / (e.spikes + 5.0)).clamp(-1.0, 2.0));
         }
-        Ok((sway, gain))
+        Ok([sway, gain])
     }
 }
 

@@ -6,8 +6,9 @@
 //! the state of the population around it. That is the same question in every session, so other sessions answer it. In
 //! each of them the closed forms are fitted to as many trials as the new session will offer and asked about trials
 //! they have not seen. A [`Stack`] is the Poisson regression from their answers, and from what is known of unit and
-//! population, to the counts that were there. It starts at the average of the closed forms, to which its penalty shrinks. It has no parameter of a session or a unit; a new session costs the fit
-//! of its closed forms, and no gradient step.
+//! population, to the counts that were there. It starts at the average of the closed forms, to which
+//! its penalty shrinks. It has no parameter of a session or a unit; a new session costs the fit of its closed forms, and
+//! no gradient step.
 //!
 //! [`HiddenDesign`] makes the features of hidden units, [`ForwardDesign`] those of the future.
 
@@ -24,7 +25,7 @@ use crate::MetricError;
 
 pub use fit::Stack;
 pub use forward::ForwardDesign;
-pub use hidden::HiddenDesign;
+pub use hidden::{HiddenDesign, HiddenPredictor};
 pub use ladder::StackLadder;
 
 /// What is known of some units in some bins.
