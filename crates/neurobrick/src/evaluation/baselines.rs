@@ -3,13 +3,13 @@
 use ndarray::{Array3, ArrayView3, Axis, s};
 use neurobrick_metrics::MetricError;
 use neurobrick_metrics::baselines::{
-    Blend, FactorDesign, FactorGrid, ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson,
-    PcaPoissonGrid, Psth, PsthGrid, Query, RatePool, RidgeDesign, RidgeGrid, UnitMean, WienerDesign,
-    WienerGrid,
+    Blend, ForwardRidge, ForwardRidgeGrid, LastMean, LastMeanGrid, PcaPoisson, PcaPoissonGrid, Psth,
+    PsthGrid, Query, RatePool, RidgeDesign, RidgeGrid, UnitMean, VisibleRidge,
 };
 use neurobrick_train::{EvalTask, TaskPlan};
 use serde_json::{Value, json};
 
+use super::closed_forms::{ClosedForms, queries_of};
 use crate::PipelineError;
 
 /// Counts `[B, T, N]` of the parts of a session, and conditions for the PSTH.
@@ -34,27 +34,35 @@ pub(super) struct BaselineRates {
     pub(super) choice: Option<Value>,
 }
 
-/// What the linear predictors of all hidden-unit tasks of a session share.
-pub(super) struct Designs {
-    ridge: RidgeDesign,
-    wiener: WienerDesign,
-    factors: FactorDesign,
-    /// The last two fitted to training and validation trials, for settings that are chosen already.
-    refitted: (FactorDesign, WienerDesign),
+/// Linear predictors of all queries that hide units, of all tasks together; `None` where the targets have no spike in the
+/// validation trials.
+pub(super) struct LinearFits {
+    queries: Vec<Query>,
+    ridges: Vec<Option<VisibleRidge>>,
+    blends: Vec<Option<Blend>>,
+    /// The blends fitted again to training and validation trials, everything being chosen.
+    refitted: Vec<Option<Blend>>,
 }
 
-impl Designs {
-    pub(super) fn new(parts: &Parts) -> Result<Self, PipelineError> {
-        let (train, valid) = (parts.train.view(), parts.valid.view());
-        Ok(Self {
-            refitted: (
-                FactorDesign::new(&parts.both.view(), &valid, &FactorGrid::default())?,
-                WienerDesign::new(&parts.both.view(), &valid, &WienerGrid::default())?,
-            ),
-            ridge: RidgeDesign::new(&train, &valid, &RidgeGrid::default())?,
-            wiener: WienerDesign::new(&train, &valid, &WienerGrid::default())?,
-            factors: FactorDesign::new(&train, &valid, &FactorGrid::default())?,
-        })
+impl LinearFits {
+    pub(super) fn new(parts: &Parts, plans: &[TaskPlan], forms: &ClosedForms) -> Result<Self, PipelineError> {
+        let hidden = plans.iter().filter(|plan| plan.task != EvalTask::ForwardPrediction);
+        let queries: Vec<Query> = hidden.flat_map(queries_of).collect();
+        let ridge = RidgeDesign::new(&parts.train.view(), &parts.valid.view(), &RidgeGrid::default())?;
+        let (train, both) = (&forms.train, &forms.both);
+        let blends = Blend::fit_many(&train.factors, &train.filter, &queries, &Blend::WEIGHTS)?;
+        let there: Vec<&Blend> = blends.iter().flatten().collect();
+        let mut again = Blend::refit_many(&there, &both.factors, &both.filter)?.into_iter();
+        let refitted = blends.iter().map(|blend| blend.as_ref().and_then(|_| again.next())).collect();
+        Ok(Self { ridges: ridge.fit_many(&queries)?, queries, blends, refitted })
+    }
+
+    /// One fit of a query, or the error that says why there is none.
+    fn of<'a, F>(&self, fits: &'a [Option<F>], query: &Query, parts: &Parts) -> Result<&'a F, MetricError> {
+        let position = self.queries.iter().position(|known| known == query);
+        let fit = position.and_then(|position| fits[position].as_ref());
+        let (targets, trials) = (query.targets.len(), parts.valid.len_of(Axis(0)));
+        fit.ok_or(MetricError::NoSpikes { targets, trials })
     }
 }
 
@@ -62,9 +70,9 @@ impl Designs {
 pub(super) fn baseline_rates(
     plan: &TaskPlan,
     parts: &Parts,
-    designs: &Designs,
+    fits: Option<&LinearFits>,
 ) -> Result<Vec<BaselineRates>, PipelineError> {
-    let mut all = own_baselines(plan, parts, designs)?;
+    let mut all = own_baselines(plan, parts, fits)?;
     let control = shrunk(&all, plan, parts)?;
     all.extend(control);
     Ok(all)
@@ -102,7 +110,7 @@ fn shrunk(
 fn own_baselines(
     plan: &TaskPlan,
     parts: &Parts,
-    designs: &Designs,
+    fits: Option<&LinearFits>,
 ) -> Result<Vec<BaselineRates>, PipelineError> {
     let scored = |rates: ArrayView3<f64>| {
         rates.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units).to_owned()
@@ -126,33 +134,30 @@ fn own_baselines(
         all.extend(forward_rates(plan, parts, &counts, &scored_constant)?);
         return Ok(all);
     }
+    // Absent only where no task hides a unit.
+    let Some(fits) = fits else { return Ok(all) };
+    let test = parts.test.view();
     all.push(by_query("ridge", plan, &unit_mean, parts, |query| {
-        let fitted = designs.ridge.fit(query)?;
-        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
+        let fitted = fits.of(&fits.ridges, query, parts)?;
+        Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
     all.push(by_query("pca_poisson", plan, &unit_mean, parts, |query| {
-        let fitted =
-            PcaPoisson::fit(&parts.train.view(), &parts.valid.view(), query, &PcaPoissonGrid::default())?;
-        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
+        let (train, valid) = (parts.train.view(), parts.valid.view());
+        let fitted = PcaPoisson::fit(&train, &valid, query, &PcaPoissonGrid::default())?;
+        Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
     all.push(by_query("factor_analysis", plan, &unit_mean, parts, |query| {
-        let fitted = designs.factors.fit(query)?;
-        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
+        let fitted = fits.of(&fits.blends, query, parts)?.factors();
+        Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
-    let mut refitted = Vec::new();
     all.push(by_query("factors_wiener", plan, &unit_mean, parts, |query| {
-        let fitted = Blend::fit(&designs.factors, &designs.wiener, query, &Blend::WEIGHTS)?;
-        let on_valid = fitted.predict(&parts.valid.view())?;
-        refitted.push((fitted.refit(&designs.refitted.0, &designs.refitted.1)?, on_valid));
-        Ok((fitted.predict(&parts.test.view())?, None, json!(fitted.choice())))
+        let fitted = fits.of(&fits.blends, query, parts)?;
+        Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
     all.push(by_query("factors_wiener_refit", plan, &unit_mean, parts, |query| {
-        // One is missing only where the validation trials left nothing to choose by.
-        let nothing =
-            MetricError::NoSpikes { targets: query.targets.len(), trials: parts.valid.len_of(Axis(0)) };
-        let of_query = refitted.iter().find(|(fitted, _)| fitted.wiener().query() == query);
-        let (fitted, on_valid) = of_query.ok_or(nothing)?;
-        Ok((fitted.predict(&parts.test.view())?, Some(on_valid.clone()), json!(fitted.choice())))
+        let on_valid = fits.of(&fits.blends, query, parts)?.predict(&parts.valid.view())?;
+        let fitted = fits.of(&fits.refitted, query, parts)?;
+        Ok((fitted.predict(&test)?, Some(on_valid), json!(fitted.choice())))
     })?);
     Ok(all)
 }
@@ -264,13 +269,8 @@ fn by_query(
     let mut rates = constant(&parts.test);
     let mut valid: Option<Array3<f64>> = None;
     let mut choices = Vec::new();
-    for query in &plan.queries {
-        let request = Query {
-            visible: query.visible.clone(),
-            targets: query.targets.clone(),
-            leave_one_out: query.leave_one_out,
-        };
-        match fit(&request) {
+    for query in queries_of(plan) {
+        match fit(&query) {
             Ok((answer, on_valid, choice)) => {
                 place(&mut rates, &query.targets, &answer);
                 if let Some(answer) = on_valid {

@@ -12,7 +12,8 @@ use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::stack::{FORMAT_VERSION, SessionDesigns, SharedStack};
+use super::closed_forms::TaskForms;
+use super::stack::{FORMAT_VERSION, SharedStack};
 use crate::config::{StackAblation, StackConfig};
 use crate::{LoadedSession, PipelineError};
 
@@ -239,24 +240,27 @@ fn lessons_of(
     let drawn: Vec<usize> = order.into_iter().map(|i| known[i]).collect();
     let calibration = data.counts_of(&drawn[..n_trials]);
     let asked = data.counts_of(&drawn[n_trials..drawn.len().min(n_trials + config.max_trials)]);
-    let mut designs = SessionDesigns::new(calibration, data.regions().of_unit().to_vec());
-    let mut lessons = Vec::new();
+    let mut plans = Vec::new();
     for &task in tasks {
         let max_units = Some(config.max_units);
-        let plan = match TaskPlan::new(task, id, data.regions(), data.n_bins(), max_units, seed) {
-            Ok(plan) => plan,
-            Err(TrainError::NothingToScore { .. }) => continue,
+        match TaskPlan::new(task, id, data.regions(), data.n_bins(), max_units, seed) {
+            Ok(plan) => plans.push(fewer_targets(plan, config.max_units, seed)),
+            Err(TrainError::NothingToScore { .. }) => {}
             Err(error) => return Err(error.into()),
-        };
-        let plan = fewer_targets(plan, config.max_units, seed);
+        }
+    }
+    let forms = TaskForms::fit(&calibration, data.regions().of_unit(), &plans, None)?;
+    let mut lessons = Vec::new();
+    for (position_of_plan, plan) in plans.iter().enumerate() {
         let step = ((plan.n_bins - plan.first_bin) / LESSON_BINS).max(1);
-        for (targets, features) in designs.features(&plan, &asked.view())? {
+        for query in forms.features(position_of_plan, &asked.view()) {
+            let (targets, features) = query?;
             let kept: Vec<usize> =
                 (0..targets.len()).filter(|&k| plan.units.binary_search(&targets[k]).is_ok()).collect();
             let counts = asked.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &targets);
             lessons.push(Lesson {
                 session: position,
-                task,
+                task: plan.task,
                 features: features.thinned(step, &kept)?.without(&config.without),
                 counts: thinned(&counts, step, &kept),
             });

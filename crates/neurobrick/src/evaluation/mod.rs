@@ -1,6 +1,7 @@
 //! Scores of models and baselines on the test trials of a session, and what a report shows of them.
 
 mod baselines;
+mod closed_forms;
 mod compare;
 mod decode;
 mod figures;

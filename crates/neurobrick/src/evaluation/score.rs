@@ -10,7 +10,8 @@ use neurobrick_schema::{ColumnValues, Interval};
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 use serde_json::json;
 
-use super::baselines::{Designs, Parts, baseline_rates};
+use super::baselines::{LinearFits, Parts, baseline_rates};
+use super::closed_forms::ClosedForms;
 use super::results::{
     DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
 };
@@ -72,29 +73,35 @@ pub fn evaluate_session(
     mut note: impl FnMut(&str),
 ) -> Result<ScoredSession, PipelineError> {
     let data = &session.data;
+    let id = data.session().as_str();
     let parts = parts_of(session, scoring)?;
-    let designs = if scoring.baselines { Some(Designs::new(&parts)?) } else { None };
-    let mut stacked = (!stacks.is_empty()).then(|| StackedSession::new(session));
+    let (plans, skipped) = plans_of(session, scoring, seed)?;
+    let hides_units = plans.iter().any(|plan| plan.task != EvalTask::ForwardPrediction);
+    let (is_linear, is_stacked) = (scoring.baselines, !stacks.is_empty());
+    if is_linear || is_stacked {
+        note(&format!("{id}: closed forms of all tasks"));
+    }
+    let forms = if hides_units && (is_linear || is_stacked) { Some(ClosedForms::new(&parts)?) } else { None };
+    let linear = match &forms {
+        Some(forms) if is_linear => Some(LinearFits::new(&parts, &plans, forms)?),
+        _ => None,
+    };
+    let stacked = if is_stacked {
+        Some(StackedSession::new(data.regions().of_unit(), &parts, &plans, forms.as_ref())?)
+    } else {
+        None
+    };
+    drop(forms);
     let mut evaluations = Vec::new();
     let mut drawn = None;
-    let mut skipped = Vec::new();
-    for &task in &scoring.tasks {
-        let id = data.session().as_str();
-        let plan = match TaskPlan::new(task, id, data.regions(), data.n_bins(), scoring.max_units, seed) {
-            Ok(plan) => plan,
-            Err(error @ TrainError::NothingToScore { .. }) => {
-                skipped.push(error.to_string());
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
+    for (position, plan) in plans.iter().enumerate() {
+        let task = plan.task;
         let mut alone = Vec::new();
         for model in models.iter_mut() {
             note(&format!("{id}: {} of {}", task.name(), model.name));
-            let test = (model.predict)(&plan, &session.split.test)?;
-            let is_pooled =
-                designs.is_some() && scoring.with_linear || stacked.is_some() && model.is_pretrained;
-            let valid = if is_pooled { Some((model.predict)(&plan, &session.split.valid)?) } else { None };
+            let test = (model.predict)(plan, &session.split.test)?;
+            let is_pooled = is_linear && scoring.with_linear || is_stacked && model.is_pretrained;
+            let valid = if is_pooled { Some((model.predict)(plan, &session.split.valid)?) } else { None };
             alone.push(Alone { name: &model.name, is_pretrained: model.is_pretrained, test, valid });
         }
         if task == EvalTask::CoSmoothing
@@ -104,9 +111,9 @@ pub fn evaluate_session(
         }
         let counts = parts.valid.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
         let mut all = Vec::new();
-        if let Some(stacked) = &mut stacked {
+        if let Some(stacked) = &stacked {
             note(&format!("{id}: {} of the stacks", task.name()));
-            let rates = stacked.rates(&plan, stacks)?;
+            let rates = stacked.rates(position, stacks)?;
             if let Some((Some(first), (name, _))) = rates.first().zip(stacks.first()) {
                 let partner = Partner { name, suffix: WITH_STACK, test: &first.test, valid: &first.valid };
                 all.extend(pooled(alone.iter().filter(|a| a.is_pretrained), &partner, &counts)?);
@@ -116,12 +123,12 @@ pub fn evaluate_session(
         }
         let mut baselines = Vec::new();
         let mut with_linear = Vec::new();
-        if let Some(designs) = &designs {
+        if is_linear {
             note(&format!("{id}: {} of the baselines", task.name()));
-            baselines = baseline_rates(&plan, &parts, designs)?;
-            let linear = baselines.iter().find_map(|b| Some((b.name, &b.rates, b.valid.as_ref()?)));
+            baselines = baseline_rates(plan, &parts, linear.as_ref())?;
+            let best = baselines.iter().find_map(|b| Some((b.name, &b.rates, b.valid.as_ref()?)));
             if scoring.with_linear
-                && let Some((name, test, valid)) = linear
+                && let Some((name, test, valid)) = best
             {
                 let partner = Partner { name, suffix: WITH_LINEAR, test, valid };
                 with_linear = pooled(alone.iter(), &partner, &counts)?;
@@ -135,9 +142,27 @@ pub fn evaluate_session(
             choice: b.choice,
             rates: b.rates,
         }));
-        evaluations.push(evaluate_task(session, &plan, &parts, all, scoring, seed)?);
+        evaluations.push(evaluate_task(session, plan, &parts, all, scoring, seed)?);
     }
     Ok(ScoredSession { tasks: evaluations, drawn, skipped })
+}
+
+/// Plans of the tasks that have something to score, and why the others have not.
+fn plans_of(
+    session: &TrainSession,
+    scoring: &ScoringConfig,
+    seed: u64,
+) -> Result<(Vec<TaskPlan>, Vec<String>), PipelineError> {
+    let (data, id) = (&session.data, session.data.session().as_str());
+    let (mut plans, mut skipped) = (Vec::new(), Vec::new());
+    for &task in &scoring.tasks {
+        match TaskPlan::new(task, id, data.regions(), data.n_bins(), scoring.max_units, seed) {
+            Ok(plan) => plans.push(plan),
+            Err(error @ TrainError::NothingToScore { .. }) => skipped.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((plans, skipped))
 }
 
 impl Answer {
@@ -172,7 +197,8 @@ fn pooled<'a>(
     let mut found = Vec::new();
     for model in models {
         let Some(valid) = &model.valid else { continue };
-        let (pool, rates) = match RatePool::fit(&valid.view(), &partner.valid.view(), &counts.view()) {
+        let (pool, rates) = match RatePool::fit(&valid.view(), &partner.valid.view(), &counts.view())
+        {
             Ok(pool) => (json!(pool), pool.rates(&model.test.view(), &partner.test.view())?),
             // Without a validation spike nothing can be chosen; the partner stands, on the record.
             Err(MetricError::NoSpikes { .. }) => {

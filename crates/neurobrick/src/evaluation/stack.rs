@@ -5,11 +5,12 @@ use std::path::Path;
 
 use ndarray::{Array3, ArrayView3, Axis};
 use neurobrick_data::{UnitFilter, WindowConfig};
-use neurobrick_metrics::baselines::Query;
-use neurobrick_metrics::stack::{ForwardDesign, HiddenDesign, StackFeatures, StackLadder};
-use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
+use neurobrick_metrics::stack::StackLadder;
+use neurobrick_train::{EvalTask, TaskPlan};
 use serde::{Deserialize, Serialize};
 
+use super::baselines::Parts;
+use super::closed_forms::{ClosedForms, TaskForms};
 use crate::config::{DataConfig, StackConfig};
 use crate::run_folder::{read_json, write_json};
 use crate::{PipelineError, SessionHash};
@@ -94,61 +95,13 @@ impl SharedStack {
     }
 }
 
-/// Closed forms fitted to the calibration trials of one session, when they are first asked.
-pub(super) struct SessionDesigns {
-    calibration: Array3<f64>,
-    regions: Vec<usize>,
-    hidden: Option<HiddenDesign>,
-    forward: Option<ForwardDesign>,
-}
-
-impl SessionDesigns {
-    pub(super) fn new(calibration: Array3<f64>, regions: Vec<usize>) -> Self {
-        Self { calibration, regions, hidden: None, forward: None }
-    }
-
-    /// Targets and features `[B, scored bin, targets]` of every query of a plan.
-    pub(super) fn features(
-        &mut self,
-        plan: &TaskPlan,
-        counts: &ArrayView3<f64>,
-    ) -> Result<Vec<(Vec<usize>, StackFeatures)>, PipelineError> {
-        let calibration = self.calibration.view();
-        if plan.task == EvalTask::ForwardPrediction {
-            let n_forward = plan.n_bins - plan.first_bin;
-            let design = match self.forward.take() {
-                Some(design) => design,
-                None => ForwardDesign::new(&calibration, &self.regions, n_forward)?,
-            };
-            let features = design.features(counts)?;
-            self.forward = Some(design);
-            return Ok(vec![((0..self.regions.len()).collect(), features)]);
-        }
-        let design = match self.hidden.take() {
-            Some(design) => design,
-            None => HiddenDesign::new(&calibration, &self.regions)?,
-        };
-        let mut all = Vec::with_capacity(plan.queries.len());
-        for query in &plan.queries {
-            let request = Query {
-                visible: query.visible.clone(),
-                targets: query.targets.clone(),
-                leave_one_out: query.leave_one_out,
-            };
-            all.push((query.targets.clone(), design.features(counts, &request)?));
-        }
-        self.hidden = Some(design);
-        Ok(all)
-    }
-}
-
 /// Closed forms of a session to be scored, ready for any stack: fitted to its training trials, to weigh them on the
 /// validation trials, and to both, to answer.
-pub(super) struct StackedSession {
-    train: SessionDesigns,
-    all: SessionDesigns,
-    valid: Array3<f64>,
-    test: Array3<f64>,
+pub(super) struct StackedSession<'a> {
+    plans: &'a [TaskPlan],
+    parts: &'a Parts,
+    train: TaskForms,
+    both: TaskForms,
 }
 
 /// Rates `[trial, scored bin, scored unit]` of one stack.
@@ -159,62 +112,65 @@ pub(super) struct StackedRates {
     pub(super) valid: Array3<f64>,
 }
 
-impl StackedSession {
-    pub(super) fn new(session: &TrainSession) -> Self {
-        let (data, split) = (&session.data, &session.split);
-        let mut known = [split.train.as_slice(), split.valid.as_slice()].concat();
-        known.sort_unstable();
-        let regions = data.regions().of_unit().to_vec();
-        Self {
-            train: SessionDesigns::new(data.counts_of(&split.train), regions.clone()),
-            all: SessionDesigns::new(data.counts_of(&known), regions),
-            valid: data.counts_of(&split.valid),
-            test: data.counts_of(&split.test),
-        }
+impl<'a> StackedSession<'a> {
+    /// Fits all queries of all plans; `forms` are absent if no plan hides a unit.
+    pub(super) fn new(
+        regions: &[usize],
+        parts: &'a Parts,
+        plans: &'a [TaskPlan],
+        forms: Option<&ClosedForms>,
+    ) -> Result<Self, PipelineError> {
+        Ok(Self {
+            plans,
+            parts,
+            train: TaskForms::fit(&parts.train, regions, plans, forms.map(|forms| &forms.train))?,
+            both: TaskForms::fit(&parts.both, regions, plans, forms.map(|forms| &forms.both))?,
+        })
     }
 
-    /// Answers of every stack, in their order; `None` of a stack that did not learn the task.
+    /// Answers of every stack, in their order, to the plan at this position; `None` of a stack that did not learn the task.
     pub(super) fn rates(
-        &mut self,
-        plan: &TaskPlan,
+        &self,
+        plan: usize,
         stacks: &[(String, SharedStack)],
     ) -> Result<Vec<Option<StackedRates>>, PipelineError> {
-        let valid = self.train.features(plan, &self.valid.view())?;
-        let test = self.all.features(plan, &self.test.view())?;
-        let (n_train, n_all) = (self.train.calibration.len_of(Axis(0)), self.all.calibration.len_of(Axis(0)));
-        stacks
-            .iter()
-            .map(|(_, stack)| {
-                let Some(ladder) = stack.tasks.get(&plan.task) else { return Ok(None) };
-                let without = &stack.config.without;
-                let rates = |features: &StackFeatures, n_trials| match without.as_slice() {
-                    [] => ladder.rates(features, n_trials),
-                    parts => ladder.rates(&features.without(parts), n_trials),
-                };
-                Ok(Some(StackedRates {
-                    test: placed(plan, &test, |features| Ok(rates(features, n_all)?))?,
-                    valid: placed(plan, &valid, |features| Ok(rates(features, n_train)?))?,
-                }))
-            })
-            .collect()
+        let (valid, test) = (self.parts.valid.view(), self.parts.test.view());
+        let (n_train, n_both) = (self.parts.train.len_of(Axis(0)), self.parts.both.len_of(Axis(0)));
+        let on_valid = self.answers(plan, stacks, &self.train, &valid, n_train)?;
+        let on_test = self.answers(plan, stacks, &self.both, &test, n_both)?;
+        let both = |(valid, test): (Option<_>, Option<_>)| Some(StackedRates { valid: valid?, test: test? });
+        Ok(on_valid.into_iter().zip(on_test).map(both).collect())
     }
-}
 
-/// Puts the rates of every query into the columns of its targets.
-fn placed(
-    plan: &TaskPlan,
-    queries: &[(Vec<usize>, StackFeatures)],
-    rates_of: impl Fn(&StackFeatures) -> Result<Array3<f64>, PipelineError>,
-) -> Result<Array3<f64>, PipelineError> {
-    let n_trials = queries.first().map_or(0, |(_, features)| features.dim().0);
-    let mut rates = Array3::zeros((n_trials, plan.n_bins - plan.first_bin, plan.units.len()));
-    for (targets, features) in queries {
-        let answer = rates_of(features)?;
-        for (k, target) in targets.iter().enumerate() {
-            // Targets are among the scored units by construction.
-            let column = plan.units.partition_point(|u| u < target);
-            rates.index_axis_mut(Axis(2), column).assign(&answer.index_axis(Axis(2), k));
+    /// Rates for `counts` from closed forms of `n_trials` trials; features of one query at a time, since they are many.
+    fn answers(
+        &self,
+        position: usize,
+        stacks: &[(String, SharedStack)],
+        forms: &TaskForms,
+        counts: &ArrayView3<f64>,
+        n_trials: usize,
+    ) -> Result<Vec<Option<Array3<f64>>>, PipelineError> {
+        let plan = &self.plans[position];
+        let shape = (counts.len_of(Axis(0)), plan.n_bins - plan.first_bin, plan.units.len());
+        let ladders: Vec<_> = stacks.iter().map(|(_, stack)| stack.tasks.get(&plan.task)).collect();
+        let mut answers: Vec<Option<Array3<f64>>> =
+            ladders.iter().map(|ladder| ladder.map(|_| Array3::zeros(shape))).collect();
+        for query in forms.features(position, counts) {
+            let (targets, features) = query?;
+            for (((_, stack), ladder), answer) in stacks.iter().zip(&ladders).zip(&mut answers) {
+                let (Some(ladder), Some(answer)) = (ladder, answer) else { continue };
+                let rates = match stack.config.without.as_slice() {
+                    [] => ladder.rates(&features, n_trials)?,
+                    parts => ladder.rates(&features.without(parts), n_trials)?,
+                };
+                for (k, target) in targets.iter().enumerate() {
+                    // Targets are among the scored units by construction.
+                    let column = plan.units.partition_point(|u| u < target);
+                    answer.index_axis_mut(Axis(2), column).assign(&rates.index_axis(Axis(2), k));
+                }
+            }
         }
+        Ok(answers)
     }
-    Ok(rates)
 }

@@ -188,8 +188,10 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         .iter()
         .map(|source| Ok((source.name.clone(), SharedStack::load(&source.path)?)))
         .collect::<Result<_, PipelineError>>()?;
-    let per_task = n_models + usize::from(!stacks.is_empty()) + usize::from(config.scoring.baselines);
-    let total = (sessions.len() * config.scoring.tasks.len() * per_task) as u64;
+    let (is_stacked, is_linear) = (!stacks.is_empty(), config.scoring.baselines);
+    let per_task = n_models + usize::from(is_stacked) + usize::from(is_linear);
+    let per_session = config.scoring.tasks.len() * per_task + usize::from(is_stacked || is_linear);
+    let total = (sessions.len() * per_session) as u64;
     let mut state = Progress { stage: "evaluate".to_owned(), done: 0, total, message: String::new() };
     let mut evaluated = Evaluated {
         result: EvaluationResult { format_version: 1, sessions: Vec::new() },
