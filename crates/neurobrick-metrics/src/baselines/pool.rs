@@ -1,11 +1,12 @@
 //! Two predictors of the same counts as one: an opinion pool whose weight validation trials choose.
 
-use ndarray::{Array3, ArrayView3, Zip};
+use ndarray::{Array3, ArrayView2, ArrayView3, Zip};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::counts::check_counts;
 use super::selection::Yardstick;
-use crate::likelihood::checked_rate;
+use crate::likelihood::{checked_rate, entry_cost};
 use crate::linalg::rows_of;
 use crate::{MetricError, RATE_FLOOR};
 
@@ -19,8 +20,7 @@ pub enum Pooling {
     Logarithmic,
 }
 
-/// A pool of two predictors. Weights of 0 and 1 are among those tried, so on the validation trials it is at least as
-/// good as either.
+/// A pool of two predictors. Weights of 0 and 1 are among those tried.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RatePool {
@@ -37,7 +37,7 @@ const N_WEIGHTS: u8 = 10;
 
 impl RatePool {
     /// Chooses pooling and weight by the likelihood of the validation `counts`; all arrays are `[B, T, N]`, rates in
-    /// spikes/bin, positive up to [`RATE_FLOOR`].
+    /// spikes/bin, positive up to [`RATE_FLOOR`]. On these trials the pool is at least as good as either predictor.
     ///
     /// ```
     /// use ndarray::Array3;
@@ -56,24 +56,24 @@ impl RatePool {
         second: &ArrayView3<f64>,
         counts: &ArrayView3<f64>,
     ) -> Result<Self, MetricError> {
-        check_counts(counts, "validation counts")?;
-        check_rates(first, counts)?;
-        check_rates(second, counts)?;
-        let units: Vec<usize> = (0..counts.dim().2).collect();
-        let yardstick = Yardstick::new(rows_of(counts, &units).as_ref(), counts.dim().0)?;
-        let (first, second) = (rows_of(first, &units), rows_of(second, &units));
-        let mut best: Option<Self> = None;
-        for pooling in [Pooling::Linear, Pooling::Logarithmic] {
-            for tenths in 0..=N_WEIGHTS {
-                let weight = f64::from(tenths) / f64::from(N_WEIGHTS);
-                let rate = |row, unit| pooling.rate(weight, first[(row, unit)], second[(row, unit)]);
-                let valid_bits_per_spike = yardstick.bits_per_spike(yardstick.cost(rate));
-                if best.is_none_or(|best| valid_bits_per_spike > best.valid_bits_per_spike) {
-                    best = Some(Self { pooling, weight, valid_bits_per_spike });
-                }
-            }
-        }
-        best.ok_or(MetricError::Empty { what: "weights" })
+        let tried = Tried::new(first, second, counts)?;
+        Ok(tried.pool(tried.best()))
+    }
+
+    /// [`Self::fit`] for a second predictor that is known to be good: of all pools that are within one standard error of
+    /// the best, the one with the least weight on the first predictor. The error is that of the difference over trials,
+    /// so with few validation trials the second predictor stands unless the first clearly helps, and with many this is
+    /// the best pool (the rule of Breiman, Friedman, Olshen and Stone 1984, section 3.4.3). With a single trial there is no
+    /// error to judge by, and the second predictor stands.
+    ///
+    /// Fails as [`Self::fit`] does.
+    pub fn fit_cautious(
+        first: &ArrayView3<f64>,
+        second: &ArrayView3<f64>,
+        counts: &ArrayView3<f64>,
+    ) -> Result<Self, MetricError> {
+        let tried = Tried::new(first, second, counts)?;
+        Ok(tried.pool(tried.least_within_an_error()))
     }
 
     /// Pooled rates `[B, T, N]`; fails on shapes that differ and on rates that are negative or NaN.
@@ -85,6 +85,76 @@ impl RatePool {
         check_rates(second, first)?;
         check_rates(first, second)?;
         Ok(Zip::from(first).and(second).map_collect(|&a, &b| self.pooling.rate(self.weight, a, b)))
+    }
+}
+
+/// Every pooling and weight on the validation counts.
+struct Tried {
+    candidates: Vec<(Pooling, f64)>,
+    /// Poisson cost of every candidate in every trial, in nats.
+    costs: Vec<Vec<f64>>,
+    yardstick: Yardstick,
+}
+
+impl Tried {
+    fn new(
+        first: &ArrayView3<f64>,
+        second: &ArrayView3<f64>,
+        counts: &ArrayView3<f64>,
+    ) -> Result<Self, MetricError> {
+        check_counts(counts, "validation counts")?;
+        check_rates(first, counts)?;
+        check_rates(second, counts)?;
+        let units: Vec<usize> = (0..counts.dim().2).collect();
+        let yardstick = Yardstick::new(rows_of(counts, &units).as_ref(), counts.dim().0)?;
+        let candidates: Vec<(Pooling, f64)> = [Pooling::Linear, Pooling::Logarithmic]
+            .into_iter()
+            .flat_map(|pooling| (0..=N_WEIGHTS).map(move |w| (pooling, f64::from(w) / f64::from(N_WEIGHTS))))
+            .collect();
+        let cost = |&(pooling, weight): &(Pooling, f64)| -> Vec<f64> {
+            let trials = first.outer_iter().zip(second.outer_iter()).zip(counts.outer_iter());
+            let of_trial = |((a, b), n): ((ArrayView2<f64>, ArrayView2<f64>), ArrayView2<f64>)| {
+                let entries = a.iter().zip(&b).zip(&n);
+                entries.map(|((&a, &b), &n)| entry_cost(pooling.rate(weight, a, b), n)).sum()
+            };
+            trials.map(of_trial).collect()
+        };
+        let costs = candidates.par_iter().map(cost).collect();
+        Ok(Self { candidates, costs, yardstick })
+    }
+
+    fn total(&self, candidate: usize) -> f64 {
+        self.costs[candidate].iter().sum()
+    }
+
+    /// The first of the best.
+    fn best(&self) -> usize {
+        (1..self.candidates.len()).fold(0, |best, i| if self.total(i) < self.total(best) { i } else { best })
+    }
+
+    fn least_within_an_error(&self) -> usize {
+        let best = self.best();
+        let is_close = |&candidate: &usize| {
+            let pairs = self.costs[candidate].iter().zip(&self.costs[best]);
+            let differences: Vec<f64> = pairs.map(|(cost, least)| cost - least).collect();
+            let n = differences.len() as f64;
+            let mean = differences.iter().sum::<f64>() / n;
+            let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            // One trial has no variance; NaN counts as close.
+            let is_far = mean > (variance / n).sqrt();
+            !is_far
+        };
+        let by_weight = |a: &usize, b: &usize| {
+            let order = self.candidates[*a].1.total_cmp(&self.candidates[*b].1);
+            order.then(self.total(*a).total_cmp(&self.total(*b)))
+        };
+        (0..self.candidates.len()).filter(is_close).min_by(by_weight).unwrap_or(best)
+    }
+
+    fn pool(&self, candidate: usize) -> RatePool {
+        let (pooling, weight) = self.candidates[candidate];
+        let valid_bits_per_spike = self.yardstick.bits_per_spike(self.total(candidate));
+        RatePool { pooling, weight, valid_bits_per_spike }
     }
 }
 

@@ -95,13 +95,13 @@ fn shrunk(
     };
     let constant = |like: &Array3<f64>| scored(unit_mean.predict(like.len_of(Axis(0)), plan.n_bins).view());
     let counts = scored(parts.valid.view());
-    let pool = match RatePool::fit(&valid.view(), &constant(&parts.valid).view(), &counts.view()) {
+    let pool = match RatePool::fit_cautious(&constant(&parts.valid).view(), &valid.view(), &counts.view()) {
         Ok(pool) => pool,
         // Nothing to choose by: the pool would be the baseline itself.
         Err(MetricError::NoSpikes { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let rates = pool.rates(&test.view(), &constant(&parts.test).view())?;
+    let rates = pool.rates(&constant(&parts.test).view(), &test.view())?;
     let choice = Some(json!({ "pool": pool, "partner": name }));
     Ok(Some(BaselineRates { name: "linear_shrunk", rates, valid: None, choice }))
 }

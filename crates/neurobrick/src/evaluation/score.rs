@@ -188,7 +188,8 @@ struct Partner<'a> {
     valid: &'a Array3<f64>,
 }
 
-/// Models in a pool with a partner, weighted by the counts of the validation trials.
+/// Models in a pool with a partner, weighted by the counts of the validation trials; the partner, which is known to be
+/// good, stands unless a model clearly helps.
 fn pooled<'a>(
     models: impl Iterator<Item = &'a Alone<'a>>,
     partner: &Partner<'_>,
@@ -197,7 +198,7 @@ fn pooled<'a>(
     let mut found = Vec::new();
     for model in models {
         let Some(valid) = &model.valid else { continue };
-        let (pool, rates) = match RatePool::fit(&valid.view(), &partner.valid.view(), &counts.view())
+        let (pool, rates) = match RatePool::fit_cautious(&valid.view(), &partner.valid.view(), &counts.view())
         {
             Ok(pool) => (json!(pool), pool.rates(&model.test.view(), &partner.test.view())?),
             // Without a validation spike nothing can be chosen; the partner stands, on the record.
