@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use neurobrick::PipelineError;
-use neurobrick::config::{EvaluateConfig, StackConfig, TransferConfig, parse_toml};
+use neurobrick::config::{EvaluateConfig, RivalConfig, StackConfig, TransferConfig, parse_toml};
 use neurobrick::data::{BlockConfig, SplitOrder};
 use neurobrick::evaluation::{AblationScore, SharedStack};
 use neurobrick::pipeline::{self, Silent};
-use neurobrick_train::EvalTask;
+use neurobrick_train::{EvalTask, TrainConfig};
 
 const FIRST: &str = "session14_Lederberg_2017-12-07";
 const SECOND: &str = "session01_Cori_2016-12-14";
@@ -115,6 +115,43 @@ fn every_session_is_met_once_and_a_finished_run_is_read_not_repeated() {
         .unwrap();
     let error = run(&config(), &out).unwrap_err();
     assert!(matches!(error, PipelineError::OtherRun { .. }), "{error}");
+}
+
+/// Networks beside the first: in every table under their names, without a control; names that cannot be told apart are
+/// refused before the work.
+#[test]
+fn rivals_stand_in_the_same_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = TransferConfig { calibration: Vec::new(), stack: StackConfig::none(), ..config() };
+    (config.pretraining_sessions, config.ablations) = (Vec::new(), Vec::new());
+    config.scoring.tasks = vec![EvalTask::ForwardPrediction];
+    let network = config.network.take().unwrap();
+    let rival = |name: &str| RivalConfig {
+        name: name.to_owned(),
+        calibration: Vec::new(),
+        model: network.model.clone(),
+        pretrain: network.pretrain.clone(),
+        finetune: network.finetune.clone(),
+    };
+    let short =
+        RivalConfig { finetune: TrainConfig { n_steps: 5, ..network.finetune.clone() }, ..rival("short") };
+    config.rivals = vec![rival("long"), short];
+    let found = run(&config, &folder.path().join("transfer")).unwrap();
+    let mean = |name| found.mean(None, EvalTask::ForwardPrediction, name);
+    let (long, short) = (mean("long").unwrap(), mean("short").unwrap());
+    assert!(long.1 == 2 && long != short, "{long:?}, {short:?}");
+    assert!(mean("long+linear").is_some() && mean("fine_tuned").is_none() && mean("from_scratch").is_none());
+
+    for (names, what) in
+        [(["long", "long"], "taken"), (["long", "fine_tuned"], "taken"), (["long", "../x"], "folders")]
+    {
+        config.rivals = names.iter().map(|name| rival(name)).collect();
+        let message = config.validate().unwrap_err().to_string();
+        assert!(message.contains(what) && message.contains(names[1]), "{message}");
+    }
+    config.rivals = vec![RivalConfig { calibration: vec![99], ..rival("long") }];
+    let message = config.validate().unwrap_err().to_string();
+    assert!(message.contains("99") && message.contains("rivals.calibration"), "{message}");
 }
 
 #[test]

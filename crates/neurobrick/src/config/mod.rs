@@ -20,4 +20,4 @@ pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};
 pub use stack::{StackAblation, StackConfig};
-pub use transfer::{NetworkConfig, TransferConfig};
+pub use transfer::{NetworkConfig, RivalConfig, TransferConfig};

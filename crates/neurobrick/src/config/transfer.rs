@@ -46,9 +46,28 @@ pub struct TransferConfig {
     pub ablations: Vec<StackAblation>,
     /// The network, and how it is trained; absent: closed forms only, without a gradient step.
     pub network: Option<NetworkConfig>,
+    /// Other networks in the same tables, the published recipe for instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<RivalConfig>,
     /// What is scored.
     #[serde(default)]
     pub scoring: ScoringConfig,
+}
+
+/// A network that is pretrained and fine-tuned as the first is, without a control of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RivalConfig {
+    /// Name in tables and of its folders.
+    pub name: String,
+    /// The numbers in the protocol's `calibration` at which it is trained; it always is on all trials.
+    pub calibration: Vec<usize>,
+    /// The model.
+    pub model: ModelConfig,
+    /// How to pretrain.
+    pub pretrain: TrainConfig,
+    /// How to fine-tune.
+    pub finetune: TrainConfig,
 }
 
 /// The network of the protocol.
@@ -88,25 +107,10 @@ impl TransferConfig {
             let message = format!("{few} trials cannot both train and validate; name 2 or more");
             return refuse("calibration", message);
         }
-        if let Some(network) = &self.network {
-            check_model(&network.model, &self.window)?;
-            let tables = [
-                ("network.pretrain", &network.pretrain),
-                ("network.finetune", &network.finetune),
-                ("network.from_scratch", &network.from_scratch),
-            ];
-            for (name, train) in tables {
-                check_train(name, train)?;
-            }
-            if let Some(other) = network.calibration.iter().find(|n| !self.calibration.contains(n)) {
-                return refuse(
-                    "network.calibration",
-                    format!("{other} is not in `calibration`; add it there"),
-                );
-            }
-        } else if self.stack.calibration.is_empty() {
+        if self.network.is_none() && self.rivals.is_empty() && self.stack.calibration.is_empty() {
             return refuse("network", "without network and stack there is nothing to transfer".to_owned());
         }
+        self.validate_networks()?;
         self.validate_curve()?;
         self.validate_ablations()?;
         if !self.calibration.is_empty() && matches!(self.split.order, SplitOrder::Blocks(_)) {
@@ -121,6 +125,47 @@ impl TransferConfig {
             Some((_, twice)) => refuse("groups", format!("{twice} is listed twice")),
             None => Ok(()),
         }
+    }
+
+    /// Fails on networks that cannot be trained, or be told apart.
+    fn validate_networks(&self) -> Result<(), PipelineError> {
+        let refuse =
+            |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
+        let mut trained = Vec::new();
+        if let Some(NetworkConfig { calibration, model, pretrain, finetune, from_scratch }) = &self.network {
+            let tables = [("pretrain", pretrain), ("finetune", finetune), ("from_scratch", from_scratch)];
+            trained.push(("network", model, calibration, tables.to_vec()));
+        }
+        for RivalConfig { calibration, model, pretrain, finetune, .. } in &self.rivals {
+            trained.push((
+                "rivals",
+                model,
+                calibration,
+                vec![("pretrain", pretrain), ("finetune", finetune)],
+            ));
+        }
+        for (field, model, calibration, tables) in trained {
+            check_model(model, &self.window)?;
+            for (name, train) in tables {
+                check_train(&format!("{field}.{name}"), train)?;
+            }
+            if let Some(other) = calibration.iter().find(|n| !self.calibration.contains(n)) {
+                let message = format!("{other} is not in `calibration`; add it there");
+                return refuse(&format!("{field}.calibration"), message);
+            }
+        }
+        let names: Vec<&str> = self.rivals.iter().map(|rival| rival.name.as_str()).collect();
+        for (i, name) in names.iter().enumerate() {
+            let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if name.is_empty() || !name.chars().all(is_word) {
+                return refuse("rivals.name", format!("`{name}` names folders; use a-z, 0-9 and _"));
+            }
+            let taken = ["fine_tuned", "from_scratch", "stack", "pretrain"];
+            if taken.contains(name) || names[..i].contains(name) {
+                return refuse("rivals.name", format!("`{name}` is taken; choose another"));
+            }
+        }
+        Ok(())
     }
 
     /// Fails on ablations of nothing, and on penalties that are none.

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use neurobrick_data::SplitConfig;
+use neurobrick_models::ModelConfig;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_stream::Precision;
+use neurobrick_train::TrainConfig;
 
 use super::evaluate::evaluate_all;
 use super::ingest::ingest_all;
 use super::stack::{learn, required};
 use super::{finetune, pretrain};
 use crate::config::{
-    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, NetworkConfig, PretrainConfig, StackConfig,
-    StackSource, Start, TransferConfig,
+    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig, StackSource, Start,
+    TransferConfig,
 };
 use crate::evaluation::{
     AblationScore, CURVE_PREFIX, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
@@ -56,7 +58,7 @@ pub fn transfer(
     let mut ablations: Vec<AblationScore> = Vec::new();
     let mut result = TransferResult::new(Vec::new(), Vec::new(), config.scoring.n_resamples);
     for &seed in &config.seeds {
-        let root = out.join(format!("seed-{seed}"));
+        let root = root_of(out, seed);
         let started = Instant::now();
         if learn_all(config, &data, seed, &root, observer)? {
             manifest.stages.push((format!("seed {seed}: stacks"), started.elapsed().as_secs_f64()));
@@ -64,10 +66,12 @@ pub fn transfer(
         if !config.stack.calibration.is_empty() {
             ablations.extend(read_json::<Vec<AblationScore>>(&root.join(ABLATIONS_FILE))?);
         }
-        // Few trials first: they are quick, and a run that is stopped has them for all sessions.
-        for budget in config.calibration.iter().copied().map(Some).chain([None]) {
+    }
+    // Few trials first: they are quick, and a run that is stopped has them for all sessions and seeds.
+    for budget in config.calibration.iter().copied().map(Some).chain([None]) {
+        for &seed in &config.seeds {
             for (number, group) in config.groups.iter().enumerate() {
-                let path = fold_path(&root, number);
+                let path = fold_path(&root_of(out, seed), number);
                 let mut fold =
                     Fold { config, data: &data, seed, group, path, manifest: &mut manifest, observer };
                 found.extend(fold.run(budget)?);
@@ -89,6 +93,10 @@ fn write(folder: &RunFolder, result: &TransferResult, manifest: &RunManifest) ->
         write_file(&out.join(name), figure.as_bytes())?;
     }
     Ok(())
+}
+
+fn root_of(out: &Path, seed: u64) -> PathBuf {
+    out.join(format!("seed-{seed}"))
 }
 
 fn fold_path(root: &Path, group: usize) -> PathBuf {
@@ -205,12 +213,28 @@ impl Fold<'_> {
         let split = SplitConfig { max_calibration: budget, ..self.data.split.clone() };
         let data = DataConfig { split, ..self.data.clone() };
         let config = self.config;
-        let models = match &config.network {
-            Some(network) if budget.is_none_or(|n| network.calibration.contains(&n)) => {
-                self.trained(network, &path, session, &data)?
-            }
-            _ => Vec::new(),
-        };
+        let is_trained = |calibration: &[usize]| budget.is_none_or(|n| calibration.contains(&n));
+        let mut models = Vec::new();
+        if let Some(network) = config.network.as_ref().filter(|network| is_trained(&network.calibration)) {
+            let pretrained =
+                self.pretrained(&self.path.join("pretrain"), &network.model, &network.pretrain)?;
+            let fine_tuned = Start::Pretrained(pretrained);
+            let from_scratch = Start::Scratch(network.model.clone());
+            models.push(self.tuned("fine_tuned", fine_tuned, &network.finetune, &path, session, &data)?);
+            models.push(self.tuned(
+                "from_scratch",
+                from_scratch,
+                &network.from_scratch,
+                &path,
+                session,
+                &data,
+            )?);
+        }
+        for rival in config.rivals.iter().filter(|rival| is_trained(&rival.calibration)) {
+            let folder = self.path.join(&rival.name).join("pretrain");
+            let start = Start::Pretrained(self.pretrained(&folder, &rival.model, &rival.pretrain)?);
+            models.push(self.tuned(&rival.name, start, &rival.finetune, &path, session, &data)?);
+        }
         let started = Instant::now();
         let evaluation = EvaluateConfig {
             seed: self.seed,
@@ -244,44 +268,41 @@ impl Fold<'_> {
         std::iter::once(whole).chain(fewer.filter(|source| source.path.exists())).collect()
     }
 
-    /// The pretrained network fine-tuned on the session, and its control.
-    fn trained(
+    /// A network trained on the session.
+    fn tuned(
         &mut self,
-        network: &NetworkConfig,
+        name: &str,
+        start: Start,
+        train: &TrainConfig,
         path: &Path,
         session: &SessionId,
         data: &DataConfig,
-    ) -> Result<Vec<ModelSource>, PipelineError> {
-        let pretrained = self.pretrained(network)?;
+    ) -> Result<ModelSource, PipelineError> {
         let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
-        let variants = [
-            ("fine_tuned", Start::Pretrained(pretrained), &network.finetune),
-            ("from_scratch", Start::Scratch(network.model.clone()), &network.from_scratch),
-        ];
-        let mut models = Vec::new();
-        for (name, start, train) in variants {
-            // A folder for every session, since a run's configuration names its sessions.
-            let run = path.join(name).join(session.as_str());
-            let tuning = FinetuneConfig {
-                seed: self.seed,
-                sessions: vec![session.clone()],
-                start,
-                data: data.clone(),
-                train: train.clone(),
-            };
-            let record = finetune(&tuning, &run, &command, n_threads, self.observer)?;
-            self.manifest.stages.extend(record.stages);
-            models.push(ModelSource { name: name.to_owned(), path: run, precision: Precision::F32 });
-        }
-        Ok(models)
+        // A folder for every session, since a run's configuration names its sessions.
+        let run = path.join(name).join(session.as_str());
+        let tuning = FinetuneConfig {
+            seed: self.seed,
+            sessions: vec![session.clone()],
+            start,
+            data: data.clone(),
+            train: train.clone(),
+        };
+        let record = finetune(&tuning, &run, &command, n_threads, self.observer)?;
+        self.manifest.stages.extend(record.stages);
+        Ok(ModelSource { name: name.to_owned(), path: run, precision: Precision::F32 })
     }
 
-    /// The model pretrained without this group, trained now unless it is there.
-    fn pretrained(&mut self, network: &NetworkConfig) -> Result<PathBuf, PipelineError> {
-        let path = self.path.join("pretrain");
-        let model = path.join("model");
+    /// A network pretrained without this group, trained into `path` now unless it is there.
+    fn pretrained(
+        &mut self,
+        path: &Path,
+        model: &ModelConfig,
+        train: &TrainConfig,
+    ) -> Result<PathBuf, PipelineError> {
+        let trained = path.join("model");
         if path.join("manifest.json").exists() {
-            return Ok(model);
+            return Ok(trained);
         }
         let others = self.config.groups.iter().flatten().filter(|session| !self.group.contains(session));
         let pretraining = PretrainConfig {
@@ -289,15 +310,15 @@ impl Fold<'_> {
             sessions: others.cloned().collect(),
             exclude: self.group.to_vec(),
             data: self.data.clone(),
-            model: network.model.clone(),
-            train: network.pretrain.clone(),
+            model: model.clone(),
+            train: train.clone(),
             // All folds' stacks are learned at once.
             stack: StackConfig::none(),
         };
         let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
-        let record = pretrain(&pretraining, &path, &command, n_threads, self.observer)?;
+        let record = pretrain(&pretraining, path, &command, n_threads, self.observer)?;
         self.manifest.stages.extend(record.stages);
-        Ok(model)
+        Ok(trained)
     }
 }
 
