@@ -8,6 +8,7 @@ use super::Query;
 use super::counts::{check_train_valid, positive_means};
 use super::link::{RateLink, TargetMeans, best_link, check_links, default_links};
 use super::selection::Yardstick;
+use crate::factor_analysis::InFrequencies;
 use crate::linalg::{rows_of, trials_of};
 use crate::{MetricError, TemporalFactors, TemporalFactorsConfig};
 
@@ -141,13 +142,25 @@ impl FactorAnalysis {
     /// Rates `[B, T, targets]` from counts `[B, T, N]`, of which only the visible units are read; fails on another
     /// number of bins or units and on invalid counts of visible units.
     pub fn predict(&self, counts: &ArrayView3<f64>) -> Result<Array3<f64>, MetricError> {
-        let mut rates = self.deviations(counts)?;
-        for target in 0..rates.ncols() {
-            for rate in rates.col_mut(target).iter_mut() {
+        Ok(self.rates(self.deviations(counts)?, counts.len_of(Axis(1))))
+    }
+
+    /// The same for counts of `n_bins` bins that the model has transformed already.
+    pub(crate) fn predict_in(
+        &self,
+        known: &InFrequencies,
+        n_bins: usize,
+    ) -> Result<Array3<f64>, MetricError> {
+        Ok(self.rates(self.model.deviations_in(known, &self.query)?, n_bins))
+    }
+
+    fn rates(&self, mut deviations: Mat<f64>, n_bins: usize) -> Array3<f64> {
+        for target in 0..deviations.ncols() {
+            for rate in deviations.col_mut(target).iter_mut() {
                 *rate = self.means.rate(self.choice.link, *rate, target);
             }
         }
-        Ok(trials_of(rates.as_ref(), counts.len_of(Axis(0)), counts.len_of(Axis(1))))
+        trials_of(deviations.as_ref(), deviations.nrows() / n_bins, n_bins)
     }
 
     /// Expected deviations from the mean, `[B · T, targets]`.

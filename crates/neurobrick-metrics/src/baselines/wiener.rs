@@ -6,7 +6,7 @@
 //! units, and on standardized ones, which hears the noise of silent units as loudly. Units that are hidden or left out
 //! have their coefficients held at zero, see `held_at_zero`.
 
-use faer::{Mat, Par};
+use faer::{Mat, MatRef, Par};
 use ndarray::{Array3, ArrayView3, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -305,13 +305,18 @@ impl VisibleWiener {
     /// Rates `[B, T, targets]` from counts `[B, T, N]`, of which only the visible units are read; fails on another
     /// number of units and on invalid counts of visible units.
     pub fn predict(&self, counts: &ArrayView3<f64>) -> Result<Array3<f64>, MetricError> {
-        let mut rates = self.deviations(counts)?;
+        Ok(self.rates(self.features(counts)?.as_ref(), counts.len_of(Axis(1))))
+    }
+
+    /// The same from features of the visible units, which filters of one design and query share.
+    pub(crate) fn rates(&self, features: MatRef<f64>, n_bins: usize) -> Array3<f64> {
+        let mut rates = product(features, self.beta.as_ref());
         for target in 0..rates.ncols() {
             for rate in rates.col_mut(target).iter_mut() {
                 *rate = self.means.rate(self.choice.link, *rate, target);
             }
         }
-        Ok(trials_of(rates.as_ref(), counts.len_of(Axis(0)), counts.len_of(Axis(1))))
+        trials_of(rates.as_ref(), rates.nrows() / n_bins, n_bins)
     }
 
     /// Expected deviations from the mean, `[B · T, targets]`.
@@ -324,7 +329,8 @@ impl VisibleWiener {
         &self.means
     }
 
-    fn features(&self, counts: &ArrayView3<f64>) -> Result<Mat<f64>, MetricError> {
+    /// Scaled features of the visible units, `[B · T, M · visible]`; fails on invalid counts of these.
+    pub(crate) fn features(&self, counts: &ArrayView3<f64>) -> Result<Mat<f64>, MetricError> {
         let visible = visible_counts(counts, &self.query, self.n_units)?;
         let mut features = smoothed(&visible.view(), &self.grid.sigmas_bins)?;
         subtract_from_columns(&mut features, &self.feature_means);

@@ -18,4 +18,5 @@ mod temporal;
 
 pub use gpfa::{Gpfa, GpfaConfig, GpfaPosterior};
 pub use static_factors::StaticFactors;
+pub(crate) use temporal::InFrequencies;
 pub use temporal::{TemporalFactors, TemporalFactorsConfig};

@@ -198,7 +198,7 @@ impl TemporalFactors {
     /// Fails on another number of bins or units, without visible units, on an index out of range or listed twice, and
     /// on invalid counts of visible units.
     pub fn latents(&self, counts: &ArrayView3<f64>, visible: &[usize]) -> Result<Array3<f64>, MetricError> {
-        let posterior = self.posterior(counts, visible)?;
+        let posterior = self.posterior(&self.in_frequencies(counts, visible)?, visible)?;
         let rows = inverse(posterior.latents.as_ref(), &self.cosines);
         Ok(trials_of(rows.as_ref(), counts.len_of(Axis(0)), counts.len_of(Axis(1))))
     }
@@ -230,11 +230,19 @@ impl TemporalFactors {
         query: &Query,
     ) -> Result<Mat<f64>, MetricError> {
         query.validate(self.noise.len())?;
-        let posterior = self.posterior(counts, &query.visible)?;
+        self.deviations_in(&self.in_frequencies(counts, &query.visible)?, query)
+    }
+
+    /// The same for counts that are transformed already, of the visible units at least.
+    pub(crate) fn deviations_in(
+        &self,
+        known: &InFrequencies,
+        query: &Query,
+    ) -> Result<Mat<f64>, MetricError> {
+        query.validate(self.noise.len())?;
+        let posterior = self.posterior(known, &query.visible)?;
         let own = query.own_positions(self.noise.len());
-        let n_bins = self.spectra.nrows();
-        let n_trials = counts.len_of(Axis(0));
-        let mut out = Mat::zeros(n_trials * n_bins, query.targets.len());
+        let mut out = Mat::zeros(known.data.nrows(), query.targets.len());
         // The posterior without one visible unit, before the rank-one change that takes out its loadings.
         let without = if own.iter().any(Option::is_some) {
             let weight = query.visible.len().saturating_sub(1) as f64;
@@ -294,21 +302,43 @@ impl TemporalFactors {
         out
     }
 
-    fn posterior(&self, counts: &ArrayView3<f64>, visible: &[usize]) -> Result<Posterior, MetricError> {
+    /// Deviations of `units` from their means by frequency, ready for many queries; no other unit is read.
+    ///
+    /// Fails on another number of bins or units than in the fit, and on invalid counts.
+    pub(crate) fn in_frequencies(
+        &self,
+        counts: &ArrayView3<f64>,
+        units: &[usize],
+    ) -> Result<InFrequencies, MetricError> {
         let (n_trials, n_bins, n_units) = (counts.len_of(Axis(0)), self.spectra.nrows(), self.noise.len());
         if counts.dim() != (n_trials, n_bins, n_units) {
             let (expected, got) = (vec![n_trials, n_bins, n_units], counts.shape().to_vec());
             return Err(MetricError::ShapeMismatch { what: "counts", expected, got });
         }
         // The rules of a query's visible units are these, too.
-        Query { visible: visible.to_vec(), targets: vec![0], leave_one_out: true }.validate(n_units)?;
-        let seen = counts.select(Axis(2), visible);
+        Query { visible: units.to_vec(), targets: vec![0], leave_one_out: true }.validate(n_units)?;
+        let seen = counts.select(Axis(2), units);
         check_counts(&seen.view(), "visible counts")?;
-        let positions: Vec<usize> = (0..visible.len()).collect();
+        let positions: Vec<usize> = (0..units.len()).collect();
         let mut rows = rows_of(&seen.view(), &positions);
-        let means_of: Vec<f64> = visible.iter().map(|&unit| self.unit_means[unit]).collect();
+        let means_of: Vec<f64> = units.iter().map(|&unit| self.unit_means[unit]).collect();
         subtract_from_columns(&mut rows, &means_of);
-        let seen = forward(rows.as_ref(), &self.cosines);
+        let mut column_of = vec![None; n_units];
+        units.iter().enumerate().for_each(|(column, &unit)| column_of[unit] = Some(column));
+        Ok(InFrequencies { data: forward(rows.as_ref(), &self.cosines), column_of })
+    }
+
+    fn posterior(&self, known: &InFrequencies, visible: &[usize]) -> Result<Posterior, MetricError> {
+        let n_units = self.noise.len();
+        let column = |&unit: &usize| {
+            let column = known.column_of.get(unit).copied().flatten();
+            column.ok_or(MetricError::OutOfRange { what: "visible unit", index: unit, limit: n_units })
+        };
+        let columns = visible.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = Mat::zeros(known.data.nrows(), visible.len());
+        for (j, &column) in columns.iter().enumerate() {
+            seen.col_as_slice_mut(j).copy_from_slice(known.data.col_as_slice(column));
+        }
         let full = read_in(self.loadings.as_ref(), &self.noise);
         let read_in = Mat::from_fn(visible.len(), full.ncols(), |i, k| full[(visible[i], k)]);
         let statistics = product(seen.as_ref(), read_in.as_ref());
@@ -352,6 +382,15 @@ impl TemporalFactors {
     pub fn effective_factors(&self) -> f64 {
         (0..self.loadings.ncols()).map(|k| 1.0 - self.relevance[k] * self.spread[(k, k)]).sum()
     }
+}
+
+/// Deviations from the means of some units by frequency of the cosine transform over bins.
+#[derive(Debug)]
+pub(crate) struct InFrequencies {
+    /// `[T · B, units]`.
+    data: Mat<f64>,
+    /// Column of every unit of the session that was transformed.
+    column_of: Vec<Option<usize>>,
 }
 
 struct Posterior {

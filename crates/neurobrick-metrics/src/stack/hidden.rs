@@ -12,6 +12,7 @@ use crate::baselines::{
     FactorAnalysis, FactorChoice, FactorDesign, FactorGrid, Query, RateLink, VisibleWiener, WienerChoice,
     WienerDesign, WienerGrid,
 };
+use crate::factor_analysis::InFrequencies;
 
 /// Relative penalties of the two Wiener filters: a bold and a cautious one.
 const PENALTIES: [f64; 2] = [10.0, 100.0];
@@ -91,10 +92,18 @@ impl HiddenDesign {
             self.filter.fit_many_with(&asked)
         });
         let filters = bold?.into_iter().zip(cautious?);
-        queries.iter().zip(filters).map(|(query, (b, c))| self.predictor(query, [b, c])).collect()
+        let model = self.factors.models().first().ok_or(MetricError::Empty { what: "models" })?;
+        let all: Vec<usize> = (0..self.known.regions.len()).collect();
+        let known = model.in_frequencies(&self.known.calibration.view(), &all)?;
+        queries.iter().zip(filters).map(|(query, (b, c))| self.predictor(query, [b, c], &known)).collect()
     }
 
-    fn predictor(&self, query: &Query, filters: [VisibleWiener; 2]) -> Result<HiddenPredictor, MetricError> {
+    fn predictor(
+        &self,
+        query: &Query,
+        filters: [VisibleWiener; 2],
+        known: &InFrequencies,
+    ) -> Result<HiddenPredictor, MetricError> {
         query.validate(self.known.regions.len())?;
         let model = self.factors.grid().models.first().copied();
         let choice = FactorChoice {
@@ -113,7 +122,7 @@ impl HiddenDesign {
             filters,
             reliability: [Vec::new(), Vec::new()],
         };
-        predictor.reliability = predictor.reliability()?;
+        predictor.reliability = predictor.reliability(known)?;
         Ok(predictor)
     }
 
@@ -141,8 +150,12 @@ impl HiddenPredictor {
         let means: Vec<f64> = self.evidence.iter().map(|e| e.mean).collect();
         let trust: Vec<f64> = self.evidence.iter().map(|e| e.trust()).collect();
         let [sway, gain] = &self.reliability;
-        let filter = |i: usize| self.or_means(counts, || self.filters[i].predict(counts));
-        let factors = log_ratios(&self.factor_rates(counts)?, &means);
+        // Both filters are of one design and hear the same features.
+        let heard = self.filters[0].features(counts)?;
+        let filter = |i: usize| {
+            self.or_means(counts, || Ok(self.filters[i].rates(heard.as_ref(), counts.len_of(Axis(1)))))
+        };
+        let factors = log_ratios(&self.or_means(counts, || self.factors.predict(counts))?, &means);
         let bold = log_ratios(&filter(0)?, &means);
         let cautious = log_ratios(&filter(1)?, &means);
         let average = Array3::from_shape_fn(factors.dim(), |at| {
@@ -205,15 +218,12 @@ impl HiddenPredictor {
         Ok(constant((counts.len_of(Axis(0)), counts.len_of(Axis(1))), &means))
     }
 
-    fn factor_rates(&self, counts: &ArrayView3<f64>) -> Result<Array3<f64>, MetricError> {
-        self.or_means(counts, || self.factors.predict(counts))
-    }
-
     /// Per target: the size of what the factors say in the calibration trials, and how much likelier they make them, in
     /// nats/spike. Loadings were fitted to those trials, so both are too good; the stack learns by how much.
-    fn reliability(&self) -> Result<[Vec<f64>; 2], MetricError> {
+    fn reliability(&self, known: &InFrequencies) -> Result<[Vec<f64>; 2], MetricError> {
         let calibration = &self.known.calibration;
-        let rates = self.factor_rates(&calibration.view())?;
+        let n_bins = calibration.len_of(Axis(1));
+        let rates = self.or_means(&calibration.view(), || self.factors.predict_in(known, n_bins))?;
         let (mut sway, mut gain) = (Vec::new(), Vec::new());
         for ((rates, &unit), e) in rates.axis_iter(Axis(2)).zip(&self.query.targets).zip(&self.evidence) {
             let counts = calibration.index_axis(Axis(2), unit);
