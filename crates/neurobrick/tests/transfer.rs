@@ -140,6 +140,13 @@ fn rivals_stand_in_the_same_tables() {
     let mean = |name| found.mean(None, EvalTask::ForwardPrediction, name);
     let (long, short) = (mean("long").unwrap(), mean("short").unwrap());
     assert!(long.1 == 2 && long != short, "{long:?}, {short:?}");
+    // A session that is never left out teaches the same, and is not scored.
+    let mut one_way = config.clone();
+    one_way.pretrain_only = one_way.groups.remove(0);
+    one_way.rivals.truncate(1);
+    let found = run(&one_way, &folder.path().join("one-way")).unwrap();
+    let scores: Vec<_> = found.scores.iter().filter(|s| s.predictor == "long").collect();
+    assert!(scores.iter().all(|s| s.session.as_str() == SECOND) && !scores.is_empty(), "{scores:?}");
     assert!(mean("long+linear").is_some() && mean("fine_tuned").is_none() && mean("from_scratch").is_none());
 
     for (names, what) in

@@ -225,3 +225,78 @@ fn leave_out(beta: &mut Mat<f64>, columns: &Mat<f64>, own: &[Vec<usize>]) -> Res
 pub(super) fn block(matrix: MatRef<f64>, rows: &[usize], columns: &[usize]) -> Mat<f64> {
     Mat::from_fn(rows.len(), columns.len(), |i, j| matrix[(rows[i], columns[j])])
 }
+
+#[cfg(test)]
+mod tests {
+    use neurobrick_random::{Domain, Stream};
+
+    use super::*;
+
+    const ALPHA: f64 = 0.7;
+    const WHAT: &str = "test";
+
+    /// Every target by a system of its own without the features it may not use.
+    fn one_by_one(x: &Mat<f64>, y: &Mat<f64>, ask: &Ask) -> Mat<f64> {
+        let rows: Vec<usize> = (0..x.nrows()).collect();
+        let mut beta = Mat::zeros(ask.keep.len(), ask.targets.len());
+        for (target, own) in ask.own.iter().enumerate() {
+            let positions: Vec<usize> = (0..ask.keep.len()).filter(|p| !own.contains(p)).collect();
+            let features: Vec<usize> = positions.iter().map(|&p| ask.keep[p]).collect();
+            let x = block(x.as_ref(), &rows, &features);
+            let mut system = gram(x.as_ref(), Par::Seq);
+            (0..features.len()).for_each(|i| system[(i, i)] += ALPHA);
+            let cross = product(x.transpose(), block(y.as_ref(), &rows, &[ask.targets[target]]).as_ref());
+            let solved = cholesky(system.as_ref(), WHAT).unwrap().solve(cross);
+            positions.iter().enumerate().for_each(|(i, &p)| beta[(p, target)] = solved[(i, 0)]);
+        }
+        beta
+    }
+
+    #[test]
+    fn between_features_and_between_samples_every_query_is_its_own_fit() {
+        let (n_samples, n_features) = (25, 30);
+        let mut stream = Stream::new(1, Domain::Synthetic, [0; 3]);
+        let x = Mat::from_fn(n_samples, n_features, |_, _| stream.normal());
+        let y = Mat::from_fn(n_samples, 8, |i, j| stream.normal() + x[(i, j)]);
+        let ask = |keep: Vec<usize>, targets: Vec<usize>, own: Vec<Vec<usize>>| Ask { keep, targets, own };
+        let all: Vec<usize> = (0..n_features).collect();
+        let hidden_targets = |n: usize| vec![Vec::new(); n];
+        let mut asks = vec![
+            // Every target in turn, by two features each.
+            ask(all.clone(), (0..8).collect(), (0..8).map(|t| vec![t, t + 10]).collect()),
+            // Most visible, in no order, with and without features of the targets.
+            ask(all.iter().rev().copied().filter(|f| f % 7 != 0).collect(), vec![5, 0], hidden_targets(2)),
+            ask(
+                all.iter().copied().filter(|f| f % 5 != 0).collect(),
+                vec![1, 5, 7],
+                vec![vec![0], vec![], vec![3, 4]],
+            ),
+            // Little visible.
+            ask(vec![3, 4, 9], vec![2, 6], vec![vec![], vec![1]]),
+        ];
+        asks.extend(all.iter().map(|&hidden| {
+            ask(all.iter().copied().filter(|&f| f != hidden).collect(), vec![4], hidden_targets(1))
+        }));
+        let (gram_of, cross) = (gram(x.as_ref(), Par::Seq), product(x.transpose(), y.as_ref()));
+        let kernel = gram(x.transpose(), Par::Seq);
+        let features =
+            FeatureSystem { gram: gram_of.as_ref(), cross: cross.as_ref(), alpha: ALPHA, what: WHAT };
+        let samples = SampleSystem {
+            features: x.as_ref(),
+            kernel: kernel.as_ref(),
+            counts: y.as_ref(),
+            alpha: ALPHA,
+            what: WHAT,
+        };
+        let solved = [features.solve(&asks).unwrap(), samples.solve(&asks).unwrap()];
+        for (number, ask) in asks.iter().enumerate() {
+            let want = one_by_one(&x, &y, ask);
+            for (way, solved) in solved.iter().enumerate() {
+                for (i, j) in (0..want.nrows()).flat_map(|i| (0..want.ncols()).map(move |j| (i, j))) {
+                    let got = solved[number][(i, j)];
+                    assert!((got - want[(i, j)]).abs() < 1e-10, "{number} {way} ({i}, {j}): {got}");
+                }
+            }
+        }
+    }
+}

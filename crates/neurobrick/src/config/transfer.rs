@@ -22,6 +22,9 @@ pub struct TransferConfig {
     pub recordings: Vec<PathBuf>,
     /// Groups of sessions, by animal for instance. Each group is left out once; pretraining reads all others.
     pub groups: Vec<Vec<SessionId>>,
+    /// Sessions that are never left out: they teach, and are not scored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pretrain_only: Vec<SessionId>,
     /// Calibration trials (training and validation together) a new session offers; all its trials are always tried as
     /// well.
     pub calibration: Vec<usize>,
@@ -100,8 +103,11 @@ impl TransferConfig {
         if self.seeds.is_empty() {
             return refuse("seeds", "name at least one seed".to_owned());
         }
-        if self.groups.len() < 2 || self.groups.iter().any(Vec::is_empty) {
-            return refuse("groups", "name at least two groups of sessions, none of them empty".to_owned());
+        let n_parts = self.groups.len() + usize::from(!self.pretrain_only.is_empty());
+        if self.groups.is_empty() || n_parts < 2 || self.groups.iter().any(Vec::is_empty) {
+            let message =
+                "name at least two groups of sessions, none of them empty; or one, and `pretrain_only`";
+            return refuse("groups", message.to_owned());
         }
         if let Some(few) = self.calibration.iter().find(|&&n| n < 2) {
             let message = format!("{few} trials cannot both train and validate; name 2 or more");
@@ -120,11 +126,16 @@ impl TransferConfig {
         if self.split.max_calibration.is_some() {
             return refuse("split.max_calibration", "is what `calibration` varies; leave it out".to_owned());
         }
-        let all: Vec<&SessionId> = self.groups.iter().flatten().collect();
+        let all: Vec<&SessionId> = self.sessions().collect();
         match all.iter().enumerate().find(|(i, session)| all[..*i].contains(session)) {
             Some((_, twice)) => refuse("groups", format!("{twice} is listed twice")),
             None => Ok(()),
         }
+    }
+
+    /// All sessions: those of the groups in their order, then those that are never left out.
+    pub fn sessions(&self) -> impl Iterator<Item = &SessionId> {
+        self.groups.iter().flatten().chain(&self.pretrain_only)
     }
 
     /// Fails on networks that cannot be trained, or be told apart.
@@ -190,7 +201,7 @@ impl TransferConfig {
         let refuse = |message: String| {
             Err(PipelineError::BadValue { field: "pretraining_sessions".to_owned(), message })
         };
-        let n_sessions = self.groups.iter().map(Vec::len).sum::<usize>();
+        let n_sessions = self.sessions().count();
         let most = self.groups.iter().map(|group| n_sessions - group.len()).max().unwrap_or(0);
         if let Some(n) = self.pretraining_sessions.iter().find(|&&n| n == 0 || n > most) {
             return refuse(format!("{n} sessions are never left for pretraining, which reads 1 to {most}"));

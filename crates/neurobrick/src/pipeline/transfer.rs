@@ -49,7 +49,7 @@ pub fn transfer(
     ingest_all(&config.recordings, &store, observer)?;
     let (window, split) = (config.window.clone(), config.split.clone());
     let data = DataConfig { store, window, split, units: config.units.clone() };
-    let all: Vec<SessionId> = config.groups.iter().flatten().cloned().collect();
+    let all: Vec<SessionId> = config.sessions().cloned().collect();
     let seed = config.seeds.first().copied().unwrap_or_default();
     let hashes: Vec<_> = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
     folder.settle_data(&hashes)?;
@@ -120,7 +120,7 @@ fn learn_all(
     if config.stack.calibration.is_empty() {
         return Ok(false);
     }
-    let ids: Vec<SessionId> = config.groups.iter().flatten().cloned().collect();
+    let ids: Vec<SessionId> = config.sessions().cloned().collect();
     let (mut folds, mut paths) = (Vec::new(), Vec::new());
     let mut first = 0;
     for (number, group) in config.groups.iter().enumerate() {
@@ -304,7 +304,7 @@ impl Fold<'_> {
         if path.join("manifest.json").exists() {
             return Ok(trained);
         }
-        let others = self.config.groups.iter().flatten().filter(|session| !self.group.contains(session));
+        let others = self.config.sessions().filter(|session| !self.group.contains(session));
         let pretraining = PretrainConfig {
             seed: self.seed,
             sessions: others.cloned().collect(),
