@@ -21,13 +21,45 @@ pub(crate) fn complain(message: &str) {
     eprintln!("error: {message}");
 }
 
+/// How fast the current stage goes.
+struct Pace {
+    stage: String,
+    started: Instant,
+    /// Work that was done before this process began the stage, as after a resume.
+    done_before: u64,
+    done: u64,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { stage: String::new(), started: now, done_before: 0, done: 0 }
+    }
+
+    /// Takes in where a run stands; says whether a stage begins. One that is behind where it was begins again, as every
+    /// session is evaluated in turn under one name.
+    fn update(&mut self, progress: &Progress, now: Instant) -> bool {
+        let is_new = self.stage != progress.stage || progress.done < self.done;
+        if is_new {
+            self.stage.clone_from(&progress.stage);
+            self.started = now;
+            self.done_before = progress.done;
+        }
+        self.done = progress.done;
+        is_new
+    }
+
+    /// Seconds that are left of `total`, once something was done.
+    fn seconds_left(&self, total: u64, now: Instant) -> Option<f64> {
+        let done_here = self.done.saturating_sub(self.done_before);
+        let spent = now.duration_since(self.started).as_secs_f64();
+        (done_here > 0).then(|| spent / done_here as f64 * total.saturating_sub(self.done) as f64)
+    }
+}
+
 /// Shows the progress of a run.
 pub(crate) struct Screen {
     bar: Option<ProgressBar>,
-    stage: String,
-    stage_started: Instant,
-    /// Work that was done before this process began the stage, as after a resume.
-    done_before: u64,
+    pace: Pace,
     last_line: Instant,
 }
 
@@ -44,7 +76,7 @@ impl Screen {
             }
             bar
         });
-        Self { bar, stage: String::new(), stage_started: now, done_before: 0, last_line: now }
+        Self { bar, pace: Pace::new(now), last_line: now }
     }
 
     /// Removes the bar.
@@ -57,12 +89,8 @@ impl Screen {
 
 impl Observer for Screen {
     fn progress(&mut self, progress: &Progress) {
-        let is_new = self.stage != progress.stage;
-        if is_new {
-            self.stage.clone_from(&progress.stage);
-            self.stage_started = Instant::now();
-            self.done_before = progress.done;
-        }
+        let now = Instant::now();
+        let is_new = self.pace.update(progress, now);
         if let Some(bar) = &self.bar {
             if is_new {
                 bar.reset();
@@ -74,15 +102,9 @@ impl Observer for Screen {
             return;
         }
         if is_new || self.last_line.elapsed() >= LINE_EVERY {
-            self.last_line = Instant::now();
-            let spent = self.stage_started.elapsed().as_secs_f64();
-            let done_here = progress.done.saturating_sub(self.done_before);
-            let left = if done_here == 0 {
-                String::new()
-            } else {
-                let remaining = progress.total.saturating_sub(progress.done) as f64;
-                format!(", about {:.0} s left", spent / done_here as f64 * remaining)
-            };
+            self.last_line = now;
+            let left = self.pace.seconds_left(progress.total, now);
+            let left = left.map_or_else(String::new, |seconds| format!(", about {seconds:.0} s left"));
             say(&format!(
                 "{}: {}/{}{left}; {}",
                 progress.stage, progress.done, progress.total, progress.message
@@ -95,5 +117,25 @@ impl Observer for Screen {
             Some(bar) => bar.suspend(|| say(line)),
             None => say(line),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_follows_the_pace_of_the_stage_that_runs() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let progress =
+            |done| Progress { stage: "evaluate".to_owned(), done, total: 10, message: String::new() };
+        let mut pace = Pace::new(start);
+        assert!(pace.update(&progress(4), at(0)) && pace.seconds_left(10, at(1)).is_none(), "resumed at 4");
+        assert!(!pace.update(&progress(6), at(20)));
+        assert_eq!(pace.seconds_left(10, at(20)), Some(40.0));
+        assert!(pace.update(&progress(0), at(100)), "the next session begins");
+        assert!(!pace.update(&progress(1), at(103)));
+        assert_eq!(pace.seconds_left(10, at(103)), Some(27.0));
     }
 }

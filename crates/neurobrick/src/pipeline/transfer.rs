@@ -189,7 +189,13 @@ impl Fold<'_> {
         let mut found = Vec::new();
         for session in self.group {
             let done = self.scores_path(budget, session);
-            let evaluation = if done.exists() { read_json(&done)? } else { self.meet(budget, session)? };
+            let evaluation = if done.exists() {
+                read_json(&done)?
+            } else {
+                let trials = budget.map_or_else(|| "all trials".to_owned(), |n| format!("{n} trials"));
+                self.observer.note(&format!("seed {}, {trials}: {session}", self.seed));
+                self.meet(budget, session)?
+            };
             found.push((self.seed, budget, evaluation));
         }
         Ok(found)
