@@ -90,6 +90,11 @@ impl FactorDesign {
         &self.models
     }
 
+    /// Units of the counts.
+    pub(crate) fn n_units(&self) -> usize {
+        self.valid.len_of(Axis(2))
+    }
+
     /// What may be chosen from.
     pub fn grid(&self) -> &FactorGrid {
         &self.grid

@@ -82,6 +82,14 @@ enum Products {
     Samples { features: Mat<f64>, kernel: Mat<f64>, counts: Mat<f64> },
 }
 
+/// The best for a query so far.
+struct Fit {
+    /// Of the query.
+    position: usize,
+    yardstick: Yardstick,
+    best: Option<(WienerChoice, Mat<f64>)>,
+}
+
 /// A fitted filter for one query.
 #[derive(Clone, Debug)]
 pub struct VisibleWiener {
@@ -158,12 +166,12 @@ impl WienerDesign {
         let mut fits = Vec::with_capacity(queries.len());
         let mut asks = Vec::with_capacity(queries.len());
         for (position, query) in queries.iter().enumerate() {
-            query.validate(self.means.centers.len())?;
+            query.validate(self.n_units())?;
             let targets = rows_of(&self.valid.view(), &query.targets);
             match Yardstick::new(targets.as_ref(), n_trials) {
                 Ok(yardstick) => {
                     asks.push(self.ask(query));
-                    fits.push((position, yardstick, self.unfitted(query)));
+                    fits.push(Fit { position, yardstick, best: None });
                 }
                 Err(MetricError::NoSpikes { .. }) => {}
                 Err(error) => return Err(error),
@@ -173,23 +181,24 @@ impl WienerDesign {
         let rows: Vec<usize> = (0..features.nrows()).collect();
         for &penalty in &self.grid.penalties {
             let (alpha, betas) = self.solve(&asks, penalty)?;
-            for (((_, yardstick, fitted), ask), beta) in fits.iter_mut().zip(&asks).zip(betas) {
+            for ((fit, ask), beta) in fits.iter_mut().zip(&asks).zip(betas) {
                 // Columns by themselves: what is hidden has no way in.
                 let visible = block(features.as_ref(), &rows, &ask.keep);
                 let linear = product(visible.as_ref(), beta.as_ref());
+                let means = self.means.select(&ask.targets);
                 let (link, valid_bits_per_spike) =
-                    best_link(&self.grid.links, &fitted.means, yardstick, |row, target| {
-                        linear[(row, target)]
-                    })?;
-                if valid_bits_per_spike > fitted.choice.valid_bits_per_spike {
-                    fitted.choice = WienerChoice { penalty, alpha, link, valid_bits_per_spike };
-                    fitted.beta = beta;
+                    best_link(&self.grid.links, &means, &fit.yardstick, |row, target| linear[(row, target)])?;
+                let choice = WienerChoice { penalty, alpha, link, valid_bits_per_spike };
+                if fit.best.as_ref().is_none_or(|(best, _)| valid_bits_per_spike > best.valid_bits_per_spike)
+                {
+                    fit.best = Some((choice, beta));
                 }
             }
         }
         let mut found: Vec<Option<VisibleWiener>> = queries.iter().map(|_| None).collect();
-        for (position, _, fitted) in fits {
-            found[position] = Some(fitted);
+        for Fit { position, best, .. } in fits {
+            let (choice, beta) = best.ok_or(MetricError::Empty { what: "penalties" })?;
+            found[position] = Some(self.fitted(&queries[position], choice, beta));
         }
         Ok(found)
     }
@@ -204,57 +213,66 @@ impl WienerDesign {
     }
 
     /// [`Self::fit_with`] for many queries, which share what their systems have in common; those with one penalty most.
+    ///
+    /// Fails on an invalid query, and on a penalty that is not above zero.
     pub fn fit_many_with(
         &self,
         queries: &[(&Query, WienerChoice)],
     ) -> Result<Vec<VisibleWiener>, MetricError> {
-        let mut fits = Vec::with_capacity(queries.len());
-        for (query, choice) in queries {
-            query.validate(self.means.centers.len())?;
-            fits.push(VisibleWiener { choice: *choice, ..self.unfitted(query) });
-        }
         let mut penalties: Vec<f64> = queries.iter().map(|(_, choice)| choice.penalty).collect();
+        if !penalties.is_empty() {
+            check_grid("penalty", &penalties, "above zero", |penalty| penalty > 0.0)?;
+        }
+        for (query, _) in queries {
+            query.validate(self.n_units())?;
+        }
         penalties.sort_unstable_by(f64::total_cmp);
         penalties.dedup();
+        let mut found: Vec<Option<VisibleWiener>> = queries.iter().map(|_| None).collect();
         for penalty in penalties {
             let is_same = |&i: &usize| queries[i].1.penalty.total_cmp(&penalty).is_eq();
             let same: Vec<usize> = (0..queries.len()).filter(is_same).collect();
             let asks: Vec<Ask> = same.iter().map(|&i| self.ask(queries[i].0)).collect();
             let (alpha, betas) = self.solve(&asks, penalty)?;
             for (i, beta) in same.into_iter().zip(betas) {
-                fits[i].choice.alpha = alpha;
-                fits[i].beta = beta;
+                let (query, choice) = queries[i];
+                found[i] = Some(self.fitted(query, WienerChoice { alpha, ..choice }, beta));
             }
         }
-        Ok(fits)
+        // Every query has one of the penalties.
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Features a query may use, scale by scale.
     fn keep(&self, query: &Query) -> Vec<usize> {
-        let n_units = self.means.centers.len();
+        let n_units = self.n_units();
         (0..self.grid.sigmas_bins.len())
             .flat_map(|scale| query.visible.iter().map(move |unit| scale * n_units + unit))
             .collect()
     }
 
-    /// A filter for a query without coefficients.
-    fn unfitted(&self, query: &Query) -> VisibleWiener {
+    fn fitted(&self, query: &Query, choice: WienerChoice, beta: Mat<f64>) -> VisibleWiener {
         let keep = self.keep(query);
         VisibleWiener {
             grid: self.grid.clone(),
-            choice: WienerChoice {
-                penalty: 0.0,
-                alpha: 0.0,
-                link: RateLink::Floor(1.0),
-                valid_bits_per_spike: f64::NEG_INFINITY,
-            },
+            choice,
             query: query.clone(),
-            n_units: self.means.centers.len(),
+            n_units: self.n_units(),
             scales: keep.iter().map(|&feature| self.scales[feature]).collect(),
             feature_means: keep.iter().map(|&feature| self.feature_means[feature]).collect(),
-            beta: Mat::new(),
+            beta,
             means: self.means.select(&query.targets),
         }
+    }
+
+    /// Units of the counts.
+    pub(crate) fn n_units(&self) -> usize {
+        self.means.centers.len()
+    }
+
+    /// What may be chosen from.
+    pub fn grid(&self) -> &WienerGrid {
+        &self.grid
     }
 
     /// The validation counts.
@@ -273,7 +291,7 @@ impl WienerDesign {
     fn ask(&self, query: &Query) -> Ask {
         let (n_visible, n_scales) = (query.visible.len(), self.grid.sigmas_bins.len());
         let own = if query.leave_one_out {
-            query.own_positions(self.means.centers.len())
+            query.own_positions(self.n_units())
         } else {
             vec![None; query.targets.len()]
         };

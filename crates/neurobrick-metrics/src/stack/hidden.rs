@@ -61,23 +61,35 @@ impl HiddenDesign {
         let unused = calibration.slice(s![..1, .., ..]);
         let factors = FactorDesign::new(calibration, &unused, &FactorGrid::default())?;
         let filter = WienerDesign::new(calibration, &unused, &WienerGrid::default())?;
-        Self::of(calibration, regions, Arc::new(factors), Arc::new(filter))
+        Self::from_designs(calibration.to_owned(), regions, Arc::new(factors), Arc::new(filter))
     }
 
-    /// The same from designs of the same counts, which others may share.
+    /// The same from designs that were fitted to the same counts and are shared with others.
     ///
-    /// Fails if there is not one region per unit.
-    pub fn of(
-        calibration: &ArrayView3<f64>,
+    /// Fails on invalid counts, if there is not one region per unit, if a design is of another number of units, and if it
+    /// has other settings than the default ones, which stacks learn from.
+    pub fn from_designs(
+        calibration: Array3<f64>,
         regions: &[usize],
         factors: Arc<FactorDesign>,
         filter: Arc<WienerDesign>,
     ) -> Result<Self, MetricError> {
-        if regions.len() != calibration.len_of(Axis(2)) {
-            let (expected, got) = (vec![calibration.len_of(Axis(2))], vec![regions.len()]);
-            return Err(MetricError::ShapeMismatch { what: "regions of units", expected, got });
+        check_counts(&calibration.view(), "calibration counts")?;
+        let n_units = calibration.len_of(Axis(2));
+        let same = |what, got: usize| {
+            let error = MetricError::ShapeMismatch { what, expected: vec![n_units], got: vec![got] };
+            if got == n_units { Ok(()) } else { Err(error) }
+        };
+        same("regions of units", regions.len())?;
+        same("units of the factors", factors.n_units())?;
+        same("units of the filter", filter.n_units())?;
+        let (usual_factors, usual_filter) = (FactorGrid::default(), WienerGrid::default());
+        if factors.grid().models.first() != usual_factors.models.first()
+            || filter.grid().sigmas_bins != usual_filter.sigmas_bins
+        {
+            return Err(MetricError::NotPaired { what: "settings of the designs and of stacks" });
         }
-        let known = Known { calibration: calibration.to_owned(), regions: regions.to_vec() };
+        let known = Known { calibration, regions: regions.to_vec() };
         Ok(Self { known: Arc::new(known), factors, filter })
     }
 

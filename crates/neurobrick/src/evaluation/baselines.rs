@@ -9,20 +9,9 @@ use neurobrick_metrics::baselines::{
 use neurobrick_train::{EvalTask, TaskPlan};
 use serde_json::{Value, json};
 
-use super::closed_forms::{ClosedForms, queries_of};
+use super::closed_forms::{ClosedForms, hides_units, queries_of};
+use super::parts::Parts;
 use crate::PipelineError;
-
-/// Counts `[B, T, N]` of the parts of a session, and conditions for the PSTH.
-pub(super) struct Parts {
-    pub(super) train: Array3<f64>,
-    pub(super) valid: Array3<f64>,
-    pub(super) test: Array3<f64>,
-    /// Training and validation trials together, for what is chosen already.
-    pub(super) both: Array3<f64>,
-    pub(super) train_conditions: Vec<usize>,
-    pub(super) valid_conditions: Vec<usize>,
-    pub(super) test_conditions: Vec<usize>,
-}
 
 /// Rates `[trial, scored bin, scored unit]` of one baseline and what it chose.
 pub(super) struct BaselineRates {
@@ -34,10 +23,13 @@ pub(super) struct BaselineRates {
     pub(super) choice: Option<Value>,
 }
 
-/// Linear predictors of all queries that hide units, of all tasks together; `None` where the targets have no spike in the
-/// validation trials.
-pub(super) struct LinearFits {
-    queries: Vec<Query>,
+/// Linear predictors of all tasks that hide units, fitted together.
+pub(super) struct LinearFits(Vec<PlanFits>);
+
+/// Linear predictors of the queries of one plan, in their order; `None` where the targets have no spike in the validation
+/// trials.
+#[derive(Default)]
+pub(super) struct PlanFits {
     ridges: Vec<Option<VisibleRidge>>,
     blends: Vec<Option<Blend>>,
     /// The blends fitted again to training and validation trials, everything being chosen.
@@ -46,31 +38,45 @@ pub(super) struct LinearFits {
 
 impl LinearFits {
     pub(super) fn new(parts: &Parts, plans: &[TaskPlan], forms: &ClosedForms) -> Result<Self, PipelineError> {
-        let hidden = plans.iter().filter(|plan| plan.task != EvalTask::ForwardPrediction);
-        let queries: Vec<Query> = hidden.flat_map(queries_of).collect();
+        let queries: Vec<Query> =
+            plans.iter().filter(|plan| hides_units(plan)).flat_map(queries_of).collect();
         let ridge = RidgeDesign::new(&parts.train.view(), &parts.valid.view(), &RidgeGrid::default())?;
         let (train, both) = (&forms.train, &forms.both);
         let blends = Blend::fit_many(&train.factors, &train.filter, &queries, &Blend::WEIGHTS)?;
         let there: Vec<&Blend> = blends.iter().flatten().collect();
         let mut again = Blend::refit_many(&there, &both.factors, &both.filter)?.into_iter();
-        let refitted = blends.iter().map(|blend| blend.as_ref().and_then(|_| again.next())).collect();
-        Ok(Self { ridges: ridge.fit_many(&queries)?, queries, blends, refitted })
+        let mut ridges = ridge.fit_many(&queries)?.into_iter();
+        let refitted: Vec<Option<Blend>> =
+            blends.iter().map(|blend| blend.as_ref().and_then(|_| again.next())).collect();
+        let (mut blends, mut refitted) = (blends.into_iter(), refitted.into_iter());
+        let of_plan = |plan: &TaskPlan| {
+            let n = if hides_units(plan) { plan.queries.len() } else { 0 };
+            PlanFits {
+                ridges: ridges.by_ref().take(n).collect(),
+                blends: blends.by_ref().take(n).collect(),
+                refitted: refitted.by_ref().take(n).collect(),
+            }
+        };
+        Ok(Self(plans.iter().map(of_plan).collect()))
     }
 
-    /// One fit of a query, or the error that says why there is none.
-    fn of<'a, F>(&self, fits: &'a [Option<F>], query: &Query, parts: &Parts) -> Result<&'a F, MetricError> {
-        let position = self.queries.iter().position(|known| known == query);
-        let fit = position.and_then(|position| fits[position].as_ref());
-        let (targets, trials) = (query.targets.len(), parts.valid.len_of(Axis(0)));
-        fit.ok_or(MetricError::NoSpikes { targets, trials })
+    /// The fits of the plan at this position, which are needed once and are large.
+    pub(super) fn take(&mut self, position: usize) -> PlanFits {
+        std::mem::take(&mut self.0[position])
     }
+}
+
+/// The fit of a query, or the error that says why there is none.
+fn found<'a, F>(fits: &'a [Option<F>], number: usize, query: &Query) -> Result<&'a F, MetricError> {
+    let missing = MetricError::NoSpikes { targets: query.targets.len(), trials: 0 };
+    fits[number].as_ref().ok_or(missing)
 }
 
 /// All baselines of a task; the last is the control of pools, see [`shrunk`].
 pub(super) fn baseline_rates(
     plan: &TaskPlan,
     parts: &Parts,
-    fits: Option<&LinearFits>,
+    fits: Option<&PlanFits>,
 ) -> Result<Vec<BaselineRates>, PipelineError> {
     let mut all = own_baselines(plan, parts, fits)?;
     let control = shrunk(&all, plan, parts)?;
@@ -95,7 +101,8 @@ fn shrunk(
     };
     let constant = |like: &Array3<f64>| scored(unit_mean.predict(like.len_of(Axis(0)), plan.n_bins).view());
     let counts = scored(parts.valid.view());
-    let pool = match RatePool::fit_cautious(&constant(&parts.valid).view(), &valid.view(), &counts.view()) {
+    let (mean, clusters) = (constant(&parts.valid), &parts.valid_clusters);
+    let pool = match RatePool::fit_cautious(&mean.view(), &valid.view(), &counts.view(), clusters) {
         Ok(pool) => pool,
         // Nothing to choose by: the pool would be the baseline itself.
         Err(MetricError::NoSpikes { .. }) => return Ok(None),
@@ -110,7 +117,7 @@ fn shrunk(
 fn own_baselines(
     plan: &TaskPlan,
     parts: &Parts,
-    fits: Option<&LinearFits>,
+    fits: Option<&PlanFits>,
 ) -> Result<Vec<BaselineRates>, PipelineError> {
     let scored = |rates: ArrayView3<f64>| {
         rates.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units).to_owned()
@@ -137,26 +144,26 @@ fn own_baselines(
     // Absent only where no task hides a unit.
     let Some(fits) = fits else { return Ok(all) };
     let test = parts.test.view();
-    all.push(by_query("ridge", plan, &unit_mean, parts, |query| {
-        let fitted = fits.of(&fits.ridges, query, parts)?;
+    all.push(by_query("ridge", plan, &unit_mean, parts, |number, query| {
+        let fitted = found(&fits.ridges, number, query)?;
         Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
-    all.push(by_query("pca_poisson", plan, &unit_mean, parts, |query| {
+    all.push(by_query("pca_poisson", plan, &unit_mean, parts, |_, query| {
         let (train, valid) = (parts.train.view(), parts.valid.view());
         let fitted = PcaPoisson::fit(&train, &valid, query, &PcaPoissonGrid::default())?;
         Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
-    all.push(by_query("factor_analysis", plan, &unit_mean, parts, |query| {
-        let fitted = fits.of(&fits.blends, query, parts)?.factors();
+    all.push(by_query("factor_analysis", plan, &unit_mean, parts, |number, query| {
+        let fitted = found(&fits.blends, number, query)?.factors();
         Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
-    all.push(by_query("factors_wiener", plan, &unit_mean, parts, |query| {
-        let fitted = fits.of(&fits.blends, query, parts)?;
+    all.push(by_query("factors_wiener", plan, &unit_mean, parts, |number, query| {
+        let fitted = found(&fits.blends, number, query)?;
         Ok((fitted.predict(&test)?, None, json!(fitted.choice())))
     })?);
-    all.push(by_query("factors_wiener_refit", plan, &unit_mean, parts, |query| {
-        let on_valid = fits.of(&fits.blends, query, parts)?.predict(&parts.valid.view())?;
-        let fitted = fits.of(&fits.refitted, query, parts)?;
+    all.push(by_query("factors_wiener_refit", plan, &unit_mean, parts, |number, query| {
+        let on_valid = found(&fits.blends, number, query)?.predict(&parts.valid.view())?;
+        let fitted = found(&fits.refitted, number, query)?;
         Ok((fitted.predict(&test)?, Some(on_valid), json!(fitted.choice())))
     })?);
     Ok(all)
@@ -252,7 +259,7 @@ fn by_query(
     plan: &TaskPlan,
     unit_mean: &UnitMean,
     parts: &Parts,
-    mut fit: impl FnMut(&Query) -> Fitted,
+    mut fit: impl FnMut(usize, &Query) -> Fitted,
 ) -> Result<BaselineRates, PipelineError> {
     let constant = |counts: &Array3<f64>| {
         let all = unit_mean.predict(counts.len_of(Axis(0)), plan.n_bins);
@@ -269,8 +276,8 @@ fn by_query(
     let mut rates = constant(&parts.test);
     let mut valid: Option<Array3<f64>> = None;
     let mut choices = Vec::new();
-    for query in queries_of(plan) {
-        match fit(&query) {
+    for (number, query) in queries_of(plan).enumerate() {
+        match fit(number, &query) {
             Ok((answer, on_valid, choice)) => {
                 place(&mut rates, &query.targets, &answer);
                 if let Some(answer) = on_valid {

@@ -249,11 +249,12 @@ fn lessons_of(
             Err(error) => return Err(error.into()),
         }
     }
-    let forms = TaskForms::fit(&calibration, data.regions().of_unit(), &plans, None)?;
+    let mut forms = TaskForms::fit(&calibration, data.regions().of_unit(), &plans, None)?;
     let mut lessons = Vec::new();
     for (position_of_plan, plan) in plans.iter().enumerate() {
         let step = ((plan.n_bins - plan.first_bin) / LESSON_BINS).max(1);
-        for query in forms.features(position_of_plan, &asked.view()) {
+        let Some(form) = forms.take(position_of_plan) else { continue };
+        for query in form.features(&asked.view()) {
             let (targets, features) = query?;
             let kept: Vec<usize> =
                 (0..targets.len()).filter(|&k| plan.units.binary_search(&targets[k]).is_ok()).collect();

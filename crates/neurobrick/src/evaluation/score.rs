@@ -1,21 +1,19 @@
 //! Models and baselines scored on the tasks of one session.
 
-use std::collections::BTreeMap;
-
 use ndarray::{Array3, Axis, s};
-use neurobrick_data::resampling_clusters;
 use neurobrick_metrics::baselines::RatePool;
 use neurobrick_metrics::{Baseline, BitsTable, Bootstrap, Convention, MetricError, NullModel, Score, Split};
-use neurobrick_schema::{ColumnValues, Interval};
+use neurobrick_schema::ColumnValues;
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 use serde_json::json;
 
-use super::baselines::{LinearFits, Parts, baseline_rates};
+use super::baselines::{LinearFits, baseline_rates};
 use super::closed_forms::ClosedForms;
+use super::parts::{Parts, clusters_of};
 use super::results::{
     DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
 };
-use super::stack::{SharedStack, StackedSession};
+use super::stack::{SharedStack, StackedRates, StackedSession};
 use crate::PipelineError;
 use crate::config::ScoringConfig;
 
@@ -74,23 +72,28 @@ pub fn evaluate_session(
 ) -> Result<ScoredSession, PipelineError> {
     let data = &session.data;
     let id = data.session().as_str();
-    let parts = parts_of(session, scoring)?;
+    let parts = Parts::new(session, scoring)?;
     let (plans, skipped) = plans_of(session, scoring, seed)?;
     let hides_units = plans.iter().any(|plan| plan.task != EvalTask::ForwardPrediction);
     let (is_linear, is_stacked) = (scoring.baselines, !stacks.is_empty());
-    if is_linear || is_stacked {
-        note(&format!("{id}: closed forms of all tasks"));
+    let mut forms = None;
+    if hides_units && (is_linear || is_stacked) {
+        note(&format!("{id}: factors and filters"));
+        forms = Some(ClosedForms::new(&parts)?);
     }
-    let forms = if hides_units && (is_linear || is_stacked) { Some(ClosedForms::new(&parts)?) } else { None };
-    let linear = match &forms {
-        Some(forms) if is_linear => Some(LinearFits::new(&parts, &plans, forms)?),
-        _ => None,
-    };
-    let stacked = if is_stacked {
-        Some(StackedSession::new(data.regions().of_unit(), &parts, &plans, forms.as_ref())?)
-    } else {
-        None
-    };
+    let mut linear = None;
+    if let Some(forms) = forms.as_ref().filter(|_| is_linear) {
+        note(&format!("{id}: linear predictors of all tasks"));
+        linear = Some(LinearFits::new(&parts, &plans, forms)?);
+    }
+    let mut stacked = None;
+    if is_stacked {
+        note(&format!("{id}: closed forms of the stacks"));
+        let regions = data.regions().of_unit();
+        // Only a model that other sessions taught is pooled with a stack.
+        let is_weighed = models.iter().any(|model| model.is_pretrained);
+        stacked = Some(StackedSession::new(regions, &parts, &plans, forms.as_ref(), is_weighed)?);
+    }
     drop(forms);
     let mut evaluations = Vec::new();
     let mut drawn = None;
@@ -111,12 +114,14 @@ pub fn evaluate_session(
         }
         let counts = parts.valid.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
         let mut all = Vec::new();
-        if let Some(stacked) = &stacked {
+        if let Some(stacked) = &mut stacked {
             note(&format!("{id}: {} of the stacks", task.name()));
             let rates = stacked.rates(position, stacks)?;
-            if let Some((Some(first), (name, _))) = rates.first().zip(stacks.first()) {
-                let partner = Partner { name, suffix: WITH_STACK, test: &first.test, valid: &first.valid };
-                all.extend(pooled(alone.iter().filter(|a| a.is_pretrained), &partner, &counts)?);
+            if let Some((Some(StackedRates { test, valid: Some(valid) }), (name, _))) =
+                rates.first().zip(stacks.first())
+            {
+                let partner = Partner { name, suffix: WITH_STACK, test, valid };
+                all.extend(pooled(alone.iter().filter(|a| a.is_pretrained), &partner, &counts, &parts)?);
             }
             let named = stacks.iter().zip(rates).filter_map(|((name, _), rates)| Some((name, rates?.test)));
             all.extend(named.map(|(name, rates)| Answer::of_model(name.clone(), None, rates)));
@@ -125,13 +130,14 @@ pub fn evaluate_session(
         let mut with_linear = Vec::new();
         if is_linear {
             note(&format!("{id}: {} of the baselines", task.name()));
-            baselines = baseline_rates(plan, &parts, linear.as_ref())?;
+            let fits = linear.as_mut().map(|linear| linear.take(position));
+            baselines = baseline_rates(plan, &parts, fits.as_ref())?;
             let best = baselines.iter().find_map(|b| Some((b.name, &b.rates, b.valid.as_ref()?)));
             if scoring.with_linear
                 && let Some((name, test, valid)) = best
             {
                 let partner = Partner { name, suffix: WITH_LINEAR, test, valid };
-                with_linear = pooled(alone.iter(), &partner, &counts)?;
+                with_linear = pooled(alone.iter(), &partner, &counts, &parts)?;
             }
         }
         all.extend(alone.into_iter().map(|a| Answer::of_model(a.name.to_owned(), None, a.test)));
@@ -194,12 +200,14 @@ fn pooled<'a>(
     models: impl Iterator<Item = &'a Alone<'a>>,
     partner: &Partner<'_>,
     counts: &Array3<f64>,
+    parts: &Parts,
 ) -> Result<Vec<Answer>, PipelineError> {
     let mut found = Vec::new();
     for model in models {
         let Some(valid) = &model.valid else { continue };
-        let (pool, rates) = match RatePool::fit_cautious(&valid.view(), &partner.valid.view(), &counts.view())
-        {
+        let clusters = &parts.valid_clusters;
+        let fitted = RatePool::fit_cautious(&valid.view(), &partner.valid.view(), &counts.view(), clusters);
+        let (pool, rates) = match fitted {
             Ok(pool) => (json!(pool), pool.rates(&model.test.view(), &partner.test.view())?),
             // Without a validation spike nothing can be chosen; the partner stands, on the record.
             Err(MetricError::NoSpikes { .. }) => {
@@ -240,9 +248,7 @@ fn evaluate_task(
         Convention::ActiveUnitMean { min_spikes: scoring.active_min_spikes },
     ];
 
-    let windows: Vec<Interval> =
-        session.split.test.iter().map(|&trial| session.data.windows()[trial]).collect();
-    let clusters = resampling_clusters(&windows);
+    let clusters = clusters_of(session, &session.split.test);
     let mut tables: Vec<(String, Group, BitsTable)> = Vec::new();
     let mut evaluations = Vec::new();
     let mut n = None;
@@ -355,42 +361,6 @@ fn regions(
         }
     }
     Ok(found)
-}
-
-fn parts_of(session: &TrainSession, scoring: &ScoringConfig) -> Result<Parts, PipelineError> {
-    let (data, split) = (&session.data, &session.split);
-    let conditions = conditions(session, &scoring.condition_columns)?;
-    let of = |trials: &[usize]| trials.iter().map(|&t| conditions[t]).collect();
-    Ok(Parts {
-        both: data.counts_of(&[split.train.as_slice(), split.valid.as_slice()].concat()),
-        train: data.counts_of(&split.train),
-        valid: data.counts_of(&split.valid),
-        test: data.counts_of(&split.test),
-        train_conditions: of(&split.train),
-        valid_conditions: of(&split.valid),
-        test_conditions: of(&split.test),
-    })
-}
-
-/// Condition label of every usable trial: equal values in all `columns` make one condition.
-fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, PipelineError> {
-    let data = &session.data;
-    let mut keys = vec![String::new(); data.n_trials()];
-    for name in columns {
-        let column = data.trials().column(name).ok_or_else(|| unknown_column(session, name))?;
-        for (key, &row) in keys.iter_mut().zip(data.trial_idx()) {
-            key.push_str(&text_at(&column.values, row));
-            key.push('|');
-        }
-    }
-    let mut labels = BTreeMap::new();
-    Ok(keys
-        .into_iter()
-        .map(|key| {
-            let next = labels.len();
-            *labels.entry(key).or_insert(next)
-        })
-        .collect())
 }
 
 /// The value of a trial column as text, the items of a list joined by commas; empty where it is missing.

@@ -9,8 +9,8 @@ use neurobrick_metrics::stack::StackLadder;
 use neurobrick_train::{EvalTask, TaskPlan};
 use serde::{Deserialize, Serialize};
 
-use super::baselines::Parts;
-use super::closed_forms::{ClosedForms, TaskForms};
+use super::closed_forms::{ClosedForms, TaskForm, TaskForms};
+use super::parts::Parts;
 use crate::config::{DataConfig, StackConfig};
 use crate::run_folder::{read_json, write_json};
 use crate::{PipelineError, SessionHash};
@@ -18,7 +18,7 @@ use crate::{PipelineError, SessionHash};
 /// Name of the file beside a pretrained model.
 pub(crate) const STACK_FILE: &str = "stack.json";
 /// Format that [`SharedStack`] is written in.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 2;
 
 /// Closed forms combined as several sessions taught, for every task they could teach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,12 +95,12 @@ impl SharedStack {
     }
 }
 
-/// Closed forms of a session to be scored, ready for any stack: fitted to its training trials, to weigh them on the
-/// validation trials, and to both, to answer.
+/// Closed forms of a session to be scored, ready for any stack: fitted to its training and validation trials, to answer,
+/// and to the former, if a stack is to be weighed on the latter.
 pub(super) struct StackedSession<'a> {
     plans: &'a [TaskPlan],
     parts: &'a Parts,
-    train: TaskForms,
+    train: Option<TaskForms>,
     both: TaskForms,
 }
 
@@ -108,8 +108,8 @@ pub(super) struct StackedSession<'a> {
 pub(super) struct StackedRates {
     /// On test trials, from training and validation trials.
     pub(super) test: Array3<f64>,
-    /// On validation trials, from training trials.
-    pub(super) valid: Array3<f64>,
+    /// On validation trials, from training trials; of the first stack, if it is weighed.
+    pub(super) valid: Option<Array3<f64>>,
 }
 
 impl<'a> StackedSession<'a> {
@@ -119,58 +119,65 @@ impl<'a> StackedSession<'a> {
         parts: &'a Parts,
         plans: &'a [TaskPlan],
         forms: Option<&ClosedForms>,
+        is_weighed: bool,
     ) -> Result<Self, PipelineError> {
-        Ok(Self {
-            plans,
-            parts,
-            train: TaskForms::fit(&parts.train, regions, plans, forms.map(|forms| &forms.train))?,
-            both: TaskForms::fit(&parts.both, regions, plans, forms.map(|forms| &forms.both))?,
-        })
+        let designs = forms.map(|forms| (&forms.train, &forms.both)).unzip();
+        let train =
+            is_weighed.then(|| TaskForms::fit(&parts.train, regions, plans, designs.0)).transpose()?;
+        Ok(Self { plans, parts, train, both: TaskForms::fit(&parts.both, regions, plans, designs.1)? })
     }
 
-    /// Answers of every stack, in their order, to the plan at this position; `None` of a stack that did not learn the task.
+    /// Answers of every stack, in their order, to the plan at this position; `None` of a stack that did not learn the
+    /// task. Every plan is asked once.
     pub(super) fn rates(
-        &self,
-        plan: usize,
-        stacks: &[(String, SharedStack)],
-    ) -> Result<Vec<Option<StackedRates>>, PipelineError> {
-        let (valid, test) = (self.parts.valid.view(), self.parts.test.view());
-        let (n_train, n_both) = (self.parts.train.len_of(Axis(0)), self.parts.both.len_of(Axis(0)));
-        let on_valid = self.answers(plan, stacks, &self.train, &valid, n_train)?;
-        let on_test = self.answers(plan, stacks, &self.both, &test, n_both)?;
-        let both = |(valid, test): (Option<_>, Option<_>)| Some(StackedRates { valid: valid?, test: test? });
-        Ok(on_valid.into_iter().zip(on_test).map(both).collect())
-    }
-
-    /// Rates for `counts` from closed forms of `n_trials` trials; features of one query at a time, since they are many.
-    fn answers(
-        &self,
+        &mut self,
         position: usize,
         stacks: &[(String, SharedStack)],
-        forms: &TaskForms,
-        counts: &ArrayView3<f64>,
-        n_trials: usize,
-    ) -> Result<Vec<Option<Array3<f64>>>, PipelineError> {
-        let plan = &self.plans[position];
-        let shape = (counts.len_of(Axis(0)), plan.n_bins - plan.first_bin, plan.units.len());
-        let ladders: Vec<_> = stacks.iter().map(|(_, stack)| stack.tasks.get(&plan.task)).collect();
-        let mut answers: Vec<Option<Array3<f64>>> =
-            ladders.iter().map(|ladder| ladder.map(|_| Array3::zeros(shape))).collect();
-        for query in forms.features(position, counts) {
-            let (targets, features) = query?;
-            for (((_, stack), ladder), answer) in stacks.iter().zip(&ladders).zip(&mut answers) {
-                let (Some(ladder), Some(answer)) = (ladder, answer) else { continue };
-                let rates = match stack.config.without.as_slice() {
-                    [] => ladder.rates(&features, n_trials)?,
-                    parts => ladder.rates(&features.without(parts), n_trials)?,
-                };
-                for (k, target) in targets.iter().enumerate() {
-                    // Targets are among the scored units by construction.
-                    let column = plan.units.partition_point(|u| u < target);
-                    answer.index_axis_mut(Axis(2), column).assign(&rates.index_axis(Axis(2), k));
-                }
+    ) -> Result<Vec<Option<StackedRates>>, PipelineError> {
+        let (plan, parts) = (&self.plans[position], self.parts);
+        let train = self.train.as_mut().and_then(|forms| forms.take(position));
+        let both = self.both.take(position);
+        let n_trials = (parts.train.len_of(Axis(0)), parts.both.len_of(Axis(0)));
+        let first = &stacks[..stacks.len().min(1)];
+        let on_valid = answers(plan, first, train.as_ref(), &parts.valid.view(), n_trials.0)?;
+        let on_test = answers(plan, stacks, both.as_ref(), &parts.test.view(), n_trials.1)?;
+        let valid = on_valid.into_iter().chain(std::iter::repeat_with(|| None));
+        Ok(on_test
+            .into_iter()
+            .zip(valid)
+            .map(|(test, valid)| Some(StackedRates { test: test?, valid }))
+            .collect())
+    }
+}
+
+/// Rates of stacks for `counts`, from a form of `n_trials` trials.
+fn answers(
+    plan: &TaskPlan,
+    stacks: &[(String, SharedStack)],
+    form: Option<&TaskForm>,
+    counts: &ArrayView3<f64>,
+    n_trials: usize,
+) -> Result<Vec<Option<Array3<f64>>>, PipelineError> {
+    let shape = (counts.len_of(Axis(0)), plan.n_bins - plan.first_bin, plan.units.len());
+    let ladders: Vec<_> = stacks.iter().map(|(_, stack)| stack.tasks.get(&plan.task)).collect();
+    let form = form.filter(|_| ladders.iter().any(Option::is_some));
+    let Some(form) = form else { return Ok(stacks.iter().map(|_| None).collect()) };
+    let mut answers: Vec<Option<Array3<f64>>> =
+        ladders.iter().map(|ladder| ladder.map(|_| Array3::zeros(shape))).collect();
+    for query in form.features(counts) {
+        let (targets, features) = query?;
+        for (((_, stack), ladder), answer) in stacks.iter().zip(&ladders).zip(&mut answers) {
+            let (Some(ladder), Some(answer)) = (ladder, answer) else { continue };
+            let rates = match stack.config.without.as_slice() {
+                [] => ladder.rates(&features, n_trials)?,
+                parts => ladder.rates(&features.without(parts), n_trials)?,
+            };
+            for (k, target) in targets.iter().enumerate() {
+                // Targets are among the scored units by construction.
+                let column = plan.units.partition_point(|u| u < target);
+                answer.index_axis_mut(Axis(2), column).assign(&rates.index_axis(Axis(2), k));
             }
         }
-        Ok(answers)
     }
+    Ok(answers)
 }

@@ -190,7 +190,9 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         .collect::<Result<_, PipelineError>>()?;
     let (is_stacked, is_linear) = (!stacks.is_empty(), config.scoring.baselines);
     let per_task = n_models + usize::from(is_stacked) + usize::from(is_linear);
-    let per_session = config.scoring.tasks.len() * per_task + usize::from(is_stacked || is_linear);
+    // Closed forms of all tasks are fitted before the first.
+    let fits = usize::from(is_stacked || is_linear) + usize::from(is_stacked) + usize::from(is_linear);
+    let per_session = config.scoring.tasks.len() * per_task + fits;
     let total = (sessions.len() * per_session) as u64;
     let mut state = Progress { stage: "evaluate".to_owned(), done: 0, total, message: String::new() };
     let mut evaluated = Evaluated {
