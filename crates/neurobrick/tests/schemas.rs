@@ -43,7 +43,7 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     }
     load::<DecodeConfig>(&config("decode.toml")).unwrap().validate().unwrap();
     load::<ScaleConfig>(&config("scale.toml")).unwrap().validate().unwrap();
-    for name in ["transfer.toml", "transfer_curve.toml"] {
+    for name in ["transfer.toml", "transfer_curve.toml", "zoo.toml"] {
         load::<TransferConfig>(&config(name)).unwrap().validate().unwrap();
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use neurobrick::PipelineError;
 use neurobrick::config::{EvaluateConfig, RivalConfig, StackConfig, TransferConfig, parse_toml};
 use neurobrick::data::{BlockConfig, SplitOrder};
-use neurobrick::evaluation::{AblationScore, SharedStack};
+use neurobrick::evaluation::{AblationScore, SharedStack, TransferScore};
 use neurobrick::pipeline::{self, Silent};
 use neurobrick_train::{EvalTask, TrainConfig};
 
@@ -140,18 +140,28 @@ fn rivals_stand_in_the_same_tables() {
     let mean = |name| found.mean(None, EvalTask::ForwardPrediction, name);
     let (long, short) = (mean("long").unwrap(), mean("short").unwrap());
     assert!(long.1 == 2 && long != short, "{long:?}, {short:?}");
+    assert!(mean("long+linear").is_some() && mean("fine_tuned").is_none() && mean("from_scratch").is_none());
     // A session that is never left out teaches the same, and is not scored.
     let mut one_way = config.clone();
     one_way.pretrain_only = one_way.groups.remove(0);
     one_way.rivals.truncate(1);
-    let found = run(&one_way, &folder.path().join("one-way")).unwrap();
-    let scores: Vec<_> = found.scores.iter().filter(|s| s.predictor == "long").collect();
-    assert!(scores.iter().all(|s| s.session.as_str() == SECOND) && !scores.is_empty(), "{scores:?}");
-    assert!(mean("long+linear").is_some() && mean("fine_tuned").is_none() && mean("from_scratch").is_none());
+    let one = run(&one_way, &folder.path().join("one-way")).unwrap();
+    let of_long = |scores: &[TransferScore]| -> Vec<TransferScore> {
+        let is_it = |s: &&TransferScore| s.predictor == "long" && s.session.as_str() == SECOND;
+        scores.iter().filter(is_it).cloned().collect()
+    };
+    assert_eq!(of_long(&one.scores), of_long(&found.scores));
+    assert!(!of_long(&one.scores).is_empty() && one.scores.iter().all(|s| s.session.as_str() == SECOND));
+    one_way.pretrain_only = one_way.groups[0].clone();
+    assert!(one_way.validate().unwrap_err().to_string().contains("listed twice"));
 
-    for (names, what) in
-        [(["long", "long"], "taken"), (["long", "fine_tuned"], "taken"), (["long", "../x"], "folders")]
-    {
+    for (names, what) in [
+        (["long", "long"], "taken"),
+        (["long", "fine_tuned"], "taken"),
+        (["long", "ridge"], "taken"),
+        (["long", "stack_of_3"], "taken"),
+        (["long", "../x"], "folders"),
+    ] {
         config.rivals = names.iter().map(|name| rival(name)).collect();
         let message = config.validate().unwrap_err().to_string();
         assert!(message.contains(what) && message.contains(names[1]), "{message}");

@@ -241,6 +241,11 @@ const BASELINES: [&str; 12] = [
     "linear_shrunk",
 ];
 
+/// Whether tables give this name to something that is no model.
+pub(super) fn is_reserved(name: &str) -> bool {
+    BASELINES.contains(&name) || name == "raw_counts"
+}
+
 impl EvaluateConfig {
     /// Checks scoring and the names of models.
     ///
@@ -252,7 +257,7 @@ impl EvaluateConfig {
         let names: Vec<_> = models.chain(self.stacks.iter().map(|s| ("stacks.name", &s.name))).collect();
         for (i, (field, name)) in names.iter().enumerate() {
             let is_twice = names[..i].iter().any(|(_, other)| other == name);
-            if is_twice || BASELINES.contains(&name.as_str()) || *name == "raw_counts" {
+            if is_twice || is_reserved(name) {
                 let message = format!("`{name}` is taken; every model and stack needs a name of its own");
                 return Err(PipelineError::BadValue { field: (*field).to_owned(), message });
             }

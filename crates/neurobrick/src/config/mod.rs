@@ -20,4 +20,5 @@ pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};
 pub use stack::{StackAblation, StackConfig};
+pub(crate) use transfer::CURVE_PREFIX;
 pub use transfer::{NetworkConfig, RivalConfig, TransferConfig};

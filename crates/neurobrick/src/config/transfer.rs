@@ -9,8 +9,12 @@ use neurobrick_train::TrainConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::files::is_reserved;
 use super::{ScoringConfig, StackAblation, StackConfig, check_model, check_train};
 use crate::PipelineError;
+
+/// What the names of the curve's stacks begin with; the number of sessions follows.
+pub(crate) const CURVE_PREFIX: &str = "stack_of_";
 
 /// Pretraining on all but one group of sessions, in turn; every session is met unseen once, with few or many trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +51,7 @@ pub struct TransferConfig {
     /// Stacks with parts left out, scored on trials of the left-out sessions that are no test trials.
     #[serde(default)]
     pub ablations: Vec<StackAblation>,
-    /// The network, and how it is trained; absent: closed forms only, without a gradient step.
+    /// The network, and how it is trained; absent: closed forms and rivals only.
     pub network: Option<NetworkConfig>,
     /// Other networks in the same tables, the published recipe for instance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,8 +81,7 @@ pub struct RivalConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// The numbers in `calibration` at which it is trained; it always is on all trials. At the others closed forms stand
-    /// alone.
+    /// The numbers in `calibration` at which it is trained; it always is on all trials.
     pub calibration: Vec<usize>,
     /// The model.
     pub model: ModelConfig,
@@ -94,7 +97,8 @@ impl TransferConfig {
     /// Checks everything before the first step.
     ///
     /// # Errors
-    /// If a value is out of range, there are fewer than two groups, or a session is in two.
+    /// If a value is out of range, no session would be left to learn from, a session is listed twice, or a network has no
+    /// name of its own.
     pub fn validate(&self) -> Result<(), PipelineError> {
         self.stack.validate()?;
         self.scoring.validate()?;
@@ -114,7 +118,10 @@ impl TransferConfig {
             return refuse("calibration", message);
         }
         if self.network.is_none() && self.rivals.is_empty() && self.stack.calibration.is_empty() {
-            return refuse("network", "without network and stack there is nothing to transfer".to_owned());
+            return refuse(
+                "network",
+                "without network, rivals and stack there is nothing to transfer".to_owned(),
+            );
         }
         self.validate_networks()?;
         self.validate_curve()?;
@@ -171,8 +178,10 @@ impl TransferConfig {
             if name.is_empty() || !name.chars().all(is_word) {
                 return refuse("rivals.name", format!("`{name}` names folders; use a-z, 0-9 and _"));
             }
-            let taken = ["fine_tuned", "from_scratch", "stack", "pretrain"];
-            if taken.contains(name) || names[..i].contains(name) {
+            let is_taken = ["fine_tuned", "from_scratch", "stack", "pretrain"].contains(name)
+                || is_reserved(name)
+                || name.starts_with(CURVE_PREFIX);
+            if is_taken || names[..i].contains(name) {
                 return refuse("rivals.name", format!("`{name}` is taken; choose another"));
             }
         }

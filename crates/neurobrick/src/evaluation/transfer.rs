@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::lessons::AblationScore;
 use super::results::{Group, PredictorEvaluation, SessionEvaluation, TaskEvaluation, quoted_null};
-use super::transfer_curve::{self, CURVE_PREFIX, CurveLaw, CurvePoint};
+use super::score::WITH_STACK;
+use super::transfer_curve::{self, CurveLaw, CurvePoint};
+use crate::config::CURVE_PREFIX;
 
 /// Seed of the intervals.
 const SEED: u64 = 42;
@@ -274,9 +276,14 @@ fn gains(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<TransferGain> {
     found
 }
 
-/// The pretrained model first, then its parts, then the controls.
+/// The pretrained model first, then other pools with the stack, then the stack, then the rest.
 fn rank(name: &str) -> usize {
-    ["fine_tuned+stack", "stack"].iter().position(|first| *first == name).unwrap_or(2)
+    match name {
+        "fine_tuned+stack" => 0,
+        other if other.ends_with(WITH_STACK) => 1,
+        "stack" => 2,
+        _ => 3,
+    }
 }
 
 /// `left − right` on the sessions that both have; `None` without any.

@@ -16,11 +16,11 @@ use super::ingest::ingest_all;
 use super::stack::{learn, required};
 use super::{finetune, pretrain};
 use crate::config::{
-    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig, StackSource, Start,
-    TransferConfig,
+    CURVE_PREFIX, DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig,
+    StackSource, Start, TransferConfig,
 };
 use crate::evaluation::{
-    AblationScore, CURVE_PREFIX, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
+    AblationScore, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
 };
 use crate::pipeline::Observer;
 use crate::run_folder::{read_json, write_json};
@@ -209,7 +209,7 @@ impl Fold<'_> {
         self.budget_path(budget).join(format!("{session}.json"))
     }
 
-    /// Fine-tunes and trains from scratch on what the budget leaves of a session, and scores both beside the stacks.
+    /// Trains every network on what the budget leaves of a session, and scores them beside the stacks.
     fn meet(
         &mut self,
         budget: Option<usize>,
@@ -250,6 +250,7 @@ impl Fold<'_> {
             data,
             scoring: config.scoring.clone(),
         };
+        evaluation.validate()?;
         let mut evaluated = evaluate_all(&evaluation, self.manifest.n_threads, self.observer)?;
         let scores = evaluated.result.sessions.remove(0);
         self.manifest
