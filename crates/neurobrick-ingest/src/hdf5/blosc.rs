@@ -6,6 +6,7 @@
 use std::io::Read;
 
 use super::filters::zstd;
+use super::shuffle::unshuffle;
 
 const HEADER_BYTES: usize = 16;
 const BYTE_SHUFFLE: u8 = 0x1;
@@ -127,15 +128,6 @@ fn unpack(packed: &[u8], n_bytes: usize, codec: u8) -> Result<Vec<u8>, BloscErro
         4 => zstd(packed, n_bytes).map_err(malformed),
         _ => Err(BloscError::Unsupported("a codec of unknown number")),
     }
-}
-
-/// Puts the bytes of every value together again; what does not fill a value stays at the end.
-fn unshuffle(block: &[u8], type_size: usize, bytes: &mut Vec<u8>) {
-    let n_values = block.len() / type_size;
-    for value in 0..n_values {
-        bytes.extend((0..type_size).map(|byte| block[byte * n_values + value]));
-    }
-    bytes.extend_from_slice(&block[n_values * type_size..]);
 }
 
 #[cfg(test)]
