@@ -153,6 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_go_through_blosc() {
+        let rest = [&20_u32.to_le_bytes()[..], &5_u32.to_le_bytes(), b"acbdx"].concat();
+        let lz4 = [&20_u32.to_le_bytes()[..], &4_u32.to_le_bytes(), b"\x30abc"].concat();
+        let seeds = [
+            chunk(STORED, 1, 3, 3, b"abc"),
+            chunk(BYTE_SHUFFLE | NOT_SPLIT | 1 << 5, 2, 5, 5, &rest),
+            chunk(NOT_SPLIT | 1 << 5, 1, 3, 3, &lz4),
+            chunk(NOT_SPLIT | 3 << 5, 8, 64, 64, &rest),
+            chunk(NOT_SPLIT | 4 << 5, 8, 64, 64, &rest),
+        ];
+        let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+        crate::fuzz::check(&seeds, |bytes| drop(decompress(bytes, 1 << 20)));
+    }
+
+    #[test]
     fn what_cannot_be_right_is_refused() {
         let one_block = [&20_u32.to_le_bytes()[..], &2_u32.to_le_bytes(), b"ab"].concat();
         for (bad, says) in [

@@ -149,6 +149,18 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_go_through_the_filters() {
+        let lzf_seeds = [&[1, b'a', b'b', 5 << 5, 1][..], &[0, b'x', 7 << 5, 1, 0]];
+        crate::fuzz::check(&lzf_seeds, |bytes| drop(lzf(bytes, MAX_CHUNK_BYTES)));
+        // "hello hello hello" by zlib, and the same as a Zstandard frame of one raw block.
+        let deflated = b"\x78\x9c\xcb\x48\xcd\xc9\xc9\x57\xc8\x40\x27\x00\x3a\xd1\x06\x5d";
+        crate::fuzz::check(&[deflated], |bytes| drop(inflate(bytes, MAX_CHUNK_BYTES)));
+        let frame = b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello";
+        assert_eq!(zstd(frame, 99).as_deref(), Ok(&b"hello"[..]));
+        crate::fuzz::check(&[frame], |bytes| drop(zstd(bytes, 1 << 20)));
+    }
+
+    #[test]
     fn lzf_copies_what_it_is_writing() {
         // Two literals, then seven bytes from two back.
         assert_eq!(lzf(&[1, b'a', b'b', 5 << 5, 1], 99).as_deref(), Ok(&b"ababababa"[..]));
