@@ -7,6 +7,7 @@
 mod blosc;
 mod decode;
 mod filters;
+mod shuffle;
 mod zarr;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -116,6 +117,8 @@ impl H5File {
         let max_read_bytes = length.saturating_mul(MAX_INFLATION).max(MIN_READ_BYTES);
         let options = OpenOptions::default()
             .with_filter_registry(filters::registry())
+            // A dataset is read whole, and once.
+            .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(MAX_CHUNK_BYTES)
             .with_max_read_bytes(usize::try_from(max_read_bytes).unwrap_or(usize::MAX))
             .with_max_object_header_bytes(usize::try_from(length).unwrap_or(usize::MAX));

@@ -53,6 +53,8 @@ mod dataset_file;
 mod deeplabcut;
 mod edf;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod hdf5;
 mod isolation;

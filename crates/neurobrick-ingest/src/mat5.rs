@@ -33,9 +33,14 @@ pub(crate) enum MatValue {
 /// Reads the variable `name` of a file.
 pub(crate) fn read(path: &Path, name: &str) -> Result<MatValue, IngestError> {
     let bytes = fs::read(path).map_err(IngestError::io("read", path))?;
+    find(path, &bytes, name)
+}
+
+/// Finds the variable `name` in the bytes of a file.
+fn find(path: &Path, bytes: &[u8], name: &str) -> Result<MatValue, IngestError> {
     let malformed = |detail: String| IngestError::malformed(path, format!("variable {name:?}"), detail);
     let mut found = Vec::new();
-    let big_endian = header(&bytes).map_err(malformed)?;
+    let big_endian = header(bytes).map_err(malformed)?;
     let mut elements = Bytes { rest: &bytes[HEADER_BYTES..], big_endian };
     while !elements.rest.is_empty() {
         let (kind, data) = elements.element().map_err(malformed)?;
@@ -278,5 +283,27 @@ fn whole(length: f64) -> Result<usize, String> {
         Ok(length as usize)
     } else {
         Err(format!("an axis of length {length}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn any_bytes_are_a_file_or_refused() {
+        let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/mapping");
+        let seeds = ["made/v5.mat", "made/v7.mat", "case-studies/08_spikes-1.mat"]
+            .map(|name| fs::read(made.join(name)).unwrap());
+        let [v5, v7, cells] = &seeds;
+        assert!(
+            find(Path::new("v5.mat"), v5, "times").is_ok() && find(Path::new("v7.mat"), v7, "times").is_ok()
+        );
+        // A name that is nowhere has every variable looked at.
+        for name in ["times", "position", "nowhere"] {
+            crate::fuzz::check(&[v5, v7, cells], |bytes| drop(find(Path::new("x.mat"), bytes, name)));
+        }
     }
 }

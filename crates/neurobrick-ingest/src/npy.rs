@@ -331,6 +331,21 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_an_array_or_refused() {
+        let seeds = [
+            npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 1), }", &[1; 16]),
+            npy("{'descr': '|u1', 'fortran_order': True, 'shape': (3,), }", &[1; 3]),
+            npy("{'descr': '<i4', 'fortran_order': False, 'shape': (), }", &[0; 4]),
+        ];
+        let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+        crate::fuzz::check(&seeds, |bytes| {
+            if let Ok(array) = NpyArray::parse(Path::new("x.npy"), "the array".into(), bytes.to_vec()) {
+                drop((array.to_array(), array.to_f64(), array.to_unsigned::<u32>()));
+            }
+        });
+    }
+
+    #[test]
     fn what_cannot_be_right_is_refused() {
         let cases: [(&str, &[u8], &str); 9] = [
             ("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", &[0; 8], "8 bytes of data"),

@@ -1,6 +1,9 @@
 //! What the units did: spike times, or counts for recordings that exist only binned.
 
+use std::mem;
+
 use crate::error::SchemaError;
+use crate::merge::merge;
 
 /// Spike times with the unit of each, sorted by time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +18,9 @@ impl Spikes {
     /// `times_s`: seconds from session start, finite, ascending (ties allowed); `units`: index of the unit of each
     /// spike. Errors: [`SchemaError::LengthMismatch`], [`SchemaError::NonFinite`], [`SchemaError::UnsortedSpikes`].
     pub fn new(times_s: Vec<f64>, units: Vec<u32>) -> Result<Self, SchemaError> {
+        if times_s.len() == units.len() && is_finite_and_ascends(&times_s) {
+            return Ok(Self { times_s, units });
+        }
         check_lengths_and_finite(&times_s, &units)?;
         let disorder = times_s.windows(2).position(|pair| pair[1] < pair[0]);
         if let Some(index) = disorder {
@@ -38,6 +44,50 @@ impl Spikes {
         Ok(Self { times_s, units })
     }
 
+    /// Merges the trains of all units, one after the other in `times_s`, into one by time; equal times keep the order of
+    /// the units. Faster than [`Spikes::from_unsorted`], with the same result.
+    ///
+    /// `times_s`: seconds from session start, finite; `ends`: one entry per unit, where its train ends in `times_s`.
+    /// A train that does not ascend is sorted. Returns the spikes with the number of such trains.
+    ///
+    /// Errors: [`SchemaError::NonFinite`]; [`SchemaError::LengthMismatch`] when the trains are not all of `times_s`, or
+    /// one ends before it starts; [`SchemaError::InvalidValue`] for more than 4294967295 trains.
+    pub fn from_trains(mut times_s: Vec<f64>, ends: &[usize]) -> Result<(Self, usize), SchemaError> {
+        let n_spikes = times_s.len();
+        let ended = ends.iter().try_fold(0, |start, &end| if end < start { Err(end) } else { Ok(end) });
+        if ended != Ok(n_spikes) {
+            let found = ended.unwrap_or_else(|end| end);
+            return Err(SchemaError::LengthMismatch {
+                what: "ends of the trains".into(),
+                expected: n_spikes,
+                found,
+            });
+        }
+        if u32::try_from(ends.len()).is_err() {
+            return Err(SchemaError::InvalidValue {
+                what: "number of trains".into(),
+                found: ends.len().to_string(),
+                rule: "at most 4294967295",
+            });
+        }
+        let (mut start, mut n_unsorted) = (0, 0);
+        for &end in ends {
+            let train = &mut times_s[mem::replace(&mut start, end)..end];
+            if is_finite_and_ascends(train) {
+                continue;
+            }
+            if let Some(index) = train.iter().position(|time| !time.is_finite()) {
+                let value = train[index];
+                let index = end - train.len() + index;
+                return Err(SchemaError::NonFinite { what: "spike times".into(), index, value });
+            }
+            n_unsorted += usize::from(!train.is_sorted());
+            train.sort_unstable_by(f64::total_cmp);
+        }
+        let (times_s, units) = merge(&times_s, ends);
+        Ok((Self { times_s, units }, n_unsorted))
+    }
+
     /// Times in seconds from session start, ascending.
     pub fn times_s(&self) -> &[f64] {
         &self.times_s
@@ -57,6 +107,16 @@ impl Spikes {
     pub fn is_empty(&self) -> bool {
         self.times_s.is_empty()
     }
+}
+
+/// Whether all times are finite and none is below the one before it, zero counting as above minus zero. Looks at all of
+/// them, since a loop without an early end takes several at a time.
+fn is_finite_and_ascends(times_s: &[f64]) -> bool {
+    let pairs = times_s.iter().zip(times_s.get(1..).unwrap_or_default());
+    // What lies between finite times is finite.
+    let ends_are_finite =
+        [times_s.first(), times_s.last()].into_iter().flatten().all(|time| time.is_finite());
+    ends_are_finite && pairs.fold(true, |ok, (a, b)| ok & ((a < b) | (a.to_bits() == b.to_bits())))
 }
 
 fn check_lengths_and_finite(times_s: &[f64], units: &[u32]) -> Result<(), SchemaError> {

@@ -41,6 +41,7 @@ mod consent;
 mod error;
 mod ids;
 pub mod manifest;
+mod merge;
 mod names;
 mod quality;
 mod recording;

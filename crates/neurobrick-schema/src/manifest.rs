@@ -230,7 +230,7 @@ impl Manifest {
                 format!("{length} bytes long, the manifest says {}", entry.bytes),
             ));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         file.take(entry.bytes).read_to_end(&mut bytes).map_err(SchemaError::io("read", &path))?;
         entry.check(&path, bytes.len() as u64, &blake3::hash(&bytes).to_hex())?;
         Ok(bytes)

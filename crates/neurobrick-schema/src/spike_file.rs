@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::{Float64Array, UInt32Array};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
@@ -18,7 +18,7 @@ use parquet::file::statistics::Statistics;
 use crate::activity::Spikes;
 use crate::error::SchemaError;
 use crate::manifest::FileEntry;
-use crate::tables::{BATCH_ROWS, column, spikes_schema};
+use crate::tables::{BATCH_ROWS, column, spikes_metadata};
 
 /// The open spikes table of a session whose bytes have been checked.
 ///
@@ -42,15 +42,7 @@ impl SpikeFile {
         hasher.update_reader(limited).map_err(SchemaError::io("read", path))?;
         entry.check(path, hasher.count(), &hasher.finalize().to_hex())?;
         let file = SharedFile { file: Arc::new(Mutex::new(file)), n_bytes: entry.bytes };
-        let damaged = |error: ParquetError| SchemaError::damaged(path, error);
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)?;
-        if metadata.schema().fields() != spikes_schema().fields() {
-            return Err(SchemaError::damaged(path, "its columns are not time_s and unit"));
-        }
-        let rows = metadata.metadata().file_metadata().num_rows();
-        if u64::try_from(rows).ok() != Some(n_spikes) {
-            return Err(SchemaError::damaged(path, format!("{rows} rows, session.json says {n_spikes}")));
-        }
+        let metadata = spikes_metadata(path, &file, n_spikes)?;
         Ok(Self { path: path.to_path_buf(), file, metadata, n_spikes })
     }
 

@@ -369,9 +369,7 @@ fn read_files(dir: &Path, manifest: &Manifest, file: SessionFile) -> Result<Reco
     let (activity_path, activity) = match file.activity {
         ActivityFile::Spikes {} => {
             let (path, bytes) = load(SPIKES_FILE.into())?;
-            let n_spikes = usize::try_from(file.n_spikes)
-                .map_err(|_| SchemaError::damaged(&path, "more spikes than memory can hold"))?;
-            let spikes = tables::read_spikes(&path, bytes, n_spikes)?;
+            let spikes = tables::read_spikes(&path, bytes, file.n_spikes)?;
             (path, Activity::Spikes(spikes))
         }
         ActivityFile::Counts { bin_size_s, n_bins } => {

@@ -11,10 +11,15 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::basic::Compression;
+use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnPath;
 
 use crate::activity::{BinnedCounts, Spikes};
 use crate::column_tables::{GrowingColumns, fields, kinds, listed_kinds, to_array};
@@ -35,11 +40,17 @@ pub(crate) fn write(
     schema: &SchemaRef,
     batches: impl Iterator<Item = Result<RecordBatch, SchemaError>>,
 ) -> Result<(), SchemaError> {
+    write_as(path, schema, WriterProperties::builder().set_compression(Compression::SNAPPY), batches)
+}
+
+fn write_as(
+    path: &Path,
+    schema: &SchemaRef,
+    properties: WriterPropertiesBuilder,
+    batches: impl Iterator<Item = Result<RecordBatch, SchemaError>>,
+) -> Result<(), SchemaError> {
     let failed = |error: ParquetError| unwritten(path, error);
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .build();
+    let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
     let file = File::create_new(path).map_err(SchemaError::io("create", path))?;
     let mut writer =
         ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties)).map_err(failed)?;
@@ -165,12 +176,20 @@ pub(crate) fn spikes_schema() -> SchemaRef {
 }
 
 /// `spikes.parquet`: one row per spike, sorted by time.
+///
+/// Neither column is compressed: times of spikes look random to Snappy, which takes as long to find no pattern in them as
+/// everything else takes to read them, and the dictionary has made bits of the units already. A dictionary of times would
+/// only be given up after its first megabyte.
 pub(crate) fn write_spikes(path: &Path, spikes: &Spikes) -> Result<(), SchemaError> {
     let schema = spikes_schema();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_column_dictionary_enabled(ColumnPath::from("time_s"), false);
     let chunks = spikes.times_s().chunks(ROW_GROUP_ROWS).zip(spikes.units().chunks(ROW_GROUP_ROWS));
-    write(
+    write_as(
         path,
         &schema,
+        properties,
         chunks.map(|(times_s, units)| {
             let columns: Vec<ArrayRef> = vec![
                 Arc::new(Float64Array::from(times_s.to_vec())),
@@ -181,14 +200,57 @@ pub(crate) fn write_spikes(path: &Path, spikes: &Spikes) -> Result<(), SchemaErr
     )
 }
 
-pub(crate) fn read_spikes(path: &Path, bytes: Vec<u8>, n_spikes: usize) -> Result<Spikes, SchemaError> {
+/// Reads the footer of a spikes table, and checks its columns and its number of rows.
+pub(crate) fn spikes_metadata(
+    path: &Path,
+    file: &impl ChunkReader,
+    n_spikes: u64,
+) -> Result<ArrowReaderMetadata, SchemaError> {
+    let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())
+        .map_err(|error| SchemaError::damaged(path, error))?;
+    if metadata.schema().fields() != spikes_schema().fields() {
+        return Err(SchemaError::damaged(path, "its columns are not time_s and unit"));
+    }
+    let rows = metadata.metadata().file_metadata().num_rows();
+    if u64::try_from(rows).ok() != Some(n_spikes) {
+        return Err(SchemaError::damaged(path, format!("{rows} rows, session.json says {n_spikes}")));
+    }
+    Ok(metadata)
+}
+
+/// Decodes both columns straight to where they stay, without Arrow arrays in between.
+pub(crate) fn read_spikes(path: &Path, bytes: Vec<u8>, n_spikes: u64) -> Result<Spikes, SchemaError> {
+    let damaged = |error: ParquetError| SchemaError::damaged(path, error);
+    let bytes = Bytes::from(bytes);
+    spikes_metadata(path, &bytes, n_spikes)?;
     let (mut times_s, mut units) = (Vec::new(), Vec::new());
-    read(path, bytes, &spikes_schema(), n_spikes, |batch| {
-        times_s.extend_from_slice(column::<Float64Array>(path, batch, 0)?.values());
-        units.extend_from_slice(column::<UInt32Array>(path, batch, 1)?.values());
-        Ok(())
-    })?;
-    Spikes::new(times_s, units)
+    let n_spikes = usize::try_from(n_spikes).ok();
+    let reserved =
+        n_spikes.is_some_and(|n| times_s.try_reserve_exact(n).is_ok() && units.try_reserve_exact(n).is_ok());
+    if !reserved {
+        return Err(SchemaError::damaged(path, "more spikes than memory can hold"));
+    }
+    let file = SerializedFileReader::new(bytes).map_err(damaged)?;
+    for group in 0..file.num_row_groups() {
+        let group = file.get_row_group(group).map_err(damaged)?;
+        let n_rows = usize::try_from(group.metadata().num_rows()).unwrap_or(usize::MAX);
+        for column in [0, 1] {
+            let read = match group.get_column_reader(column).map_err(damaged)? {
+                ColumnReader::DoubleColumnReader(mut reader) => {
+                    reader.read_records(n_rows, None, None, &mut times_s)
+                }
+                ColumnReader::Int32ColumnReader(mut reader) => {
+                    reader.read_records(n_rows, None, None, &mut units)
+                }
+                _ => return Err(SchemaError::damaged(path, "its columns are not time_s and unit")),
+            };
+            let (n_read, ..) = read.map_err(damaged)?;
+            if n_read != n_rows {
+                return Err(SchemaError::damaged(path, format!("{n_read} of {n_rows} rows of a row group")));
+            }
+        }
+    }
+    Spikes::new(times_s, units.into_iter().map(i32::cast_unsigned).collect())
 }
 
 /// The Arrow field of one bin inside the list of a row.

@@ -233,3 +233,31 @@ fn only_a_whole_store_of_a_known_version_opens() {
         Err(SchemaError::UnsupportedVersion { found: 2, .. })
     ));
 }
+
+proptest::proptest! {
+    /// A manifest that fits keeps no `session.json` from being nonsense; PROPTEST_CASES sets how many are tried.
+    #[test]
+    fn any_session_file_behind_a_valid_manifest_is_read_or_refused(
+        edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..=255_u8), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path()).unwrap();
+        let recording = made::counts_recording("counts");
+        let session = &recording.info().session;
+        store.write(&recording).unwrap();
+        let dir = store.path().join("counts");
+        let path = dir.join("session.json");
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            // A digit for a digit reaches behind the syntax.
+            bytes[at] = if bytes[at].is_ascii_digit() { b'0' + byte % 10 } else { byte };
+        }
+        fs::write(&path, bytes).unwrap();
+        let names: Vec<String> = Manifest::read(&dir).unwrap().files().iter().map(|file| file.name.clone()).collect();
+        Manifest::of_dir(&dir, &names).unwrap().write(&dir).unwrap();
+        if let Err(error) = store.read(session) {
+            proptest::prop_assert!(error.to_string().contains("counts"), "{}", error);
+        }
+    }
+}

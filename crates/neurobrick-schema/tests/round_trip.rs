@@ -255,9 +255,9 @@ fn a_signal_longer_than_a_row_group() {
     assert_eq!(store.read(&recording.info().session).unwrap(), recording);
 }
 
-/// The folder was written before there were signals and interval tables.
+/// The folder was written before there were signals and interval tables, and when spikes were still compressed.
 #[test]
-fn a_store_of_version_1_opens_and_is_still_written_so() {
+fn a_store_of_version_1_opens_and_counts_are_still_written_so() {
     let old =
         Store::open(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/store-v1")).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -265,7 +265,9 @@ fn a_store_of_version_1_opens_and_is_still_written_so() {
     for recording in [made::spikes_recording("spikes"), made::counts_recording("counts")] {
         let session = &recording.info().session;
         assert_eq!(old.read(session).unwrap(), recording);
-        assert_eq!(new.write(&recording).unwrap().digest, old.digest(session).unwrap());
+        let digest = new.write(&recording).unwrap().digest;
+        let is_same = digest == old.digest(session).unwrap();
+        assert_eq!(is_same, matches!(recording.activity(), Activity::Counts(_)), "{session}");
     }
 }
 

@@ -27,6 +27,27 @@ fn spikes() {
 }
 
 #[test]
+fn trains() {
+    check(Spikes::from_trains(vec![0.0; 3], &[2]), &["ends of the trains", "expected 3", "found 2"]);
+    check(Spikes::from_trains(vec![0.0; 3], &[2, 1, 3]), &["ends of the trains", "found 1"]);
+    check(Spikes::from_trains(vec![0.0], &[]), &["ends of the trains", "found 0"]);
+    for (index, bad) in [(0, f64::NAN), (1, f64::INFINITY), (2, f64::NAN), (3, f64::NEG_INFINITY)] {
+        let mut times_s = vec![1.0, 2.0, 0.5, 3.0];
+        times_s[index] = bad;
+        let says = format!("entry {index} is {bad}");
+        check(Spikes::from_trains(times_s, &[2, 4]), &["spike times", &says]);
+    }
+    check(Spikes::from_trains(vec![f64::NAN; 2], &[2]), &["entry 0 is NaN"]);
+    // Unit 1 has no spikes, unit 2 is out of order.
+    let times_s = vec![1.0, 2.0, 2.0, 1.0, -1.0];
+    let (merged, n_unsorted) = Spikes::from_trains(times_s.clone(), &[2, 2, 5]).unwrap();
+    assert_eq!(n_unsorted, 1);
+    assert_eq!(merged, Spikes::from_unsorted(times_s, vec![0, 0, 2, 2, 2]).unwrap());
+    assert_eq!((merged.times_s(), merged.units()), (&[-1.0, 1.0, 1.0, 2.0, 2.0][..], &[2, 0, 2, 0, 2][..]));
+    assert_eq!(Spikes::from_trains(Vec::new(), &[0, 0]).unwrap(), (Spikes::default(), 0));
+}
+
+#[test]
 fn counts() {
     check(BinnedCounts::new(0.0, 1, 1, 1, vec![0]), &["bin_size_s is 0", "positive"]);
     check(BinnedCounts::new(f64::NAN, 1, 1, 1, vec![0]), &["bin_size_s is NaN"]);

@@ -4,7 +4,8 @@
 //!   training and evaluation rely on: no leaks, independence of the other trials of a batch, exact saving,
 //!   sessions by id.
 //! - [`synthetic_session`] draws a recording with low-dimensional dynamics, [`synthetic_data`] its windows;
-//!   [`lorenz_population`] has chaotic dynamics and tells the true rates.
+//!   [`lorenz_population`] has chaotic dynamics and tells the true rates; a [`SharedBrain`] is recorded in many sessions
+//!   that share latents, region by region, and tells the truth behind each.
 //! - [`strategies`] are inputs for property tests.
 //! - [`golden`] reads reference numbers, [`MtmGolden`] those of the MtM model.
 //!
@@ -27,4 +28,7 @@ mod synthetic;
 
 pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_json, golden_path, part, state_dict};
 pub use mtm_golden::{MtmBatch, MtmCase, MtmGolden, MtmRecords, MtmSizes};
-pub use synthetic::{LorenzPopulation, lorenz_population, lorenz_step, synthetic_data, synthetic_session};
+pub use synthetic::{
+    LorenzPopulation, SharedBrain, SharedSession, lorenz_population, lorenz_step, synthetic_data,
+    synthetic_session,
+};

@@ -1,8 +1,10 @@
 //! Populations driven by low-dimensional dynamics, with known structure and from a seed.
 
 mod lorenz;
+mod shared;
 
 pub use lorenz::{LorenzPopulation, lorenz_population, lorenz_step};
+pub use shared::{SharedBrain, SharedSession};
 
 use neurobrick_data::{Alignment, SessionData, WindowConfig};
 use neurobrick_random::{Domain, Stream};

@@ -69,3 +69,17 @@ fn number(bytes: &[u8]) -> Result<f64, String> {
     let number = text.trim().parse().ok().filter(|number: &f64| number.is_finite());
     number.ok_or_else(|| format!("{text:?} is not a time"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_list_is_read_or_refused() {
+        let seeds = [&b"+0.5\x15 1.25\x14one\x14two\x14"[..], b"-1\x14\x14", b"+1e3\x14\xc3\xa9\x14"];
+        for seed in seeds {
+            assert!(parse(seed).is_ok(), "{seed:?}");
+        }
+        crate::fuzz::check(&seeds, |bytes| drop(parse(bytes)));
+    }
+}

@@ -160,3 +160,32 @@ impl Header {
         Ok(Self { kind, start, n_bytes, n_records: usize::try_from(n_records).ok(), record_s, channels })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_header_is_read_or_refused() {
+        let file = |name: &str| {
+            std::fs::read(format!("{}/../../fixtures/formats/eeg/{name}", env!("CARGO_MANIFEST_DIR")))
+                .unwrap_or_default()
+        };
+        let seeds = [file("test_uneven_samp.edf"), file("test_bdf_stim_channel.bdf")];
+        let seeds: Vec<&[u8]> = seeds.iter().map(|seed| &seed[..2048.min(seed.len())]).collect();
+        crate::fuzz::check(&seeds, |bytes| drop(Header::parse(bytes)));
+        // As many channels as these bytes hold, so that what comes behind the first fields is reached.
+        for seed in seeds {
+            let channels = (seed.len() / 256).saturating_sub(1);
+            let whole = [
+                &seed[..184],
+                format!("{:<8}", 256 * (channels + 1)).as_bytes(),
+                &seed[192..252],
+                format!("{channels:<4}").as_bytes(),
+                &seed[256..],
+            ]
+            .concat();
+            crate::fuzz::check(&[&whole], |bytes| drop(Header::parse(bytes)));
+        }
+    }
+}

@@ -6,6 +6,7 @@
 use std::io::Read;
 
 use super::filters::zstd;
+use super::shuffle::unshuffle;
 
 const HEADER_BYTES: usize = 16;
 const BYTE_SHUFFLE: u8 = 0x1;
@@ -129,15 +130,6 @@ fn unpack(packed: &[u8], n_bytes: usize, codec: u8) -> Result<Vec<u8>, BloscErro
     }
 }
 
-/// Puts the bytes of every value together again; what does not fill a value stays at the end.
-fn unshuffle(block: &[u8], type_size: usize, bytes: &mut Vec<u8>) {
-    let n_values = block.len() / type_size;
-    for value in 0..n_values {
-        bytes.extend((0..type_size).map(|byte| block[byte * n_values + value]));
-    }
-    bytes.extend_from_slice(&block[n_values * type_size..]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +150,21 @@ mod tests {
         for length in 0..shuffled.len() {
             assert!(decompress(&shuffled[..length], 9).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn any_bytes_go_through_blosc() {
+        let rest = [&20_u32.to_le_bytes()[..], &5_u32.to_le_bytes(), b"acbdx"].concat();
+        let lz4 = [&20_u32.to_le_bytes()[..], &4_u32.to_le_bytes(), b"\x30abc"].concat();
+        let seeds = [
+            chunk(STORED, 1, 3, 3, b"abc"),
+            chunk(BYTE_SHUFFLE | NOT_SPLIT | 1 << 5, 2, 5, 5, &rest),
+            chunk(NOT_SPLIT | 1 << 5, 1, 3, 3, &lz4),
+            chunk(NOT_SPLIT | 3 << 5, 8, 64, 64, &rest),
+            chunk(NOT_SPLIT | 4 << 5, 8, 64, 64, &rest),
+        ];
+        let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+        crate::fuzz::check(&seeds, |bytes| drop(decompress(bytes, 1 << 20)));
     }
 
     #[test]

@@ -66,6 +66,10 @@ pub(super) fn read(dataset: &Dataset, offset_size: u8, max_bytes: u64) -> Result
             count = count.checked_mul(length).ok_or_else(|| malformed("its axes do not fit into memory"))?;
         }
         dtype = base;
+    } else if let Datatype::FloatingPoint { size: 8, .. } = dtype {
+        // Straight to where they stay.
+        let (values, _) = dataset.read_array::<f64>()?.into_raw_vec_and_offset();
+        return Ok(Array { shape, values: Values::Float(values) });
     }
     let bytes = dataset.read_native_bytes()?;
     let values = Bytes { dataset, offset_size }.decode(dtype, &bytes, count)?;

@@ -1,14 +1,19 @@
-//! Filters of HDF5 chunks that the decoder does not bring along: LZF, Zstandard and Blosc.
+//! Filters of HDF5 chunks that the decoder does not bring along (LZF, Zstandard and Blosc), and byte shuffle and Deflate,
+//! which it has, but slower.
 
 use std::io::Read;
 
+use flate2::{Decompress, FlushDecompress, Status};
 use hdf5_reader::FilterRegistry;
 use hdf5_reader::error::Error;
 
 use super::MAX_CHUNK_BYTES;
 use super::blosc;
+use super::shuffle::unshuffle;
 
 /// Numbers under which the HDF Group lists the filters.
+const DEFLATE: u16 = 1;
+const SHUFFLE: u16 = 2;
 const LZF: u16 = 32000;
 const BLOSC: u16 = 32001;
 const ZSTD: u16 = 32015;
@@ -17,6 +22,16 @@ const ZSTD: u16 = 32015;
 pub(super) fn registry() -> FilterRegistry {
     let mut registry = FilterRegistry::new();
     let fail = |error: String| Error::DecompressionError(error);
+    registry.register(
+        SHUFFLE,
+        Box::new(|_, data, type_size| {
+            let mut bytes = Vec::with_capacity(data.len());
+            unshuffle(data, type_size, &mut bytes);
+            Ok(bytes)
+        }),
+    );
+    // The decoder's own would no longer be told how long a chunk is that was shuffled before.
+    registry.register(DEFLATE, Box::new(move |_, data, _| inflate(data, MAX_CHUNK_BYTES).map_err(fail)));
     registry.register(LZF, Box::new(move |_, data, _| lzf(data, MAX_CHUNK_BYTES).map_err(fail)));
     registry.register(ZSTD, Box::new(move |_, data, _| zstd(data, MAX_CHUNK_BYTES).map_err(fail)));
     registry.register(
@@ -30,6 +45,32 @@ pub(super) fn registry() -> FilterRegistry {
         }),
     );
     registry
+}
+
+/// Decodes a Deflate stream in a zlib wrapper.
+fn inflate(data: &[u8], max_bytes: usize) -> Result<Vec<u8>, String> {
+    let mut decoder = Decompress::new(true);
+    // Spike times come to two thirds of their size.
+    let mut bytes = Vec::with_capacity(data.len().saturating_mul(2).min(max_bytes).max(64));
+    let mut rest = data;
+    loop {
+        let before = decoder.total_in();
+        let status = decoder
+            .decompress_vec(rest, &mut bytes, FlushDecompress::Finish)
+            .map_err(|error| format!("Deflate stream: {error}"))?;
+        if bytes.len() > max_bytes {
+            return Err(format!("Deflate chunk of more than {max_bytes} bytes"));
+        }
+        if status == Status::StreamEnd {
+            return Ok(bytes);
+        }
+        if bytes.len() < bytes.capacity() {
+            return Err("Deflate stream is cut off".to_owned());
+        }
+        let n_taken = usize::try_from(decoder.total_in() - before).unwrap_or(usize::MAX);
+        rest = rest.get(n_taken..).unwrap_or_default();
+        bytes.reserve(bytes.len());
+    }
 }
 
 /// Decodes a Zstandard stream.
@@ -83,6 +124,41 @@ fn lzf(data: &[u8], max_bytes: usize) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deflate_is_bounded_and_whole() {
+        let packed = |bytes: &[u8]| {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, bytes).and_then(|()| encoder.finish()).unwrap_or_default()
+        };
+        let zeros = vec![0; 100_000];
+        for bytes in [&b""[..], b"abc", &zeros] {
+            let packed = packed(bytes);
+            assert_eq!(inflate(&packed, bytes.len()).as_deref(), Ok(bytes));
+            // The last four bytes are the checksum.
+            for length in [0, packed.len() / 2, packed.len() - 4, packed.len() - 1] {
+                let error = inflate(&packed[..length], bytes.len()).err().unwrap_or_default();
+                assert!(error.contains("cut off"), "{length} of {}: {error:?}", packed.len());
+            }
+        }
+        let error = inflate(&packed(&zeros), 99_999).err().unwrap_or_default();
+        assert!(error.contains("more than 99999"), "{error:?}");
+        let mut bad = packed(b"abc");
+        *bad.last_mut().unwrap_or(&mut 0) ^= 1;
+        assert!(inflate(&bad, 3).err().unwrap_or_default().contains("Deflate stream: "));
+    }
+
+    #[test]
+    fn any_bytes_go_through_the_filters() {
+        let lzf_seeds = [&[1, b'a', b'b', 5 << 5, 1][..], &[0, b'x', 7 << 5, 1, 0]];
+        crate::fuzz::check(&lzf_seeds, |bytes| drop(lzf(bytes, MAX_CHUNK_BYTES)));
+        // "hello hello hello" by zlib, and the same as a Zstandard frame of one raw block.
+        let deflated = b"\x78\x9c\xcb\x48\xcd\xc9\xc9\x57\xc8\x40\x27\x00\x3a\xd1\x06\x5d";
+        crate::fuzz::check(&[deflated], |bytes| drop(inflate(bytes, MAX_CHUNK_BYTES)));
+        let frame = b"\x28\xb5\x2f\xfd\x20\x05\x29\x00\x00hello";
+        assert_eq!(zstd(frame, 99).as_deref(), Ok(&b"hello"[..]));
+        crate::fuzz::check(&[frame], |bytes| drop(zstd(bytes, 1 << 20)));
+    }
 
     #[test]
     fn lzf_copies_what_it_is_writing() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use neurobrick_schema::{Column, ColumnValues, Spikes, Table, Unit};
+use neurobrick_schema::{Column, ColumnValues, SchemaError, Spikes, Table, Unit};
 
 use super::Notes;
 use super::table::DynamicTable;
@@ -121,15 +121,6 @@ fn read_spikes(file: &H5File, table: &DynamicTable<'_>, notes: &mut Notes) -> Re
     let times_s = values.into_f64().filter(|_| shape.len() == 1);
     let times_s =
         times_s.ok_or_else(|| table.malformed(SPIKE_TIMES, &format!("{kind} of shape {shape:?}")))?;
-    if let Some(index) = times_s.iter().position(|time| !time.is_finite()) {
-        let detail = format!("{} is not a time; remove that spike at the source", times_s[index]);
-        return Err(IngestError::bad_value(
-            &file.path,
-            &format!("{}/{SPIKE_TIMES}", table.path()),
-            index,
-            detail,
-        ));
-    }
     let ends = match table.child(SPIKE_TIMES_INDEX) {
         Some(index) => {
             let ends = table.ends(SPIKE_TIMES_INDEX, index, times_s.len())?;
@@ -143,18 +134,19 @@ fn read_spikes(file: &H5File, table: &DynamicTable<'_>, notes: &mut Notes) -> Re
         let detail = format!("{} rows in a table of {} units", ends.len(), table.len());
         return Err(table.malformed(SPIKE_TIMES_INDEX, &detail));
     }
-    let mut unit_of = Vec::with_capacity(times_s.len());
-    let (mut start, mut n_unsorted) = (0, 0);
-    for (unit, &end) in ends.iter().enumerate() {
-        let unit = u32::try_from(unit).map_err(|_| table.malformed(SPIKE_TIMES_INDEX, "too many units"))?;
-        n_unsorted += usize::from(times_s[start..end].windows(2).any(|pair| pair[1] < pair[0]));
-        unit_of.resize(end, unit);
-        start = end;
-    }
+    let (spikes, n_unsorted) = Spikes::from_trains(times_s, &ends).map_err(|error| match error {
+        SchemaError::NonFinite { index, value, .. } => IngestError::bad_value(
+            &file.path,
+            &format!("{}/{SPIKE_TIMES}", table.path()),
+            index,
+            format!("{value} is not a time; remove that spike at the source"),
+        ),
+        other => IngestError::invalid(&file.path)(other),
+    })?;
     if n_unsorted > 0 {
         notes.steps.push(format!("spikes of {n_unsorted} units did not ascend in time and were sorted"));
     }
-    Spikes::from_unsorted(times_s, unit_of).map_err(IngestError::invalid(&file.path))
+    Ok(spikes)
 }
 
 /// Names of the units: their row names, or the positions of the rows where names repeat.

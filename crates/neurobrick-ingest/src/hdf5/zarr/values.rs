@@ -175,6 +175,10 @@ mod tests {
         assert_eq!(lengths(&[255; 12]), None);
         assert_eq!(Coding::Json.decode(br#"["a", 2, true, "|O", [3]]"#).unwrap(), ["a", "2", "true"]);
         assert!(Coding::Json.decode(b"[1]").is_err() && Coding::Json.decode(b"{").is_err());
+        let json = br#"["a", 2, true, "|O", [3]]"#;
+        crate::fuzz::check(&[&bytes, json], |bytes| {
+            drop((Coding::Lengths.decode(bytes), Coding::Json.decode(bytes)));
+        });
         let pickled = [serde_json::json!({"id": "pickle", "protocol": 5})];
         let kind = Kind::of(&Value::from("|O"), Some(&pickled));
         assert!(matches!(kind, Err(DecodeError::Unsupported(why)) if why.contains("program")));

@@ -1,0 +1,46 @@
+//! Changed inputs for parsers of bytes: none may panic, or take memory that its input does not justify.
+//!
+//! `NEUROBRICK_FUZZ=1000000 cargo test --release -p neurobrick-ingest --lib any_` runs a million per parser; without the
+//! variable there are a few, so that every test run has some. Inputs follow from their number: what fails, fails again.
+
+#[path = "../tests/foreign/mutation.rs"]
+mod mutation;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mutation::SplitMix;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static GLOBAL: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+/// Most memory that a parser may ask for over one input, all requests together.
+const MAX_BYTES: usize = 512 << 20;
+
+/// Number of inputs per parser.
+fn n_inputs() -> u64 {
+    std::env::var("NEUROBRICK_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+}
+
+/// Runs a parser on `seeds` and on what up to four changes make of them.
+#[track_caller]
+pub(crate) fn check(seeds: &[&[u8]], parse: impl Fn(&[u8])) {
+    for number in 0..n_inputs() {
+        let mut random = SplitMix(number);
+        let mut bytes = seeds[random.below(seeds.len())].to_vec();
+        for _ in 0..random.below(5) {
+            bytes = random.damage(&bytes);
+        }
+        // Other tests may ask for memory at the same time; what a parser takes, it takes every time.
+        let n_bytes = (0..4).map(|_| taken(&bytes, number, &parse)).find(|n_bytes| *n_bytes <= MAX_BYTES);
+        assert!(n_bytes.is_some(), "input {number} takes more than {MAX_BYTES} bytes: {bytes:?}");
+    }
+}
+
+/// Bytes that a parser asks for.
+fn taken(bytes: &[u8], number: u64, parse: &impl Fn(&[u8])) -> usize {
+    let region = Region::new(GLOBAL);
+    let result = catch_unwind(AssertUnwindSafe(|| parse(bytes)));
+    assert!(result.is_ok(), "input {number} made it panic: {bytes:?}");
+    region.change().bytes_allocated
+}
