@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::config::EvaluateConfig;
+use neurobrick::config::{BwbConfig, EvaluateConfig};
 use neurobrick::evaluation::RunComparison;
 use neurobrick::metrics::Bootstrap;
 use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
@@ -166,6 +166,9 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     let (Some(path), Some(out)) = (config, out) else {
         return Err(bad_value("--out", "name a configuration and a run folder"));
     };
+    if *protocol == Some(Protocol::Bwb) {
+        return bwb(path, out, args.n_threads());
+    }
     let config: EvaluateConfig = neurobrick::config::load(path)?;
     match protocol {
         Some(Protocol::Nlb) => {
@@ -173,7 +176,7 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
             return Err(bad_value("--protocol", message));
         }
         Some(Protocol::Mtm) => MtmTable::check(&config.scoring)?,
-        None => {}
+        Some(Protocol::Bwb) | None => {}
     }
     let page = with_screen(args.n_threads(), |screen| {
         pipeline::evaluate(&config, out, &command(), args.n_threads(), screen)
@@ -184,6 +187,17 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         say(&MtmTable::write(out, &bootstrap)?.markdown());
         say(&format!("table: {}", out.join("mtm.md").display()));
     }
+    Ok(())
+}
+
+fn bwb(config: &Path, out: &Path, n_threads: usize) -> Result<(), Failure> {
+    let config: BwbConfig = neurobrick::config::load(config)?;
+    let found = with_screen(n_threads, |screen| {
+        pipeline::brain_wide_bench(&config, out, &command(), n_threads, screen)
+    })?;
+    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.n_resamples, level: 0.95 };
+    say(&found.markdown(&bootstrap));
+    say(&format!("table: {0}/bwb.md, files: {0}/submissions", out.display()));
     Ok(())
 }
 
