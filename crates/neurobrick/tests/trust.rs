@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::Array3;
-use neurobrick::PipelineError;
 use neurobrick::config::{AuditConfig, DecodeConfig, ScoringConfig, load, parse_toml};
-use neurobrick::evaluation::{ModelPredictions, evaluate_session};
+use neurobrick::evaluation::{ModelPredictions, decode_session, evaluate_session};
 use neurobrick::metrics::IntervalMethod;
 use neurobrick::metrics::audit::{Check, Outcome};
 use neurobrick::pipeline::{self, Observer, Progress, Silent};
 use neurobrick::random::{Domain, Stream};
+use neurobrick::{PipelineError, load_sessions};
 use neurobrick_data::{
     Alignment, BlockConfig, Part, SessionData, SplitConfig, SplitOrder, TrialSplit, WindowConfig,
 };
@@ -157,6 +157,14 @@ fn labels_of_a_session_are_audited_and_decoded() {
     let session = &found.rows[0].session;
     let (_, _, best) = found.best(session, "side").unwrap();
     assert!(best > 0.65, "{best}");
+    // The probe of an evaluation is the same: one label from one feature has one number.
+    let loaded = load_sessions(&decode.data, &decode.sessions, decode.seed).unwrap();
+    let evaluated = decode_session(&loaded[0].train, &[], &decode.labels, decode.seed).unwrap();
+    let logistic = found.rows.iter().find(|r| r.feature == "raw_counts" && r.decoder == "logistic").unwrap();
+    let accuracy = evaluated[0].accuracy.as_ref().unwrap();
+    let score = logistic.score.as_ref().unwrap();
+    assert!((score.value() - accuracy.balanced).abs() < 1e-12, "{score:?} {accuracy:?}");
+    assert_eq!(logistic.choice, evaluated[0].c.map(|c| format!("C = {c:e}")));
     let text = std::fs::read_to_string(out.join("decode.md")).unwrap();
     assert!(text.contains(&format!("## side of {SECOND}")), "{text}");
 }

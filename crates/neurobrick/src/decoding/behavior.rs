@@ -269,7 +269,7 @@ mod tests {
         let x = Array3::from_shape_simple_fn((60, n_bins, 3), || stream.normal());
         let noise = Array2::from_shape_simple_fn((60, n_bins), || stream.normal());
         let seen: Vec<usize> = (0..n_windows).map(|window| window / 5).collect();
-        let feature = Feature { name: "seen".to_owned(), values: x.select(Axis(0), &seen) };
+        let feature = Feature::latents("seen", x.select(Axis(0), &seen));
         let values = (&x.index_axis(Axis(2), 0) + &noise).select(Axis(0), &seen).insert_axis(Axis(2));
         let judging = Judging { seed: 1, n_blocks: 5, n_shuffles: 5, n_resamples: 400 };
         let session = SessionId::new("made").unwrap();

@@ -33,6 +33,7 @@ struct Task<'a> {
     labels: Vec<bool>,
     /// Trial of each row.
     trials: Vec<usize>,
+    /// Training rows, then validation rows: the order in which `evaluate` deals them to folds.
     fit: Vec<usize>,
     test: Vec<usize>,
     judging: &'a Judging,
@@ -45,18 +46,14 @@ pub(crate) fn decode_labels(
     feature: &Feature,
     judging: &Judging,
 ) -> Vec<DecodeRow> {
-    let bins = feature.values.len_of(Axis(1)).max(1) as f64;
-    let means = feature.values.sum_axis(Axis(1)) / bins;
     let trials: Vec<usize> = (0..labels.len()).filter(|&trial| labels[trial].is_some()).collect();
     let rows_of = |side: &[usize]| -> Vec<usize> {
         (0..trials.len()).filter(|&row| side.binary_search(&trials[row]).is_ok()).collect()
     };
-    let mut fitted = [&session.split.train[..], &session.split.valid].concat();
-    fitted.sort_unstable();
     let task = Task {
-        x: means.select(Axis(0), &trials),
+        x: feature.of_window.select(Axis(0), &trials),
         labels: trials.iter().map(|&trial| labels[trial] == Some(true)).collect(),
-        fit: rows_of(&fitted),
+        fit: [rows_of(&session.split.train), rows_of(&session.split.valid)].concat(),
         test: rows_of(&session.split.test),
         trials,
         judging,
