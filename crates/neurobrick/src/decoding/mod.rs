@@ -2,10 +2,12 @@
 
 mod behavior;
 mod labels;
+mod network;
 mod result;
 
 pub(crate) use behavior::{Behavior, decode_behavior};
 pub(crate) use labels::decode_labels;
+pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 pub use result::{DecodeResult, DecodeRow};
 
 use ndarray::{Array2, Array3, Axis};
@@ -14,7 +16,7 @@ use ndarray::{Array2, Array3, Axis};
 pub(crate) struct Feature {
     pub(crate) name: String,
     pub(crate) values: Array3<f64>,
-    /// What decoders of labels see of a whole window, `[trial, P]`.
+    /// What linear decoders of labels see of a whole window, `[trial, P]`.
     pub(crate) of_window: Array2<f64>,
 }
 
@@ -33,10 +35,12 @@ impl Feature {
 }
 
 /// How scores get their nulls and intervals.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Judging {
     pub(crate) seed: u64,
     pub(crate) n_blocks: usize,
     pub(crate) n_shuffles: usize,
     pub(crate) n_resamples: usize,
+    /// Networks that are asked for.
+    pub(crate) networks: Option<NetworkConfig>,
 }

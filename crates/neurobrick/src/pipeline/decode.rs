@@ -49,6 +49,7 @@ pub fn decode(
         n_blocks: config.n_blocks,
         n_shuffles: config.n_shuffles,
         n_resamples: config.n_resamples,
+        networks: config.networks.clone(),
     };
     let mut rows: Vec<DecodeRow> = Vec::new();
     for session in &sessions {
@@ -168,6 +169,7 @@ fn behavior(
         name: target.name.clone(),
         values: values.select(Axis(0), &trials).insert_axis(Axis(2)),
         fit: rows_of([&split.train, &split.valid]),
+        valid: rows_of([&split.valid, &[]]),
         clusters: resampling_clusters(&windows),
         test,
         trials,
