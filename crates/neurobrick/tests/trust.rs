@@ -87,7 +87,7 @@ fn rows_on_neither_side_of_a_split_are_left_out() {
     assert_eq!(clean.audits[0].report.n_rows, [40, 20]);
     assert_eq!(audit("more.csv", "elsewhere,2,0,1,9,9,unused\nelsewhere,1,0,1,missing,,\n").unwrap(), clean);
     let error = audit("broken.csv", "0,1,0,1,9,9,unused\n0,1,0,1,missing,9,test\n").unwrap_err();
-    assert!(error.to_string().contains("row 3 of column `x` is `missing`"), "{error}");
+    assert!(error.to_string().contains("line 4, column `x` holds `missing`"), "{error}");
 }
 
 /// Trials that reach into each other, with windows that do not: an audit asks the windows, which hold the spikes.
