@@ -44,6 +44,7 @@ impl Failure {
         match self {
             Self::Pipeline(error) => error.exit_code(),
             Self::RefusedLines(_) | Self::FailedAudit(_) => 65,
+            Self::Bench(BenchFailure::NoCase { .. }) => 2,
             Self::Bench(_) | Self::Check(_) | Self::Tidy(_) | Self::Untidy(_) => 1,
         }
     }
@@ -356,4 +357,18 @@ fn schemas(out: &Path) -> Result<(), Failure> {
         say(&path.display().to_string());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_that_does_not_exist_is_wrong_usage_like_any_other() {
+        let case = BenchFailure::NoCase { name: "foo".to_owned(), known: "mtm-16".to_owned() };
+        assert_eq!(Failure::Bench(case).exit_code(), 2);
+        assert_eq!(bad_value("--out", "name a folder").exit_code(), 2);
+        let failed = BenchFailure::Failed { what: "a side".to_owned() };
+        assert_eq!(Failure::Bench(failed).exit_code(), 1);
+    }
 }
