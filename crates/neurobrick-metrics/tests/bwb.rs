@@ -7,18 +7,6 @@ use neurobrick_metrics::decoders::ReducedRank;
 use neurobrick_metrics::{MetricError, RATE_FLOOR};
 use neurobrick_random::{Domain, Stream};
 
-/// Spikes of a Poisson process with that many expected, by counting exponential waits.
-fn poisson(stream: &mut Stream, rate: f64) -> f64 {
-    let (mut n, mut left) = (0.0, rate);
-    loop {
-        left += stream.uniform_in(1e-12, 1.0).ln();
-        if left < 0.0 {
-            return n;
-        }
-        n += 1.0;
-    }
-}
-
 /// Counts `[rows, 12]`: the first eight are seen. Two drives, one of which all share; units differ in their rates.
 fn driven(n_rows: usize, salt: u64, second: f64) -> Array2<f64> {
     let mut stream = Stream::new(salt, Domain::Synthetic, [0, 0, 0]);
@@ -27,7 +15,7 @@ fn driven(n_rows: usize, salt: u64, second: f64) -> Array2<f64> {
         let (shared, apart) = (0.3 * stream.normal(), second * stream.normal());
         for (unit, count) in row.iter_mut().enumerate() {
             let side = if unit % 2 == 0 { 1.0 } else { -1.0 };
-            *count = poisson(&mut stream, (0.5 + 0.2 * unit as f64) * (shared + side * apart).exp());
+            *count = f64::from(stream.poisson((0.5 + 0.2 * unit as f64) * (shared + side * apart).exp()));
         }
     }
     out
@@ -93,7 +81,7 @@ fn windows(n: usize, salt: u64, strength: f64) -> Array3<f64> {
     for mut window in out.axis_iter_mut(Axis(0)) {
         for mut unit in window.axis_iter_mut(Axis(1)) {
             let rate = (strength * stream.normal()).exp();
-            unit.mapv_inplace(|_: f64| poisson(&mut stream, rate));
+            unit.mapv_inplace(|_: f64| f64::from(stream.poisson(rate)));
         }
     }
     out
