@@ -409,6 +409,8 @@ pub(crate) enum Protocol {
     Mtm,
     /// The Neural Latents Benchmark's scores of `--predictions` against `--targets`.
     Nlb,
+    /// BrainWideBench's suites on one's own sessions, by baselines and models, with the files of a submission.
+    Bwb,
 }
 
 /// A model and the trials it is applied to.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::config::EvaluateConfig;
+use neurobrick::config::{BwbConfig, EvaluateConfig};
 use neurobrick::evaluation::RunComparison;
 use neurobrick::metrics::Bootstrap;
 use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
@@ -44,6 +44,7 @@ impl Failure {
         match self {
             Self::Pipeline(error) => error.exit_code(),
             Self::RefusedLines(_) | Self::FailedAudit(_) => 65,
+            Self::Bench(BenchFailure::NoCase { .. }) => 2,
             Self::Bench(_) | Self::Check(_) | Self::Tidy(_) | Self::Untidy(_) => 1,
         }
     }
@@ -166,6 +167,9 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     let (Some(path), Some(out)) = (config, out) else {
         return Err(bad_value("--out", "name a configuration and a run folder"));
     };
+    if *protocol == Some(Protocol::Bwb) {
+        return bwb(path, out, args.n_threads());
+    }
     let config: EvaluateConfig = neurobrick::config::load(path)?;
     match protocol {
         Some(Protocol::Nlb) => {
@@ -173,7 +177,7 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
             return Err(bad_value("--protocol", message));
         }
         Some(Protocol::Mtm) => MtmTable::check(&config.scoring)?,
-        None => {}
+        Some(Protocol::Bwb) | None => {}
     }
     let page = with_screen(args.n_threads(), |screen| {
         pipeline::evaluate(&config, out, &command(), args.n_threads(), screen)
@@ -184,6 +188,17 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         say(&MtmTable::write(out, &bootstrap)?.markdown());
         say(&format!("table: {}", out.join("mtm.md").display()));
     }
+    Ok(())
+}
+
+fn bwb(config: &Path, out: &Path, n_threads: usize) -> Result<(), Failure> {
+    let config: BwbConfig = neurobrick::config::load(config)?;
+    let found = with_screen(n_threads, |screen| {
+        pipeline::brain_wide_bench(&config, out, &command(), n_threads, screen)
+    })?;
+    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.n_resamples, level: 0.95 };
+    say(&found.markdown(&bootstrap));
+    say(&format!("table: {0}/bwb.md, files: {0}/submissions", out.display()));
     Ok(())
 }
 
@@ -342,4 +357,18 @@ fn schemas(out: &Path) -> Result<(), Failure> {
         say(&path.display().to_string());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_that_does_not_exist_is_wrong_usage_like_any_other() {
+        let case = BenchFailure::NoCase { name: "foo".to_owned(), known: "mtm-16".to_owned() };
+        assert_eq!(Failure::Bench(case).exit_code(), 2);
+        assert_eq!(bad_value("--out", "name a folder").exit_code(), 2);
+        let failed = BenchFailure::Failed { what: "a side".to_owned() };
+        assert_eq!(Failure::Bench(failed).exit_code(), 1);
+    }
 }

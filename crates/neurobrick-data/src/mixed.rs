@@ -29,6 +29,18 @@ pub struct Draw {
 /// The batch of a step holds `batch_size` examples for each of `world` workers, drawn as one list of which rank `r` gets
 /// the `r`-th part: what a run sees together does not depend on how many workers share it, as long as
 /// `batch_size * world` stays.
+///
+/// ```
+/// use neurobrick_data::{MixedPlan, SessionWeights};
+///
+/// // Sessions of 90 and 10 windows, seen alike often, by two workers of eight examples each.
+/// let plan = MixedPlan::new(&[90, 10], &SessionWeights::Equal, 8, 2, 1)?;
+/// assert_eq!(plan.steps_per_epoch(), 7);
+/// let drawn: Vec<_> = (0..100).flat_map(|step| [plan.batch(step, 0), plan.batch(step, 1)].concat()).collect();
+/// let of_second = drawn.iter().filter(|draw| draw.session_idx == 1).count();
+/// assert!((700..900).contains(&of_second), "{of_second} of {}", drawn.len());
+/// # Ok::<(), neurobrick_data::DataError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct MixedPlan {
     /// First example of every session, and the number of all.

@@ -188,7 +188,8 @@ fn read_trials(
             if trial != row {
                 let detail =
                     format!("{trial} where {row} is due; keep the trials in the order of the counts");
-                return Err(IngestError::bad_value(&path, "column \"trial\"", row, detail));
+                let part = format!("column \"trial\", line {}", table.line(row));
+                return Err(IngestError::bad_value(&path, &part, row, detail));
             }
         }
     }
@@ -210,7 +211,8 @@ fn read_units(source: &Source, n_units: usize) -> Result<(Vec<Unit>, String), In
     for (index, (id, region)) in table.cells("unit")?.zip(table.cells("brain_area")?).enumerate() {
         if region.is_empty() || id.is_empty() {
             let detail = "empty; name the unit and its area, root where the atlas assigns none";
-            return Err(IngestError::bad_value(&path, "columns \"unit\", \"brain_area\"", index, detail));
+            let part = format!("columns \"unit\", \"brain_area\", line {}", table.line(index));
+            return Err(IngestError::bad_value(&path, &part, index, detail));
         }
         units.push(Unit { id: id.to_owned(), region: region.to_owned(), depth_um: None, quality: None });
     }

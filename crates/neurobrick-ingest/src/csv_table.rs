@@ -72,7 +72,17 @@ impl CsvTable {
         let detail = format!(
             "{cell:?} is not {expected}; correct it, or leave the cell empty when the value is missing"
         );
-        IngestError::bad_value(&self.path, &format!("column {column:?}"), row, detail)
+        IngestError::bad_value(
+            &self.path,
+            &format!("column {column:?}, line {}", self.line(row)),
+            row,
+            detail,
+        )
+    }
+
+    /// Line of the file on which a row begins, the header on the first: where an editor shows it.
+    pub(crate) fn line(&self, row: usize) -> u64 {
+        self.rows.get(row).and_then(|record| record.position()).map_or(row as u64 + 2, csv::Position::line)
     }
 
     /// The values of a column; an empty cell is missing.

@@ -211,6 +211,16 @@ pub enum IngestError {
         /// The error in words; it names the file.
         message: String,
     },
+    /// Values cannot be put into a file of the format asked for.
+    #[error("{what} cannot be written to {}: {reason}", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// The store could not take the session.
     #[error(transparent)]
     Store(#[from] SchemaError),

@@ -41,7 +41,8 @@
 //!
 //! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], [`Tensors`], [`DeepLabCut`], [`Boris`], [`Myo`],
 //! [`Suite2p`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`].
-//! [`TensorFile`] reads the tensors of a benchmark's target and submission files. The crate has no cargo features.
+//! [`TensorFile`] reads the tensors of a benchmark's target and submission files, [`TensorWriter`] writes them. The crate has
+//! no cargo features.
 
 mod alf;
 mod array;
@@ -70,6 +71,7 @@ mod reader;
 mod single_file;
 mod suite2p;
 mod tensor_file;
+mod tensor_writer;
 mod tensors;
 mod text_file;
 mod text_table;
@@ -92,4 +94,5 @@ pub use pipeline::{
 pub use reader::{Reader, Source};
 pub use suite2p::Suite2p;
 pub use tensor_file::{Tensor, TensorFile};
+pub use tensor_writer::TensorWriter;
 pub use tensors::Tensors;

@@ -223,7 +223,7 @@ fn damaged_counts_are_refused() {
                 "NaN in a cell",
                 &replace("s1_trials.csv", "1,,-1", "1,nan,-1"),
                 "BadValue",
-                &["s1_trials.csv", "contrast", "entry 1", "\"nan\" is not a finite number"],
+                &["s1_trials.csv", "contrast", "line 3", "entry 1", "\"nan\" is not a finite number"],
             ),
             (
                 "column twice",
@@ -253,7 +253,7 @@ fn damaged_counts_are_refused() {
                 "unit without area",
                 &replace("s1_units.csv", "root", ""),
                 "BadValue",
-                &["s1_units.csv", "entry 1", "root where"],
+                &["s1_units.csv", "line 3", "entry 1", "root where"],
             ),
             ("unit twice", &replace("s1_units.csv", "7", "0"), "Invalid", &["\"0\" occurs twice"]),
             (

@@ -1,15 +1,31 @@
-//! How IBL's `BrainWideBench` (2026) scores predicted activity (its suite TS2), averages seeds and ranks systems.
+//! How IBL's `BrainWideBench` (2026) scores predicted activity (its suite TS2), averages seeds and ranks systems, and the
+//! baselines of that suite.
 //!
 //! [`ActivityScore`] is the Poisson D² of each unit averaged over units, with the pooled bits/spike beside it;
 //! [`clipped_mean`] averages over sessions with negative scores set to zero; [`ranks`] orders systems on one session by
-//! one-sided Welch tests over seeds. Values are for comparison with published tables: they carry no interval.
+//! one-sided Welch tests over seeds. [`Readout`] predicts hidden units from visible ones, [`Forecast`] the last bins of a window
+//! from those before. Values are for comparison with published tables: they carry no interval.
 
-use ndarray::{ArrayView3, Axis};
+mod forecasts;
+mod readouts;
+
+pub use forecasts::Forecast;
+pub use readouts::{Bins, Readout};
+
+use ndarray::{Array3, ArrayView3, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::likelihood::{check_count, check_shapes, checked_rate, entry_cost};
 use crate::student::upper_tail;
 use crate::{MetricError, RATE_FLOOR};
+
+/// Logarithms of expected counts, `[B, T, N]`.
+type Log = Array3<f64>;
+
+/// The least rate that a straight line may predict for each unit: a tenth of its mean, and never zero.
+fn floors(means: &[f64]) -> Vec<f64> {
+    means.iter().map(|mean| (0.1 * mean).max(RATE_FLOOR)).collect()
+}
 
 /// Scores of predicted activity on one session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +98,14 @@ pub fn clipped_mean(scores: &[f64]) -> f64 {
 
 /// Rank of each system on one session from its scores over seeds, 1 for the best. Systems are taken by falling mean; one
 /// shares the rank of the group before it unless the group's first is better by a one-sided Welch test at level `alpha`.
+///
+/// ```
+/// use neurobrick_metrics::bwb::ranks;
+///
+/// let seeds_of = [vec![0.21, 0.22, 0.23], vec![0.40, 0.41, 0.42], vec![0.39, 0.42, 0.40]];
+/// assert_eq!(ranks(&seeds_of, 0.05)?, [3, 1, 1]);
+/// # Ok::<(), neurobrick_metrics::MetricError>(())
+/// ```
 ///
 /// Fails without systems, with fewer than two seeds of one, and on scores that are not finite.
 pub fn ranks(scores: &[Vec<f64>], alpha: f64) -> Result<Vec<usize>, MetricError> {

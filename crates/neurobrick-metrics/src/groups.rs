@@ -21,6 +21,16 @@ pub struct GroupRow {
 }
 
 /// Scores of members (sessions) in groups (subjects).
+///
+/// ```
+/// use neurobrick_metrics::{Bootstrap, GroupSummary};
+///
+/// // Five sessions of two animals: the animal with three of them does not weigh more.
+/// let found = GroupSummary::new(&[0.4, 0.5, 0.6, 0.1, 0.3], &[7, 7, 7, 9, 9], &Bootstrap::with_seed(1))?;
+/// assert_eq!((found.worst.group, found.worst.n), (9, 2));
+/// assert!((found.mean - (0.5 + 0.2) / 2.0).abs() < 1e-12);
+/// # Ok::<(), neurobrick_metrics::MetricError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupSummary {

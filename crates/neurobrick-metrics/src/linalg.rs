@@ -2,6 +2,7 @@
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt;
 use faer::linalg::evd::{self, ComputeEigenvectors};
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Llt;
@@ -155,4 +156,30 @@ fn orthonormal(x: Mat<f64>) -> Result<Mat<f64>, MetricError> {
         rotated.col_mut(j).iter_mut().for_each(|v| *v *= scale);
     }
     Ok(rotated)
+}
+
+/// The inverse of a symmetric positive definite system and the logarithm of its determinant, on one thread: systems of
+/// a hundred rows are solved before a second thread has woken.
+pub(crate) fn inverse_on_one_thread(
+    system: &Mat<f64>,
+    what: &'static str,
+) -> Result<(Mat<f64>, f64), MetricError> {
+    let size = system.nrows();
+    let scratch = llt::factor::cholesky_in_place_scratch::<f64>(size, Par::Seq, Spec::default())
+        .or(llt::inverse::inverse_scratch::<f64>(size, Par::Seq));
+    let mut memory = MemBuffer::new(scratch);
+    let mut factor = system.clone();
+    let none = llt::factor::LltRegularization::default();
+    let stack = MemStack::new(&mut memory);
+    llt::factor::cholesky_in_place(factor.as_mut(), none, Par::Seq, stack, Spec::default())
+        .map_err(|_| MetricError::NotPositiveDefinite { what, size })?;
+    let log_determinant = 2.0 * (0..size).map(|i| factor[(i, i)].ln()).sum::<f64>();
+    let mut inverse = Mat::zeros(size, size);
+    llt::inverse::inverse(inverse.as_mut(), factor.as_ref(), Par::Seq, MemStack::new(&mut memory));
+    for j in 0..size {
+        for i in 0..j {
+            inverse[(i, j)] = inverse[(j, i)];
+        }
+    }
+    Ok((inverse, log_determinant))
 }

@@ -18,6 +18,19 @@ pub struct Share {
 }
 
 /// How well queries find their own item among all; ties count as guesses.
+///
+/// ```
+/// use ndarray::array;
+/// use neurobrick_metrics::{Bootstrap, Retrieval};
+///
+/// // Three responses against three images: the last is taken for the second.
+/// let similarity = array![[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.2, 0.7, 0.6]];
+/// let found = Retrieval::new(&similarity.view(), &[0, 1, 2], &[1, 2], &Bootstrap::with_seed(1))?;
+/// let (k, first) = found.top[0];
+/// assert_eq!((k, first.chance), (1, 1.0 / 3.0));
+/// assert!((first.value - 2.0 / 3.0).abs() < 1e-12 && (found.two_way.value - 5.0 / 6.0).abs() < 1e-12);
+/// # Ok::<(), neurobrick_metrics::MetricError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retrieval {

@@ -22,6 +22,7 @@
 
 pub use card::card;
 pub use error::{ReportError, Result};
+pub use numbers::counted;
 pub use page::{render, write};
 pub use svg::ladder::{LadderCurve, LadderPanel, LadderPoint, ladders};
 pub use svg::loglog::{LogCurve, LogPanel, log_panels};

@@ -43,8 +43,8 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
-/// "1 unit", "2 units".
-pub(crate) fn counted(value: u64, noun: &str) -> String {
+/// A number with its noun: "1 unit", "2 units", "12,000 spikes".
+pub fn counted(value: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(value), if value == 1 { "" } else { "s" })
 }
 

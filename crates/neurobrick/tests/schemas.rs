@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use neurobrick::config::{
-    AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig, ScaleConfig,
-    TransferConfig, json_schemas, load,
+    AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig,
+    ScaleConfig, TransferConfig, json_schemas, load,
 };
 
 fn root() -> PathBuf {
@@ -38,6 +38,7 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     load::<PretrainConfig>(&config("pretrain.toml")).unwrap().train.validate().unwrap();
     load::<FinetuneConfig>(&config("finetune.toml")).unwrap().train.validate().unwrap();
     load::<EvaluateConfig>(&config("evaluate.toml")).unwrap();
+    load::<BwbConfig>(&config("bwb.toml")).unwrap().validate().unwrap();
     for name in ["audit.toml", "audit_sessions.toml"] {
         load::<AuditConfig>(&config(name)).unwrap().validate().unwrap();
     }

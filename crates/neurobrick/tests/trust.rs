@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::Array3;
-use neurobrick::PipelineError;
 use neurobrick::config::{AuditConfig, DecodeConfig, ScoringConfig, load, parse_toml};
-use neurobrick::evaluation::{ModelPredictions, evaluate_session};
+use neurobrick::evaluation::{ModelPredictions, decode_session, evaluate_session};
 use neurobrick::metrics::IntervalMethod;
 use neurobrick::metrics::audit::{Check, Outcome};
 use neurobrick::pipeline::{self, Observer, Progress, Silent};
 use neurobrick::random::{Domain, Stream};
+use neurobrick::{PipelineError, load_sessions};
 use neurobrick_data::{
     Alignment, BlockConfig, Part, SessionData, SplitConfig, SplitOrder, TrialSplit, WindowConfig,
 };
@@ -87,7 +87,7 @@ fn rows_on_neither_side_of_a_split_are_left_out() {
     assert_eq!(clean.audits[0].report.n_rows, [40, 20]);
     assert_eq!(audit("more.csv", "elsewhere,2,0,1,9,9,unused\nelsewhere,1,0,1,missing,,\n").unwrap(), clean);
     let error = audit("broken.csv", "0,1,0,1,9,9,unused\n0,1,0,1,missing,9,test\n").unwrap_err();
-    assert!(error.to_string().contains("row 3 of column `x` is `missing`"), "{error}");
+    assert!(error.to_string().contains("line 4, column `x` holds `missing`"), "{error}");
 }
 
 /// Trials that reach into each other, with windows that do not: an audit asks the windows, which hold the spikes.
@@ -157,6 +157,14 @@ fn labels_of_a_session_are_audited_and_decoded() {
     let session = &found.rows[0].session;
     let (_, _, best) = found.best(session, "side").unwrap();
     assert!(best > 0.65, "{best}");
+    // The probe of an evaluation is the same: one label from one feature has one number.
+    let loaded = load_sessions(&decode.data, &decode.sessions, decode.seed).unwrap();
+    let evaluated = decode_session(&loaded[0].train, &[], &decode.labels, decode.seed).unwrap();
+    let logistic = found.rows.iter().find(|r| r.feature == "raw_counts" && r.decoder == "logistic").unwrap();
+    let accuracy = evaluated[0].accuracy.as_ref().unwrap();
+    let score = logistic.score.as_ref().unwrap();
+    assert!((score.value() - accuracy.balanced).abs() < 1e-12, "{score:?} {accuracy:?}");
+    assert_eq!(logistic.choice, evaluated[0].c.map(|c| format!("C = {c:e}")));
     let text = std::fs::read_to_string(out.join("decode.md")).unwrap();
     assert!(text.contains(&format!("## side of {SECOND}")), "{text}");
 }

@@ -1,15 +1,19 @@
 //! Gaussian-process factor analysis (Yu et al. 2009): factors that are smooth on time scales learned per factor, for
 //! trials of any lengths.
 
-use faer::Mat;
-use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::Solve;
+use faer::{Accum, Mat, Par};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::StaticFactors;
+use super::mirrored::mirrored_inverse;
 use super::smoothness::{best_gamma, kernel};
+use super::stationary::StationaryInverse;
 use crate::MetricError;
-use crate::linalg::{cholesky, product};
+use crate::linalg::cholesky;
 
 /// Steps of factor analysis that find the start.
 const START_STEPS: usize = 200;
@@ -64,12 +68,17 @@ pub struct GpfaPosterior {
     pub log_likelihood: f64,
 }
 
-/// What depends on the length of a trial only.
+/// All trials of one length.
 struct Length {
     n_bins: usize,
-    /// Posterior covariance, row `bin · K + factor`.
+    /// Which trials these are.
+    trials: Vec<usize>,
+    /// Posterior covariance of each of them, row `factor · T + bin`.
     covariance: Mat<f64>,
-    log_determinants: f64,
+    /// Posterior means, rows as above, a column for each of `trials`.
+    latents: Mat<f64>,
+    /// Log-likelihood of each of `trials`, nats.
+    log_likelihoods: Vec<f64>,
 }
 
 impl Gpfa {
@@ -109,40 +118,31 @@ impl Gpfa {
         let mut moments = Mat::<f64>::zeros(n_factors + 1, n_factors + 1);
         let mut cross = Mat::<f64>::zeros(n_factors + 1, n_units);
         let mut squares = vec![0.0; n_units];
-        // Per length: second moments of each factor over time.
-        let mut over_time: Vec<(usize, usize, Vec<Mat<f64>>)> = lengths
-            .iter()
-            .map(|length| (length.n_bins, 0, vec![Mat::zeros(length.n_bins, length.n_bins); n_factors]))
-            .collect();
-        for trial in trials {
-            let (position, length) = find(&lengths, trial.nrows());
-            let (latents, likelihood) = self.latents(trial, length);
-            log_likelihood += likelihood;
-            n_rows += trial.nrows() as f64;
-            let at =
-                |bin: usize, k: usize| if k < n_factors { latents[(bin * n_factors + k, 0)] } else { 1.0 };
-            for bin in 0..trial.nrows() {
-                for k in 0..=n_factors {
-                    for l in 0..=n_factors {
-                        moments[(k, l)] += at(bin, k) * at(bin, l);
-                        if k < n_factors && l < n_factors {
-                            moments[(k, l)] += length.covariance[(bin * n_factors + k, bin * n_factors + l)];
+        for length in &lengths {
+            let n_bins = length.n_bins;
+            log_likelihood += length.log_likelihoods.iter().sum::<f64>();
+            n_rows += (n_bins * length.trials.len()) as f64;
+            for (column, &trial) in length.trials.iter().enumerate() {
+                let latents = length.latents.col_as_slice(column);
+                for (bin, row) in trials[trial].rows().into_iter().enumerate() {
+                    let at = |k: usize| if k < n_factors { latents[k * n_bins + bin] } else { 1.0 };
+                    for k in 0..=n_factors {
+                        for l in 0..=n_factors {
+                            moments[(k, l)] += at(k) * at(l);
+                        }
+                        for (sum, y) in cross.row_mut(k).iter_mut().zip(row) {
+                            *sum += at(k) * y;
                         }
                     }
-                    for (i, y) in trial.row(bin).iter().enumerate() {
-                        cross[(k, i)] += at(bin, k) * y;
+                    for (square, y) in squares.iter_mut().zip(row) {
+                        *square += y * y;
                     }
                 }
-                for (square, y) in squares.iter_mut().zip(trial.row(bin)) {
-                    *square += y * y;
-                }
             }
-            let (_, count, factors) = &mut over_time[position];
-            *count += 1;
-            for (k, sum) in factors.iter_mut().enumerate() {
-                *sum += Mat::from_fn(trial.nrows(), trial.nrows(), |s, t| {
-                    length.covariance[(s * n_factors + k, t * n_factors + k)] + at(s, k) * at(t, k)
-                });
+            for (k, l) in (0..n_factors).flat_map(|k| (0..n_factors).map(move |l| (k, l))) {
+                let spread: f64 =
+                    (0..n_bins).map(|bin| length.covariance[(k * n_bins + bin, l * n_bins + bin)]).sum();
+                moments[(k, l)] += length.trials.len() as f64 * spread;
             }
         }
         let solved = cholesky(moments.as_ref(), "moments of the latents")?.solve(&cross);
@@ -160,7 +160,12 @@ impl Gpfa {
             }
         }
         for k in 0..n_factors {
-            let parts: Vec<_> = over_time.iter().map(|(n, count, sums)| (*n, *count, &sums[k])).collect();
+            let over_time: Vec<Mat<f64>> = lengths.iter().map(|length| length.moments_over_time(k)).collect();
+            let parts: Vec<_> = lengths
+                .iter()
+                .zip(&over_time)
+                .map(|(length, moments)| (length.n_bins, length.trials.len(), moments))
+                .collect();
             let gamma = best_gamma(&parts, self.taus_bins[k].powi(-2), self.white_share)?;
             self.taus_bins[k] = gamma.sqrt().recip();
         }
@@ -175,71 +180,88 @@ impl Gpfa {
         self.check(trials)?;
         let lengths = self.lengths(trials)?;
         let n_factors = self.loadings.ncols();
-        let mut posterior = GpfaPosterior { means: Vec::new(), variances: Vec::new(), log_likelihood: 0.0 };
-        for trial in trials {
-            let (_, length) = find(&lengths, trial.nrows());
-            let (latents, likelihood) = self.latents(trial, length);
-            posterior.log_likelihood += likelihood;
-            let shape = (trial.nrows(), n_factors);
-            posterior.means.push(Array2::from_shape_fn(shape, |(t, k)| latents[(t * n_factors + k, 0)]));
-            posterior.variances.push(Array2::from_shape_fn(shape, |(t, k)| {
-                length.covariance[(t * n_factors + k, t * n_factors + k)]
-            }));
-        }
-        Ok(posterior)
-    }
-
-    /// Latents of one trial, row `bin · K + factor`, and the trial's log-likelihood.
-    fn latents(&self, trial: &ArrayView2<f64>, length: &Length) -> (Mat<f64>, f64) {
-        let (n_units, n_factors) = self.loadings.dim();
-        let mut statistics = Mat::<f64>::zeros(length.n_bins * n_factors, 1);
-        let mut distance = 0.0;
-        for (bin, row) in trial.rows().into_iter().enumerate() {
-            for i in 0..n_units {
-                let deviation = row[i] - self.offsets[i];
-                distance += deviation * deviation / self.noise[i];
-                for k in 0..n_factors {
-                    statistics[(bin * n_factors + k, 0)] += self.loadings[[i, k]] * deviation / self.noise[i];
-                }
+        let empty = || Array2::zeros((0, n_factors));
+        let (mut means, mut variances) = (vec![empty(); trials.len()], vec![empty(); trials.len()]);
+        let mut log_likelihood = 0.0;
+        for length in &lengths {
+            let n_bins = length.n_bins;
+            let variance = Array2::from_shape_fn((n_bins, n_factors), |(bin, k)| {
+                length.covariance[(k * n_bins + bin, k * n_bins + bin)]
+            });
+            for (column, &trial) in length.trials.iter().enumerate() {
+                let latents = length.latents.col(column);
+                means[trial] =
+                    Array2::from_shape_fn((n_bins, n_factors), |(bin, k)| latents[k * n_bins + bin]);
+                variances[trial].clone_from(&variance);
+                log_likelihood += length.log_likelihoods[column];
             }
         }
-        let latents = product(length.covariance.as_ref(), statistics.as_ref());
-        let explained: f64 = latents.col(0).iter().zip(statistics.col(0).iter()).map(|(x, z)| x * z).sum();
-        let constant = (n_units * length.n_bins) as f64 * std::f64::consts::TAU.ln();
-        (latents, -0.5 * (constant + length.log_determinants + distance - explained))
+        Ok(GpfaPosterior { means, variances, log_likelihood })
     }
 
-    /// One entry per distinct number of bins.
+    /// The posterior of all trials, in one entry per distinct number of bins.
     fn lengths(&self, trials: &[ArrayView2<f64>]) -> Result<Vec<Length>, MetricError> {
         let mut sizes: Vec<usize> = trials.iter().map(|trial| trial.dim().0).collect();
         sizes.sort_unstable();
         sizes.dedup();
-        sizes.into_iter().map(|n_bins| self.length(n_bins)).collect()
+        // Waking another thread for one length costs more than a short trial's work.
+        if let [n_bins] = sizes[..] {
+            return Ok(vec![self.length(trials, n_bins)?]);
+        }
+        sizes.into_par_iter().map(|n_bins| self.length(trials, n_bins)).collect()
     }
 
-    fn length(&self, n_bins: usize) -> Result<Length, MetricError> {
+    fn length(&self, trials: &[ArrayView2<f64>], n_bins: usize) -> Result<Length, MetricError> {
         let (n_units, n_factors) = self.loadings.dim();
         let mut precision = Mat::<f64>::zeros(n_bins * n_factors, n_bins * n_factors);
         let mut log_determinants = n_bins as f64 * self.noise.iter().map(|v| v.ln()).sum::<f64>();
         for (k, tau) in self.taus_bins.iter().enumerate() {
             let prior = kernel(n_bins, tau.powi(-2), self.white_share);
-            let factor = cholesky(prior.as_ref(), "covariance of a Gaussian process")?;
-            log_determinants += log_determinant(&factor);
-            let inverse = factor.inverse();
-            for (s, t) in (0..n_bins).flat_map(|s| (0..n_bins).map(move |t| (s, t))) {
-                precision[(s * n_factors + k, t * n_factors + k)] += inverse[(s, t)];
-            }
+            let inverse = StationaryInverse::new(&prior, "covariance of a Gaussian process")?;
+            log_determinants += inverse.log_determinant;
+            precision
+                .as_mut()
+                .submatrix_mut(k * n_bins, k * n_bins, n_bins, n_bins)
+                .copy_from(inverse.matrix());
         }
-        for (k, l) in (0..n_factors).flat_map(|k| (0..n_factors).map(move |l| (k, l))) {
-            let evidence: f64 =
-                (0..n_units).map(|i| self.loadings[[i, k]] * self.loadings[[i, l]] / self.noise[i]).sum();
+        let read_in =
+            Array2::from_shape_fn((n_units, n_factors), |(i, k)| self.loadings[[i, k]] / self.noise[i]);
+        let evidence = self.loadings.t().dot(&read_in);
+        for ((k, l), value) in evidence.indexed_iter() {
             for bin in 0..n_bins {
-                precision[(bin * n_factors + k, bin * n_factors + l)] += evidence;
+                precision[(k * n_bins + bin, l * n_bins + bin)] += value;
             }
         }
-        let factor = cholesky(precision.as_ref(), "posterior of Gaussian-process factors")?;
-        log_determinants += log_determinant(&factor);
-        Ok(Length { n_bins, covariance: factor.inverse(), log_determinants })
+        let (covariance, log_determinant) =
+            mirrored_inverse(&precision, n_bins, "posterior of Gaussian-process factors")?;
+        log_determinants += log_determinant;
+        let members: Vec<usize> =
+            (0..trials.len()).filter(|&trial| trials[trial].nrows() == n_bins).collect();
+        let mut statistics = Mat::<f64>::zeros(n_bins * n_factors, members.len());
+        let mut distances = vec![0.0; members.len()];
+        for (column, &trial) in members.iter().enumerate() {
+            let statistics = statistics.col_as_slice_mut(column);
+            for (bin, row) in trials[trial].rows().into_iter().enumerate() {
+                for (i, y) in row.iter().enumerate() {
+                    let deviation = y - self.offsets[i];
+                    distances[column] += deviation * deviation / self.noise[i];
+                    for k in 0..n_factors {
+                        statistics[k * n_bins + bin] += read_in[[i, k]] * deviation;
+                    }
+                }
+            }
+        }
+        let mut latents = Mat::<f64>::zeros(statistics.nrows(), statistics.ncols());
+        matmul(latents.as_mut(), Accum::Replace, covariance.as_ref(), statistics.as_ref(), 1.0, Par::Seq);
+        let constant = (n_units * n_bins) as f64 * std::f64::consts::TAU.ln();
+        let log_likelihoods = (0..members.len())
+            .map(|column| {
+                let explained: f64 =
+                    latents.col(column).iter().zip(statistics.col(column).iter()).map(|(x, z)| x * z).sum();
+                -0.5 * (constant + log_determinants + distances[column] - explained)
+            })
+            .collect();
+        Ok(Length { n_bins, trials: members, covariance, latents, log_likelihoods })
     }
 
     fn check(&self, trials: &[ArrayView2<f64>]) -> Result<(), MetricError> {
@@ -281,12 +303,14 @@ impl Gpfa {
     }
 }
 
-fn find(lengths: &[Length], n_bins: usize) -> (usize, &Length) {
-    let position = lengths.partition_point(|length| length.n_bins < n_bins);
-    (position, &lengths[position])
-}
-
-pub(super) fn log_determinant(factor: &Llt<f64>) -> f64 {
-    let triangle = factor.L();
-    2.0 * (0..triangle.nrows()).map(|i| triangle[(i, i)].ln()).sum::<f64>()
+impl Length {
+    /// Second moments of a factor over time, `[T, T]`, summed over the trials.
+    fn moments_over_time(&self, factor: usize) -> Mat<f64> {
+        let (n_bins, first) = (self.n_bins, factor * self.n_bins);
+        let n_trials = self.trials.len() as f64;
+        let mut out = Mat::from_fn(n_bins, n_bins, |s, t| n_trials * self.covariance[(first + s, first + t)]);
+        let means = self.latents.as_ref().subrows(first, n_bins);
+        matmul(out.as_mut(), Accum::Add, means, means.transpose(), 1.0, Par::Seq);
+        out
+    }
 }

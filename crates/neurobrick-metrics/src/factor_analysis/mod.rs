@@ -11,9 +11,11 @@
 
 mod expectation;
 mod gpfa;
+mod mirrored;
 mod smoothness;
 mod spectral;
 mod static_factors;
+mod stationary;
 mod temporal;
 
 pub use gpfa::{Gpfa, GpfaConfig, GpfaPosterior};

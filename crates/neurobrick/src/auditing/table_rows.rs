@@ -40,7 +40,7 @@ impl<'a> Cells<'a> {
                     format!("line {} has {} cells, the header has {}", number + 1, row.len(), names.len());
                 return Err(bad(message));
             }
-            rows.push((rows.len() + 1, row));
+            rows.push((number + 1, row));
         }
         Ok(Self { path, names, rows })
     }
@@ -57,7 +57,7 @@ impl<'a> Cells<'a> {
         let parse = |(text, (number, _)): (String, &(usize, Vec<String>))| match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(value),
             _ => {
-                let message = format!("row {number} of column `{column}` is `{text}`, not a number");
+                let message = format!("line {number}, column `{column}` holds `{text}`, not a number");
                 Err(PipelineError::BadFile { path: self.path.to_owned(), message })
             }
         };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataConfig, DecodeTarget, ModelSource};
 use crate::PipelineError;
+use crate::decoding::NetworkConfig;
 
 /// What is decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,10 @@ pub struct DecodeConfig {
     /// Continuous behavior.
     #[serde(default)]
     pub behaviors: Vec<BehaviorTarget>,
+    /// Small networks beside the linear decoders; absent: none. Each is refitted for every draw of a null, which takes minutes
+    /// where linear decoders take seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<NetworkConfig>,
     /// Blocks of consecutive trials within which labels are shuffled for the null.
     #[serde(default = "five")]
     pub n_blocks: usize,
@@ -143,6 +148,9 @@ impl DecodeConfig {
         {
             let message = format!("must be a positive number of seconds; received {}", behavior.max_gap_s);
             return refuse("behaviors.max_gap_s", &message);
+        }
+        if let Some((field, message)) = self.networks.as_ref().and_then(NetworkConfig::problem) {
+            return refuse(&format!("networks.{field}"), message);
         }
         if self.n_blocks == 0 {
             return refuse("n_blocks", "must be positive");

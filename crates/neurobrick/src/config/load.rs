@@ -7,8 +7,8 @@ use schemars::{Schema, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AuditConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ImportConfig, PretrainConfig,
-    ScaleConfig, TransferConfig,
+    AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ImportConfig,
+    PretrainConfig, ScaleConfig, TransferConfig,
 };
 use crate::PipelineError;
 
@@ -51,6 +51,7 @@ pub fn json_schemas() -> Vec<(&'static str, Schema)> {
         ("pretrain", schema_for!(PretrainConfig)),
         ("finetune", schema_for!(FinetuneConfig)),
         ("evaluate", schema_for!(EvaluateConfig)),
+        ("bwb", schema_for!(BwbConfig)),
         ("transfer", schema_for!(TransferConfig)),
         ("audit", schema_for!(AuditConfig)),
         ("decode", schema_for!(DecodeConfig)),

@@ -1,6 +1,7 @@
 //! Configuration files of the verbs: TOML or YAML, strict, with every path relative to the working folder.
 
 mod audit;
+mod bwb;
 mod decode;
 mod files;
 mod import;
@@ -10,6 +11,7 @@ mod stack;
 mod transfer;
 
 pub use audit::{AuditConfig, NuisanceColumns, RowSplit, SessionsAudit, TableAudit};
+pub use bwb::{BwbConfig, ClassTarget, EventTarget};
 pub use decode::{BehaviorTarget, DecodeConfig, DecodeFeature};
 pub use files::{
     DataConfig, DecodeTarget, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig,

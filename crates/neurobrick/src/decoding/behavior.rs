@@ -9,7 +9,7 @@ use neurobrick_metrics::{
 use neurobrick_schema::SessionId;
 
 use super::result::{DecodeRow, Decoded};
-use super::{Feature, Judging};
+use super::{Feature, Judging, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 
 const N_FOLDS: usize = 4;
 /// Bins of history that a Wiener filter may read.
@@ -29,6 +29,8 @@ pub(crate) struct Behavior {
     /// Usable trial of each row.
     pub(crate) trials: Vec<usize>,
     pub(crate) fit: Vec<usize>,
+    /// Those of `fit` by which networks stop, ascending.
+    pub(crate) valid: Vec<usize>,
     pub(crate) test: Vec<usize>,
     /// Cluster of each test trial: windows that share spikes are resampled together.
     pub(crate) clusters: Vec<usize>,
@@ -41,6 +43,7 @@ enum Setting {
     Cascade { history: usize, alpha: f64, degree: usize },
     LeastSquares { components: usize },
     Kalman { trust: f64 },
+    Network { kind: NetworkKind, weight_decay: f64 },
 }
 
 /// One behavior from one feature by every decoder of behavior.
@@ -57,13 +60,17 @@ pub(crate) fn decode_behavior(
     };
     let wiener = task.choose_linear(&HISTORIES);
     let cascade = wiener.clone().and_then(|(setting, _)| task.choose_cascade(setting));
-    vec![
+    let mut rows = vec![
         row("ridge", task.choose_linear(&HISTORIES[..1])),
         row("wiener", wiener),
         row("wiener_cascade", cascade),
         row("partial_least_squares", task.choose_among(&least_squares())),
         row("kalman", task.choose_kalman()),
-    ]
+    ];
+    for kind in judging.networks.iter().flat_map(|config| &config.kinds) {
+        rows.push(row(kind.name(), task.choose_network(*kind)));
+    }
+    rows
 }
 
 fn least_squares() -> Vec<(Setting, String)> {
@@ -140,6 +147,31 @@ impl Task<'_> {
         self.choose_among(&settings)
     }
 
+    fn choose_network(&self, kind: NetworkKind) -> Result<(Setting, String), MetricError> {
+        let found = self.network(kind, None, &self.behavior.values, &self.behavior.fit)?;
+        let weight_decay = found.weight_decay();
+        Ok((Setting::Network { kind, weight_decay }, format!("weight decay {weight_decay}")))
+    }
+
+    /// A network that stops by the validation trials among `fit`, with the weight decay given or chosen by them.
+    fn network(
+        &self,
+        kind: NetworkKind,
+        weight_decay: Option<f64>,
+        behavior: &Array3<f64>,
+        fit: &[usize],
+    ) -> Result<NetworkDecoder, MetricError> {
+        let mut config = self.judging.networks.clone().unwrap_or_default();
+        if let Some(weight_decay) = weight_decay {
+            config.weight_decays = vec![weight_decay];
+        }
+        let (valid, train): (Vec<usize>, Vec<usize>) =
+            fit.iter().copied().partition(|row| self.behavior.valid.binary_search(row).is_ok());
+        let rows = NetworkRows { train: &train, valid: &valid };
+        let targets = NetworkTargets::Behavior(behavior.view());
+        NetworkDecoder::fit(kind, &self.x, targets, rows, &config, self.judging.seed)
+    }
+
     /// The setting with the best R² over folds of training trials, the first of equals.
     fn choose_among(&self, settings: &[(Setting, String)]) -> Result<(Setting, String), MetricError> {
         let fit = &self.behavior.fit;
@@ -186,6 +218,11 @@ impl Task<'_> {
             Setting::LeastSquares { components } => {
                 let [x, x_test] = standardized(0)?;
                 PartialLeastSquares::fit(&x.view(), &y.view(), components)?.predict(&x_test.view())
+            }
+            Setting::Network { kind, weight_decay } => {
+                let found = self.network(kind, Some(weight_decay), behavior, fit)?;
+                let all = found.predict(&self.x.select(Axis(0), test))?;
+                Ok(rows(&all, &(0..test.len()).collect::<Vec<_>>()))
             }
             Setting::Kalman { trust } => {
                 let pairs: Vec<(ArrayView2<'_, f64>, ArrayView2<'_, f64>)> = fit
@@ -269,9 +306,9 @@ mod tests {
         let x = Array3::from_shape_simple_fn((60, n_bins, 3), || stream.normal());
         let noise = Array2::from_shape_simple_fn((60, n_bins), || stream.normal());
         let seen: Vec<usize> = (0..n_windows).map(|window| window / 5).collect();
-        let feature = Feature { name: "seen".to_owned(), values: x.select(Axis(0), &seen) };
+        let feature = Feature::latents("seen", x.select(Axis(0), &seen));
         let values = (&x.index_axis(Axis(2), 0) + &noise).select(Axis(0), &seen).insert_axis(Axis(2));
-        let judging = Judging { seed: 1, n_blocks: 5, n_shuffles: 5, n_resamples: 400 };
+        let judging = Judging { seed: 1, n_blocks: 5, n_shuffles: 5, n_resamples: 400, networks: None };
         let session = SessionId::new("made").unwrap();
         let width = |clusters: Vec<usize>| {
             let behavior = Behavior {
@@ -279,6 +316,7 @@ mod tests {
                 values: values.clone(),
                 trials: (0..n_windows).collect(),
                 fit: (0..100).collect(),
+                valid: Vec::new(),
                 test: (100..n_windows).collect(),
                 clusters,
             };

@@ -1,6 +1,6 @@
 //! Binary labels of trials.
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Array3, Axis};
 use neurobrick_metrics::decoders::{DiscriminantAnalysis, Shrinkage};
 use neurobrick_metrics::{
     Baseline, Bootstrap, Counted, DecodingMetric, LogisticProbe, MetricError, NullDistribution, NullTest,
@@ -9,7 +9,7 @@ use neurobrick_metrics::{
 use neurobrick_train::TrainSession;
 
 use super::result::{DecodeRow, Decoded};
-use super::{Feature, Judging};
+use super::{Feature, Judging, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 
 const SHRINKAGES: [Shrinkage; 5] = [
     Shrinkage::LedoitWolf,
@@ -25,15 +25,21 @@ const N_FOLDS: usize = 4;
 enum Setting {
     Logistic { c: f64 },
     Discriminant { shrinkage: Shrinkage },
+    Network { kind: NetworkKind, weight_decay: f64 },
 }
 
 /// Labels of the labeled trials with the rows that are fitted to and scored on.
 struct Task<'a> {
     x: Array2<f64>,
+    /// The same bin by bin, `[row, bin, P]`, for networks.
+    bins: Array3<f64>,
     labels: Vec<bool>,
     /// Trial of each row.
     trials: Vec<usize>,
+    /// Training rows, then validation rows: the order in which `evaluate` deals them to folds.
     fit: Vec<usize>,
+    /// Rows by which networks stop.
+    valid: Vec<usize>,
     test: Vec<usize>,
     judging: &'a Judging,
 }
@@ -45,18 +51,17 @@ pub(crate) fn decode_labels(
     feature: &Feature,
     judging: &Judging,
 ) -> Vec<DecodeRow> {
-    let bins = feature.values.len_of(Axis(1)).max(1) as f64;
-    let means = feature.values.sum_axis(Axis(1)) / bins;
     let trials: Vec<usize> = (0..labels.len()).filter(|&trial| labels[trial].is_some()).collect();
     let rows_of = |side: &[usize]| -> Vec<usize> {
         (0..trials.len()).filter(|&row| side.binary_search(&trials[row]).is_ok()).collect()
     };
-    let mut fitted = [&session.split.train[..], &session.split.valid].concat();
-    fitted.sort_unstable();
+    let valid = rows_of(&session.split.valid);
     let task = Task {
-        x: means.select(Axis(0), &trials),
+        x: feature.of_window.select(Axis(0), &trials),
+        bins: feature.values.select(Axis(0), &trials),
         labels: trials.iter().map(|&trial| labels[trial] == Some(true)).collect(),
-        fit: rows_of(&fitted),
+        fit: [rows_of(&session.split.train), valid.clone()].concat(),
+        valid,
         test: rows_of(&session.split.test),
         trials,
         judging,
@@ -66,7 +71,12 @@ pub(crate) fn decode_labels(
         let decoded = choice.and_then(|(setting, choice)| task.judged(setting, choice));
         DecodeRow::new(id, [target, &feature.name, decoder], decoded)
     };
-    vec![row("logistic", task.choose_logistic()), row("discriminant", task.choose_discriminant())]
+    let mut rows =
+        vec![row("logistic", task.choose_logistic()), row("discriminant", task.choose_discriminant())];
+    for kind in judging.networks.iter().flat_map(|config| &config.kinds) {
+        rows.push(row(kind.name(), task.choose_network(*kind)));
+    }
+    rows
 }
 
 impl Task<'_> {
@@ -104,6 +114,31 @@ impl Task<'_> {
         Ok((Setting::Discriminant { shrinkage }, choice))
     }
 
+    fn choose_network(&self, kind: NetworkKind) -> Result<(Setting, String), MetricError> {
+        let found = self.network(kind, None, &self.labels, &self.fit)?;
+        let weight_decay = found.weight_decay();
+        Ok((Setting::Network { kind, weight_decay }, format!("weight decay {weight_decay}")))
+    }
+
+    /// A network that stops by the validation rows among `fit`, with the weight decay given or chosen by them.
+    fn network(
+        &self,
+        kind: NetworkKind,
+        weight_decay: Option<f64>,
+        labels: &[bool],
+        fit: &[usize],
+    ) -> Result<NetworkDecoder, MetricError> {
+        let mut config = self.judging.networks.clone().unwrap_or_default();
+        if let Some(weight_decay) = weight_decay {
+            config.weight_decays = vec![weight_decay];
+        }
+        let (valid, train): (Vec<usize>, Vec<usize>) =
+            fit.iter().copied().partition(|row| self.valid.binary_search(row).is_ok());
+        let rows = NetworkRows { train: &train, valid: &valid };
+        let targets = NetworkTargets::Labels(labels);
+        NetworkDecoder::fit(kind, &self.bins, targets, rows, &config, self.judging.seed)
+    }
+
     fn predict(
         &self,
         setting: Setting,
@@ -112,8 +147,14 @@ impl Task<'_> {
         test: &[usize],
     ) -> Result<Vec<bool>, MetricError> {
         let (x, x_test) = (self.x.select(Axis(0), fit), self.x.select(Axis(0), test));
+        let all = labels;
         let labels = pick(labels, fit);
         match setting {
+            Setting::Network { kind, weight_decay } => {
+                let found = self.network(kind, Some(weight_decay), all, fit)?;
+                let log_odds = found.predict(&self.bins.select(Axis(0), test))?;
+                Ok(log_odds.iter().map(|&value| value > 0.0).collect())
+            }
             Setting::Logistic { c } => LogisticProbe::fit(&x.view(), &labels, c)?.predict(&x_test.view()),
             Setting::Discriminant { shrinkage } => {
                 let classes = numbered(&labels);
@@ -135,7 +176,7 @@ impl Task<'_> {
     }
 
     fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
-        let Judging { seed, n_blocks, n_shuffles, n_resamples } = *self.judging;
+        let Judging { seed, n_blocks, n_shuffles, n_resamples, .. } = *self.judging;
         let predicted = self.predict(setting, &self.labels, &self.fit, &self.test)?;
         let truth = pick(&self.labels, &self.test);
         if let Some(missing) = [false, true].into_iter().find(|class| !truth.contains(class)) {

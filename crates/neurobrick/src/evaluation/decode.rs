@@ -13,7 +13,7 @@ use crate::config::DecodeTarget;
 use crate::{LoadedSession, PipelineError};
 
 /// Level of all intervals.
-const LEVEL: f64 = 0.95;
+pub(crate) const LEVEL: f64 = 0.95;
 
 /// Decodes every target from raw counts and from the latents of models. `latents` gives, by name, latents
 /// `[trial, bin, L]` of all usable trials.

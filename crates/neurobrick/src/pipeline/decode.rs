@@ -49,6 +49,7 @@ pub fn decode(
         n_blocks: config.n_blocks,
         n_shuffles: config.n_shuffles,
         n_resamples: config.n_resamples,
+        networks: config.networks.clone(),
     };
     let mut rows: Vec<DecodeRow> = Vec::new();
     for session in &sessions {
@@ -102,8 +103,8 @@ fn features(
     let all: Vec<usize> = (0..data.n_trials()).collect();
     let mut found = Vec::new();
     for feature in &config.features {
-        let values = match feature {
-            DecodeFeature::RawCounts => data.counts_of(&all).mapv(f64::sqrt),
+        found.push(match feature {
+            DecodeFeature::RawCounts => Feature::raw_counts(&data.counts_of(&all)),
             DecodeFeature::TemporalFactors => {
                 let train = data.counts_of(&session.train.split.train);
                 let limit = data.n_units().min(train.len_of(Axis(0)) * data.n_bins());
@@ -111,18 +112,18 @@ fn features(
                 let n_factors = default.n_factors.min(limit);
                 let settings = TemporalFactorsConfig { n_factors, ..default };
                 let units: Vec<usize> = (0..data.n_units()).collect();
-                TemporalFactors::fit(&train.view(), &settings)?
-                    .latents(&data.counts_of(&all).view(), &units)?
+                let fit = TemporalFactors::fit(&train.view(), &settings)?;
+                let values = fit.latents(&data.counts_of(&all).view(), &units)?;
+                Feature::latents(feature.name(), values)
             }
-        };
-        found.push(Feature { name: feature.name().to_owned(), values });
+        });
     }
     for source in &config.models {
         let (model, record) = load_model(&session_run(&source.path, &session.hash.session).join("model"))?;
         record.check_scores(&config.data, config.seed, &session.hash)?;
         let model = rounded(model, source.precision)?;
         let values = latents(&model, data, &all, Prompt::Neuron, n_threads)?;
-        found.push(Feature { name: source.name.clone(), values });
+        found.push(Feature::latents(&source.name, values));
     }
     Ok(found)
 }
@@ -168,6 +169,7 @@ fn behavior(
         name: target.name.clone(),
         values: values.select(Axis(0), &trials).insert_axis(Axis(2)),
         fit: rows_of([&split.train, &split.valid]),
+        valid: rows_of([&split.valid, &[]]),
         clusters: resampling_clusters(&windows),
         test,
         trials,

@@ -116,7 +116,7 @@ impl Finished<'_> {
 
 /// "1 session", "3 sessions".
 pub(super) fn sessions_in_words(n: usize) -> String {
-    format!("{n} session{}", if n == 1 { "" } else { "s" })
+    report::counted(n as u64, "session")
 }
 
 /// What the first model was trained on, which a reader of its scores must know.

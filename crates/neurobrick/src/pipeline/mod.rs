@@ -2,6 +2,7 @@
 
 mod arrays;
 mod audit;
+mod bwb;
 mod decode;
 mod demo;
 mod evaluate;
@@ -20,6 +21,7 @@ mod weights;
 
 pub use arrays::{ArrayFile, ArrayQuestion, TrialSet, embed, predict_rates};
 pub use audit::audit;
+pub use bwb::brain_wide_bench;
 pub use decode::decode;
 pub use demo::demo;
 pub use evaluate::evaluate;

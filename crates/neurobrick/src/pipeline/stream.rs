@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::training::{check_causal, load_model};
 use crate::config::{DataConfig, DecodeTarget};
-use crate::evaluation::labels;
+use crate::evaluation::{LEVEL, labels};
 use crate::{PipelineError, load_sessions};
 
 /// Opens the model in a folder for one session.
@@ -141,7 +141,7 @@ pub fn fit_decoder(
     let probe = LogisticProbe::fit(&x.view(), &y, best)?;
 
     let predicted = |bin: usize| probe.predict(&test.slice(s![.., bin, ..]));
-    let last_bin = Accuracy::new(&test_labels, &predicted(n_bins - 1)?, &fit_labels, 0.95)?;
+    let last_bin = Accuracy::new(&test_labels, &predicted(n_bins - 1)?, &fit_labels, LEVEL)?;
     let mut n_right = 0;
     for bin in 0..n_bins {
         n_right += predicted(bin)?.iter().zip(&test_labels).filter(|(p, t)| p == t).count();

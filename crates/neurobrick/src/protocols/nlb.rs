@@ -1,5 +1,6 @@
 //! A submission of the Neural Latents Benchmark against its targets, both in the benchmark's HDF5 layout.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,12 +13,12 @@ use serde_json::{Map, Value, json};
 use crate::PipelineError;
 
 /// Data sets with a table of their own, in the order of the benchmark.
-const DATASETS: [&str; 4] = ["mc_maze", "mc_rtt", "area2_bump", "dmfc_rsg"];
+pub(super) const DATASETS: [&str; 4] = ["mc_maze", "mc_rtt", "area2_bump", "dmfc_rsg"];
 /// Data sets that share one table, with the trials that stand before their metrics.
-const SCALING: [(&str, &str); 3] =
+pub(super) const SCALING: [(&str, &str); 3] =
     [("mc_maze_large", "[500] "), ("mc_maze_medium", "[250] "), ("mc_maze_small", "[100] ")];
 /// What the name of a data set ends in, by the width of its bins: 5 and 20 ms.
-const BINS: [&str; 2] = ["", "_20"];
+pub(super) const BINS: [&str; 2] = ["", "_20"];
 
 /// One data set scored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,6 +76,16 @@ pub fn score_nlb(submission: &Path, targets: &Path) -> Result<NlbScores, Pipelin
         return Err(PipelineError::BadFile { path: submission.to_owned(), message });
     }
     Ok(NlbScores { datasets, not_scored })
+}
+
+/// The rates of every data set in a submission, by the name of its group.
+///
+/// # Errors
+/// If the file is damaged, or a group lacks a tensor that a submission needs.
+pub fn read_nlb(submission: &Path) -> Result<BTreeMap<String, Submission>, PipelineError> {
+    let file = TensorFile::open(submission)?;
+    let of = |name: &str| Group { file: &file, path: submission, name }.submission();
+    file.groups().into_iter().map(|name| of(&name).map(|found| (name, found))).collect()
 }
 
 fn list(names: &[String]) -> String {

@@ -1,0 +1,153 @@
+//! Networks decode what no linear read-out finds, and give the same bits again.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+
+use ndarray::{Array3, Axis, s};
+use neurobrick::config::{DecodeConfig, parse_toml};
+use neurobrick::decoding::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
+use neurobrick::metrics::{LogisticProbe, MetricError, ProbeGrid, balanced_accuracy, r2};
+use neurobrick::pipeline::{self, Silent};
+use neurobrick::random::{Domain, Stream};
+use neurobrick_schema::{Column, ColumnValues, Recording, Store, Trials};
+use neurobrick_testkit::synthetic_session;
+
+const N_BINS: usize = 6;
+
+/// Trials of two units, each either busy or not for a whole trial, and five units that mean nothing; the label is whether
+/// exactly one of the two is busy.
+fn exclusive_or(n_trials: usize) -> (Array3<f64>, Vec<bool>) {
+    let mut stream = Stream::new(5, Domain::Synthetic, [0, 0, 0]);
+    let busy: Vec<[bool; 2]> =
+        (0..n_trials).map(|_| [stream.bernoulli(0.5), stream.bernoulli(0.5)]).collect();
+    let x = Array3::from_shape_fn((n_trials, N_BINS, 7), |(trial, _, unit)| {
+        let rate = if unit < 2 && busy[trial][unit] { 2.0 } else { 0.3 };
+        f64::from(stream.poisson(rate))
+    });
+    (x, busy.iter().map(|[a, b]| a != b).collect())
+}
+
+/// The first trials learn, the next stop, the rest is scored.
+fn parts(n_train: usize, n_valid: usize, n_trials: usize) -> [Vec<usize>; 3] {
+    let n_fit = n_train + n_valid;
+    [(0..n_train).collect(), (n_train..n_fit).collect(), (n_fit..n_trials).collect()]
+}
+
+fn numbered(labels: impl IntoIterator<Item = bool>) -> Vec<usize> {
+    labels.into_iter().map(usize::from).collect()
+}
+
+#[test]
+fn networks_learn_an_exclusive_or_that_a_linear_probe_cannot() {
+    let (x, labels) = exclusive_or(600);
+    let [train, valid, test] = parts(300, 100, 600);
+    let truth = numbered(test.iter().map(|&trial| labels[trial]));
+    let means = x.sum_axis(Axis(1));
+    let fit: Vec<bool> = labels[..400].to_vec();
+    let (probe, _) =
+        LogisticProbe::fit_search(&means.slice(s![..400, ..]), &fit, &ProbeGrid::with_seed(1)).unwrap();
+    let linear = probe.predict(&means.slice(s![400.., ..])).unwrap();
+    let linear = balanced_accuracy(&truth, &numbered(linear)).unwrap();
+    assert!(linear < 0.65, "{linear}");
+    for kind in [NetworkKind::Mlp, NetworkKind::Gru] {
+        let rows = NetworkRows { train: &train, valid: &valid };
+        let config = NetworkConfig::default();
+        let fit =
+            || NetworkDecoder::fit(kind, &x, NetworkTargets::Labels(&labels), rows, &config, 1).unwrap();
+        let found = fit();
+        let log_odds = found.predict(&x.select(Axis(0), &test)).unwrap();
+        let accuracy = balanced_accuracy(&truth, &numbered(log_odds.iter().map(|z| *z > 0.0))).unwrap();
+        assert!(accuracy > 0.85, "{kind:?}: {accuracy}, {}", found.valid_loss());
+        assert!(found.valid_loss() < 0.45 && config.weight_decays.contains(&found.weight_decay()));
+        // Again, and on one thread.
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        for again in [fit(), one.install(fit)] {
+            let bits = |z: &Array3<f64>| z.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&again.predict(&x.select(Axis(0), &test)).unwrap()), bits(&log_odds), "{kind:?}");
+        }
+    }
+}
+
+/// A behavior that is the product of two units' activity, in its own unit; and one that remembers the bins before.
+#[test]
+fn networks_follow_products_and_the_recurrent_one_remembers() {
+    let mut stream = Stream::new(6, Domain::Synthetic, [0, 0, 0]);
+    let x = Array3::from_shape_simple_fn((300, 12, 3), || stream.normal());
+    let [train, valid, test] = parts(160, 60, 300);
+    let rows = NetworkRows { train: &train, valid: &valid };
+    let score = |kind: NetworkKind, y: &Array3<f64>| {
+        let targets = NetworkTargets::Behavior(y.view());
+        let found = NetworkDecoder::fit(kind, &x, targets, rows, &NetworkConfig::default(), 1).unwrap();
+        let predicted = found.predict(&x.select(Axis(0), &test)).unwrap();
+        let flat = |values: &Array3<f64>| {
+            ndarray::Array2::from_shape_vec((values.len(), 1), values.iter().copied().collect()).unwrap()
+        };
+        r2::uniform(&flat(&y.select(Axis(0), &test)).view(), &flat(&predicted).view()).unwrap()
+    };
+    let product = Array3::from_shape_fn((300, 12, 1), |(b, t, _)| 40.0 + 5.0 * x[[b, t, 0]] * x[[b, t, 1]]);
+    let multiplied = score(NetworkKind::Mlp, &product);
+    assert!(multiplied > 0.8, "{multiplied}");
+    let before = |b: usize, t: usize| if t > 1 { x[[b, t - 2, 0]] } else { 0.0 };
+    let late = Array3::from_shape_fn((300, 12, 1), |(b, t, _)| before(b, t));
+    let (remembered, blind) = (score(NetworkKind::Gru, &late), score(NetworkKind::Mlp, &late));
+    assert!(remembered > 0.7 && blind < 0.1, "{remembered} {blind}");
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_refused() {
+    let (mut x, labels) = exclusive_or(20);
+    let fit = |x: &Array3<f64>, labels: &[bool], train: &[usize], config: &NetworkConfig| {
+        let rows = NetworkRows { train, valid: &[8, 9, 10, 11, 12, 13] };
+        NetworkDecoder::fit(NetworkKind::Mlp, x, NetworkTargets::Labels(labels), rows, config, 1).map(drop)
+    };
+    let config = NetworkConfig { max_epochs: 2, ..NetworkConfig::default() };
+    let train: Vec<usize> = (0..8).collect();
+    fit(&x, &labels, &train, &config).unwrap();
+    assert!(matches!(fit(&x, &labels, &[], &config), Err(MetricError::Empty { .. })));
+    assert!(matches!(fit(&x, &labels, &[0, 20], &config), Err(MetricError::OutOfRange { index: 20, .. })));
+    assert!(matches!(fit(&x, &labels[..4], &train, &config), Err(MetricError::ShapeMismatch { .. })));
+    assert!(matches!(fit(&x, &[true; 20], &train, &config), Err(MetricError::SingleClass { .. })));
+    let wrong = NetworkConfig { d_hidden: 0, ..config.clone() };
+    assert!(matches!(fit(&x, &labels, &train, &wrong), Err(MetricError::InvalidSetting { .. })));
+    x[[3, 0, 0]] = f64::NAN;
+    assert!(matches!(fit(&x, &labels, &train, &config), Err(MetricError::NotFinite { .. })));
+}
+
+/// The verb lists networks beside linear decoders, with nulls, where they are asked for.
+#[test]
+fn the_verb_decodes_by_networks_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut parts = synthetic_session(5, 100, 12, 20, 4).into_parts();
+    let Some(neurobrick_schema::Activity::Counts(counts)) = Some(&parts.activity) else { panic!("counts") };
+    // Which half of the units fires more.
+    let total = |trial: usize, units: std::ops::Range<usize>| -> u32 {
+        units.map(|unit| counts.row(trial, unit).iter().map(|&n| u32::from(n)).sum::<u32>()).sum()
+    };
+    let sides = (0..100).map(|t| Some(if total(t, 0..10) > total(t, 10..20) { "a" } else { "b" }.to_owned()));
+    let column = Column {
+        name: "half".to_owned(),
+        unit: None,
+        description: None,
+        values: ColumnValues::Text(sides.collect()),
+    };
+    parts.trials = Trials::new(parts.trials.intervals().to_vec(), vec![column]).unwrap();
+    Store::create(&store).unwrap().write(&Recording::from_parts(parts).unwrap()).unwrap();
+    let text = format!(
+        "seed = 1\nsessions = [\"synthetic-5\"]\nfeatures = [\"raw_counts\"]\nn_shuffles = 20\nn_resamples = 100\n\
+         labels = [{{ category = {{ name = \"half\", column = \"half\", positive = \"a\", negative = \"b\" }} }}]\n\
+         [networks]\nkinds = [\"mlp\"]\nmax_epochs = 20\nweight_decays = [0.01, 1.0]\n[data]\nstore = \"{}\"\n\
+         window = {{ start_s = 0.0, end_s = 0.24, bin_size_s = 0.02 }}\n\
+         split = {{ train = 0.5, valid = 0.2, test = 0.3 }}\n",
+        store.display()
+    );
+    let config: DecodeConfig = parse_toml("decode", &text).unwrap();
+    let found = pipeline::decode(&config, &folder.path().join("out"), "test", 2, &mut Silent).unwrap();
+    let decoders: Vec<&str> = found.rows.iter().map(|row| row.decoder.as_str()).collect();
+    assert_eq!(decoders, ["logistic", "discriminant", "mlp"]);
+    let mlp = &found.rows[2];
+    let score = mlp.score.as_ref().unwrap_or_else(|| panic!("{mlp:?}"));
+    assert!(score.value() > 0.7 && score.null().p_value < 0.1, "{mlp:?}");
+    assert!((score.null().mean - 0.5).abs() < 0.15, "{mlp:?}");
+    assert!(mlp.choice.as_ref().unwrap().starts_with("weight decay "), "{mlp:?}");
+    let bad: DecodeConfig = parse_toml("decode", &text.replace("max_epochs = 20", "max_epochs = 0")).unwrap();
+    assert!(bad.validate().unwrap_err().to_string().contains("`networks.max_epochs`: must be positive"));
+}
