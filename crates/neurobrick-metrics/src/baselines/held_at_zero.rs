@@ -227,6 +227,7 @@ pub(super) fn block(matrix: MatRef<f64>, rows: &[usize], columns: &[usize]) -> M
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use neurobrick_random::{Domain, Stream};
 
