@@ -13,6 +13,7 @@ mod zarr;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_reader::error::Error;
@@ -102,6 +103,8 @@ pub(crate) struct H5File {
     by_address: HashMap<u64, usize>,
     offset_size: u8,
     max_read_bytes: u64,
+    /// What filters may make of a chunk. It belongs to one dataset at a time: whoever reads holds it.
+    max_decoded_bytes: Mutex<Arc<AtomicUsize>>,
     /// Arrays that were read with the fill value in the place of so many chunks.
     filled: Mutex<BTreeMap<usize, usize>>,
 }
@@ -115,8 +118,9 @@ impl H5File {
         let file = File::open(path).map_err(IngestError::io("open", path))?;
         let length = file.metadata().map_err(IngestError::io("measure", path))?.len();
         let max_read_bytes = length.saturating_mul(MAX_INFLATION).max(MIN_READ_BYTES);
+        let max_decoded_bytes = Arc::new(AtomicUsize::new(MAX_CHUNK_BYTES));
         let options = OpenOptions::default()
-            .with_filter_registry(filters::registry())
+            .with_filter_registry(filters::registry(&max_decoded_bytes))
             // A dataset is read whole, and once.
             .with_chunk_cache_bytes(0)
             .with_max_chunk_bytes(MAX_CHUNK_BYTES)
@@ -130,7 +134,9 @@ impl H5File {
             let offset_size = root.offset_size();
             let (nodes, by_address) = walk(path, root, links)?;
             let path = path.to_path_buf();
-            Ok(Self { path, nodes, by_address, offset_size, max_read_bytes, filled: Mutex::default() })
+            let max_decoded_bytes = Mutex::new(max_decoded_bytes);
+            let filled = Mutex::default();
+            Ok(Self { path, nodes, by_address, offset_size, max_read_bytes, max_decoded_bytes, filled })
         })
     }
 
@@ -162,6 +168,8 @@ impl H5File {
 
     fn attribute(&self, node: usize, name: &str) -> Result<Option<Found>, IngestError> {
         let node = &self.nodes[node];
+        let limit = self.max_decoded_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.store(MAX_CHUNK_BYTES, Ordering::Relaxed);
         guarded(&self.path, || {
             let found = match &node.object {
                 Object::Group(group) => group.attribute(name),
@@ -238,7 +246,11 @@ impl H5File {
         let part = self.nodes[node].path.as_str();
         announce(part);
         let decoded = guarded(&self.path, || match &self.nodes[node].object {
-            Object::Dataset(dataset) => Ok(decode::read(dataset, self.offset_size, self.max_read_bytes)),
+            Object::Dataset(dataset) => {
+                let limit = self.max_decoded_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+                limit.store(decode::max_decoded_bytes(dataset), Ordering::Relaxed);
+                Ok(decode::read(dataset, self.offset_size, self.max_read_bytes))
+            }
             Object::Zarr(object) => Ok(object.read_array(self.max_read_bytes).map(|(array, n_missing)| {
                 if n_missing > 0 {
                     self.filled.lock().unwrap_or_else(PoisonError::into_inner).insert(node, n_missing);

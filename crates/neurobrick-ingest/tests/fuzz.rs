@@ -131,7 +131,9 @@ fn variable(name: &str) -> Option<String> {
 
 #[test]
 fn any_file_is_read_or_refused_by_name() {
-    let n_files: u64 = variable("NEUROBRICK_FUZZ").map_or(150, |n| n.parse().unwrap());
+    let n_files: u64 = variable("NEUROBRICK_FUZZ").map_or(150, |n| {
+        n.parse().unwrap_or_else(|_| unreachable!("NEUROBRICK_FUZZ is {n:?}, expected a whole number"))
+    });
     let only = variable("NEUROBRICK_FUZZ_READER");
     let copies = scratch();
     let root = copies.path().display().to_string();
@@ -139,6 +141,7 @@ fn any_file_is_read_or_refused_by_name() {
     let made = made(&copies.path().join("made"));
     let with_seeds = |reader: &&'static dyn Reader| (*reader, seeds(*reader, copies.path(), &made));
     let asked: Vec<_> = READERS.iter().filter(is_asked).map(with_seeds).collect();
+    assert!(!asked.is_empty(), "NEUROBRICK_FUZZ_READER is {only:?}, which no reader is called");
     for (reader, seeds) in &asked {
         assert!(!seeds.is_empty(), "{} has no small session in the fixtures", reader.format());
     }

@@ -50,13 +50,19 @@ impl Spikes {
     /// `times_s`: seconds from session start, finite; `ends`: one entry per unit, where its train ends in `times_s`.
     /// A train that does not ascend is sorted. Returns the spikes with the number of such trains.
     ///
-    /// Errors: [`SchemaError::NonFinite`]; [`SchemaError::LengthMismatch`] when the trains are not all of `times_s`, or
-    /// one ends before it starts; [`SchemaError::InvalidValue`] for more than 4294967295 trains.
+    /// Errors: [`SchemaError::NonFinite`]; [`SchemaError::LengthMismatch`] when the trains are not all of `times_s`;
+    /// [`SchemaError::InvalidValue`] for a train that ends before it starts, or more than 4294967295 trains.
     pub fn from_trains(mut times_s: Vec<f64>, ends: &[usize]) -> Result<(Self, usize), SchemaError> {
         let n_spikes = times_s.len();
-        let ended = ends.iter().try_fold(0, |start, &end| if end < start { Err(end) } else { Ok(end) });
-        if ended != Ok(n_spikes) {
-            let found = ended.unwrap_or_else(|end| end);
+        if let Some(before) = ends.windows(2).position(|pair| pair[1] < pair[0]) {
+            return Err(SchemaError::InvalidValue {
+                what: format!("end of train {}", before + 1),
+                found: format!("{}, below {}", ends[before + 1], ends[before]),
+                rule: "at or after the end of the train before",
+            });
+        }
+        let found = ends.last().copied().unwrap_or(0);
+        if found != n_spikes {
             return Err(SchemaError::LengthMismatch {
                 what: "ends of the trains".into(),
                 expected: n_spikes,

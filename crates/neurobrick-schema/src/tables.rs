@@ -17,8 +17,9 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Compression;
 use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
-use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
+use parquet::file::properties::{ReaderProperties, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::reader::{ChunkReader, RowGroupReader};
+use parquet::file::serialized_reader::SerializedRowGroupReader;
 use parquet::schema::types::ColumnPath;
 
 use crate::activity::{BinnedCounts, Spikes};
@@ -222,7 +223,7 @@ pub(crate) fn spikes_metadata(
 pub(crate) fn read_spikes(path: &Path, bytes: Vec<u8>, n_spikes: u64) -> Result<Spikes, SchemaError> {
     let damaged = |error: ParquetError| SchemaError::damaged(path, error);
     let bytes = Bytes::from(bytes);
-    spikes_metadata(path, &bytes, n_spikes)?;
+    let metadata = spikes_metadata(path, &bytes, n_spikes)?;
     let (mut times_s, mut units) = (Vec::new(), Vec::new());
     let n_spikes = usize::try_from(n_spikes).ok();
     let reserved =
@@ -230,10 +231,12 @@ pub(crate) fn read_spikes(path: &Path, bytes: Vec<u8>, n_spikes: u64) -> Result<
     if !reserved {
         return Err(SchemaError::damaged(path, "more spikes than memory can hold"));
     }
-    let file = SerializedFileReader::new(bytes).map_err(damaged)?;
-    for group in 0..file.num_row_groups() {
-        let group = file.get_row_group(group).map_err(damaged)?;
-        let n_rows = usize::try_from(group.metadata().num_rows()).unwrap_or(usize::MAX);
+    let bytes = Arc::new(bytes);
+    let properties = Arc::new(ReaderProperties::builder().build());
+    for group in metadata.metadata().row_groups() {
+        let n_rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
+        let group = SerializedRowGroupReader::new(Arc::clone(&bytes), group, None, Arc::clone(&properties))
+            .map_err(damaged)?;
         for column in [0, 1] {
             let read = match group.get_column_reader(column).map_err(damaged)? {
                 ColumnReader::DoubleColumnReader(mut reader) => {
@@ -248,6 +251,15 @@ pub(crate) fn read_spikes(path: &Path, bytes: Vec<u8>, n_spikes: u64) -> Result<
             if n_read != n_rows {
                 return Err(SchemaError::damaged(path, format!("{n_read} of {n_rows} rows of a row group")));
             }
+        }
+    }
+    // Rows of the footer and of its row groups need not agree.
+    for found in [times_s.len(), units.len()] {
+        if Some(found) != n_spikes {
+            return Err(SchemaError::damaged(
+                path,
+                format!("{found} rows in row groups, not those of the footer"),
+            ));
         }
     }
     Spikes::new(times_s, units.into_iter().map(i32::cast_unsigned).collect())

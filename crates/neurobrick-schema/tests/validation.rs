@@ -29,7 +29,9 @@ fn spikes() {
 #[test]
 fn trains() {
     check(Spikes::from_trains(vec![0.0; 3], &[2]), &["ends of the trains", "expected 3", "found 2"]);
-    check(Spikes::from_trains(vec![0.0; 3], &[2, 1, 3]), &["ends of the trains", "found 1"]);
+    check(Spikes::from_trains(vec![0.0; 3], &[2, 1, 3]), &["end of train 1 is 1, below 2"]);
+    check(Spikes::from_trains(vec![0.0; 3], &[5, 3]), &["end of train 1 is 3, below 5"]);
+    check(Spikes::from_trains(vec![0.0; 3], &[2, 5]), &["ends of the trains", "expected 3", "found 5"]);
     check(Spikes::from_trains(vec![0.0], &[]), &["ends of the trains", "found 0"]);
     for (index, bad) in [(0, f64::NAN), (1, f64::INFINITY), (2, f64::NAN), (3, f64::NEG_INFINITY)] {
         let mut times_s = vec![1.0, 2.0, 0.5, 3.0];

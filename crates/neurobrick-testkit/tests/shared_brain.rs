@@ -131,3 +131,20 @@ fn a_seed_says_all() {
     assert_eq!(few.rates, many.rates.slice(s![..20, .., ..7]));
     assert_eq!(few.conditions, many.conditions[..20]);
 }
+
+#[test]
+fn rates_that_cannot_be_drawn_are_refused() {
+    let refused = |rates_hz: [f64; 2], gain: f64, says: &str| {
+        let brain = SharedBrain { rates_hz, gain, ..SharedBrain::new(1) };
+        let panic = std::panic::catch_unwind(|| brain.session(1, 2, 2)).unwrap_err();
+        let said = panic.downcast_ref::<String>().unwrap();
+        assert!(said.contains(says), "{rates_hz:?}, {gain}: {said}");
+    };
+    for rates_hz in
+        [[20.0, 2.0], [f64::NAN, 2.0], [2.0, f64::NAN], [0.0, 2.0], [-1.0, 2.0], [2.0, f64::INFINITY]]
+    {
+        refused(rates_hz, 0.6, "expected positive rates in ascending order");
+    }
+    refused([2.0, 20.0], f64::NAN, "gain is NaN");
+    refused([1e6, 1e6], 0.6, "spikes per bin, expected at most 500");
+}

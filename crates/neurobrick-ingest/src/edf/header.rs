@@ -172,20 +172,11 @@ mod tests {
                 .unwrap_or_default()
         };
         let seeds = [file("test_uneven_samp.edf"), file("test_bdf_stim_channel.bdf")];
-        let seeds: Vec<&[u8]> = seeds.iter().map(|seed| &seed[..2048.min(seed.len())]).collect();
-        crate::fuzz::check(&seeds, |bytes| drop(Header::parse(bytes)));
-        // As many channels as these bytes hold, so that what comes behind the first fields is reached.
-        for seed in seeds {
-            let channels = (seed.len() / 256).saturating_sub(1);
-            let whole = [
-                &seed[..184],
-                format!("{:<8}", 256 * (channels + 1)).as_bytes(),
-                &seed[192..252],
-                format!("{channels:<4}").as_bytes(),
-                &seed[256..],
-            ]
-            .concat();
-            crate::fuzz::check(&[&whole], |bytes| drop(Header::parse(bytes)));
+        for seed in &seeds {
+            // All of the header and nothing behind it, so that changes fall where something is read.
+            let length = std::str::from_utf8(&seed[184..192]).ok().and_then(|text| text.trim().parse().ok());
+            let header: &[u8] = &seed[..length.unwrap_or(0)];
+            crate::fuzz::check(&[header], |bytes| Header::parse(bytes).is_ok());
         }
     }
 }

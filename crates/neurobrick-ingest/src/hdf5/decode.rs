@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use hdf5_reader::{Dataset, Datatype, ReferenceType, StringSize, VarLenKind};
 
+use super::MAX_CHUNK_BYTES;
+use super::filters;
 use crate::array::{Array, Values};
 
 /// Why bytes did not become values.
@@ -32,6 +34,16 @@ fn unsupported(what: impl Into<String>) -> DecodeError {
 
 fn malformed(what: impl Into<String>) -> DecodeError {
     DecodeError::Malformed(what.into())
+}
+
+/// What the filters of a dataset may make of one of its chunks.
+pub(super) fn max_decoded_bytes(dataset: &Dataset) -> usize {
+    let (Some(chunk), Ok(width)) = (dataset.chunks(), dataset.raw_element_size()) else {
+        return MAX_CHUNK_BYTES;
+    };
+    let lengths = chunk.iter().map(|&length| usize::try_from(length).unwrap_or(usize::MAX));
+    let n_bytes = lengths.fold(width, usize::saturating_mul);
+    filters::max_decoded_bytes(n_bytes).min(MAX_CHUNK_BYTES)
 }
 
 /// Reads a dataset whole; no more than `max_bytes` are ever taken for it.

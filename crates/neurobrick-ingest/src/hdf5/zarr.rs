@@ -119,6 +119,7 @@ pub(super) fn open(path: &Path) -> Result<H5File, IngestError> {
         by_address: super::HashMap::new(),
         offset_size: 8,
         max_read_bytes,
+        max_decoded_bytes: super::Mutex::default(),
         filled: super::Mutex::default(),
     })
 }

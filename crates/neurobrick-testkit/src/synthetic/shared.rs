@@ -9,6 +9,9 @@ use neurobrick_schema::{Activity, BinnedCounts, Recording, Unit};
 
 use super::{BIN_SIZE_S, info, trials, whole_trials};
 
+/// Highest rate in spikes per bin; the probability of no spike, from which counts are drawn, underflows above 700.
+const MAX_RATE: f64 = 500.0;
+
 /// A brain that can be recorded again and again. Its moments are known in closed form, so that whatever is computed from a
 /// recording can be checked against the truth.
 ///
@@ -82,13 +85,20 @@ impl SharedBrain {
     /// in the column `condition` as `c0`, `c1` and so on.
     ///
     /// # Panics
-    /// If a size is zero, or `memory` or `shared` is not within 0 and 1.
+    /// If a size is zero, `memory` or `shared` is not within 0 and 1, `gain` is not finite, `rates_hz` are not two positive
+    /// finite rates in ascending order, or a rate rises beyond 500 spikes per bin, above which counts are not Poisson.
     pub fn session(&self, session: u64, n_trials: usize, n_units: usize) -> SharedSession {
         let sizes = [self.n_latents(), self.n_conditions, self.n_bins, n_trials, n_units];
         assert!(sizes.iter().all(|&size| size > 0), "sizes of a brain must be positive: {sizes:?}");
         for part in [self.memory, self.shared] {
             assert!((0.0..=1.0).contains(&part), "{part} is not between 0 and 1");
         }
+        let [low, high] = self.rates_hz;
+        assert!(
+            low > 0.0 && low <= high && high.is_finite(),
+            "rates_hz are {low} and {high}, expected positive rates in ascending order"
+        );
+        assert!(self.gain.is_finite(), "gain is {}, expected a finite number", self.gain);
         let conditions: Vec<usize> = (0..n_trials).map(|trial| trial % self.n_conditions).collect();
         let own_seed = Stream::new(session, Domain::Synthetic, [5, self.seed, 0]).bits();
         let latents = self.latents(own_seed, &conditions);
@@ -97,6 +107,11 @@ impl SharedBrain {
             let drive = latents.slice(s![trial, bin, ..]).dot(&loadings.row(unit));
             (log_means[unit] + drive - self.gain * self.gain / 2.0).exp()
         });
+        let highest = rates.iter().copied().fold(0.0, f64::max);
+        assert!(
+            highest <= MAX_RATE,
+            "a rate rises to {highest} spikes per bin, expected at most {MAX_RATE}: lower rates_hz or gain"
+        );
         let name = format!("shared-{}-{session}", self.seed);
         let recording = self.record(name, own_seed, &conditions, &rates);
         SharedSession { recording, latents, rates, loadings, conditions }

@@ -170,7 +170,8 @@ mod tests {
         let lengths = [2, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0];
         let json = br#"["a", 2, true, "|O", [3]]"#;
         crate::fuzz::check(&[&lengths, json], |bytes| {
-            drop((Coding::Lengths.decode(bytes), Coding::Json.decode(bytes)));
+            let (lengths, json) = (Coding::Lengths.decode(bytes), Coding::Json.decode(bytes));
+            lengths.is_ok() || json.is_ok()
         });
     }
 
