@@ -25,6 +25,9 @@ pub struct NullDistribution {
     pub test: NullTest,
     /// Draws that had a score.
     pub n_draws: usize,
+    /// Draws that were asked for; those without a score left a class empty. Zero in files written before it was kept.
+    #[serde(default)]
+    pub n_asked: usize,
     /// Mean score.
     pub mean: f64,
     /// The score that one draw in twenty exceeds.
@@ -65,24 +68,34 @@ impl NullTest {
 }
 
 impl NullDistribution {
-    /// Scores `n_draws` draws; `score` gets, for each row, the row whose label it has now, and returns `None` where such
-    /// labels cannot be scored (one class is missing).
+    /// Scores `n_draws` draws; `score` gets, for each row, the row whose label it has now. A draw that fails with
+    /// [`MetricError::SingleClass`] has no score and is left out.
     ///
-    /// Fails if no draw has a score, or `observed` is not finite.
+    /// Fails if no draw has a score, with any other error of a draw (the first draw's), and if `observed` or the score of a
+    /// draw is not finite.
     pub fn new(
         test: NullTest,
         group_of_row: &[usize],
         observed: f64,
         (seed, n_draws): (u64, usize),
-        score: impl Fn(&[usize]) -> Option<f64> + Send + Sync,
+        score: impl Fn(&[usize]) -> Result<f64, MetricError> + Send + Sync,
     ) -> Result<Self, MetricError> {
         if !observed.is_finite() {
             return Err(MetricError::NotFinite { what: "observed score", value: observed, index: vec![0] });
         }
-        let mut scores: Vec<f64> = (0..n_draws)
-            .into_par_iter()
-            .filter_map(|draw| score(&test.order(group_of_row, seed, draw)).filter(|value| value.is_finite()))
-            .collect();
+        let drawn: Vec<Result<f64, MetricError>> =
+            (0..n_draws).into_par_iter().map(|draw| score(&test.order(group_of_row, seed, draw))).collect();
+        let mut scores = Vec::with_capacity(n_draws);
+        for (draw, found) in drawn.into_iter().enumerate() {
+            match found {
+                Ok(value) if value.is_finite() => scores.push(value),
+                Ok(value) => {
+                    return Err(MetricError::NotFinite { what: "score of a draw", value, index: vec![draw] });
+                }
+                Err(MetricError::SingleClass { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if scores.is_empty() {
             return Err(MetricError::Empty { what: "null distribution" });
         }
@@ -92,6 +105,7 @@ impl NullDistribution {
         Ok(Self {
             test,
             n_draws: n,
+            n_asked: n_draws,
             mean: scores.iter().sum::<f64>() / n as f64,
             upper: scores[(n * 19 / 20).min(n - 1)],
             p_value: (at_least + 1) as f64 / (n + 1) as f64,
@@ -101,6 +115,7 @@ impl NullDistribution {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
 
     #[test]
@@ -114,6 +129,24 @@ mod tests {
             assert!(order.iter().enumerate().all(|(row, &from)| groups[row] == groups[from]), "{test:?}");
             assert_ne!(order, test.order(&groups, 3, 6), "{test:?}");
         }
+    }
+
+    #[test]
+    fn only_an_empty_class_leaves_a_draw_without_a_score() {
+        let groups = vec![0; 10];
+        let null = |score: &(dyn Fn(&[usize]) -> Result<f64, MetricError> + Sync + Send)| {
+            NullDistribution::new(NullTest::LabelShuffle, &groups, 0.5, (1, 30), score)
+        };
+        let single = MetricError::SingleClass { trials: 10, class: true };
+        let found = null(&|order| if order[0] < 5 { Ok(0.25) } else { Err(single.clone()) }).unwrap();
+        assert!(found.n_asked == 30 && found.n_draws < 30 && found.n_draws > 0, "{found:?}");
+        assert!((found.mean - 0.25).abs() < 1e-15, "{found:?}");
+        let other = MetricError::NoVariation { what: "a score" };
+        assert_eq!(
+            null(&|order| if order[0] < 5 { Ok(0.25) } else { Err(other.clone()) }),
+            Err(other.clone())
+        );
+        assert!(matches!(null(&|_| Ok(f64::NAN)), Err(MetricError::NotFinite { .. })));
     }
 
     #[test]

@@ -141,3 +141,41 @@ fn what_does_not_fit_is_refused() {
             .is_err()
     );
 }
+
+/// A NaN that met a floor would be a rate like any other.
+#[test]
+fn what_is_no_count_is_refused_everywhere() {
+    for wrong in [f64::NAN, f64::INFINITY, -1.0] {
+        let refused = |error: MetricError, what: &str| {
+            assert!(matches!(error, MetricError::InvalidCount { .. }), "{what}, {wrong}: {error}");
+        };
+        let (good, valid) = (driven(50, 1, 0.0), driven(50, 2, 0.0));
+        for column in [0, 9] {
+            let mut bad = good.clone();
+            bad[[7, column]] = wrong;
+            refused(Readout::mean_rate(&bins(&bad)).unwrap_err(), "mean");
+            refused(Readout::population_coupling(&bins(&bad), &bins(&valid)).unwrap_err(), "coupling");
+            refused(Readout::reduced_rank(&bins(&bad), &bins(&valid)).unwrap_err(), "rank");
+            refused(Readout::reduced_rank(&bins(&valid), &bins(&bad)).unwrap_err(), "valid");
+        }
+        let readout = Readout::mean_rate(&bins(&good)).unwrap();
+        let mut seen = good.slice(s![.., ..8]).to_owned();
+        seen[[3, 2]] = wrong;
+        refused(readout.log_rates(&seen.view()).unwrap_err(), "log rates");
+
+        let (good, mut bad) = (windows(20, 1, 0.8), windows(20, 1, 0.8));
+        bad[[4, 3, 1]] = wrong;
+        let (g, b) = (good.view(), bad.view());
+        refused(Forecast::mean_rate(&b, 2).unwrap_err(), "mean");
+        for (train, valid) in [(&b, &g), (&g, &b)] {
+            refused(Forecast::trailing_mean(train, valid, 2).unwrap_err(), "trailing");
+            refused(Forecast::autoregression(train, valid, 2).unwrap_err(), "autoregression");
+        }
+        refused(Forecast::shrunk(&b, &g, 2).unwrap_err(), "shrunk");
+        refused(Forecast::mean_rate(&g, 2).unwrap().log_rates(&b).unwrap_err(), "log rates");
+        // The bins that are predicted may hold anything: they are not read.
+        bad.assign(&good);
+        bad[[4, 19, 1]] = wrong;
+        Forecast::mean_rate(&g, 2).unwrap().log_rates(&bad.view()).unwrap();
+    }
+}

@@ -104,6 +104,10 @@ fn what_has_no_meaning_is_refused() {
     wrong.taus_bins[0] = 0.0;
     let error = wrong.infer(&[trials.index_axis(Axis(0), 0)]);
     assert!(matches!(error, Err(MetricError::InvalidSetting { what: "taus_bins", .. })));
+    for white_share in [0.0, 1e-7, 1.0, f64::NAN] {
+        let error = Gpfa { white_share, ..model.clone() }.infer(&[trials.index_axis(Axis(0), 0)]);
+        assert!(matches!(error, Err(MetricError::InvalidSetting { what: "white_share", .. })), "{error:?}");
+    }
     assert!(matches!(model.infer(&[]), Err(MetricError::Empty { .. })));
     assert!(Gpfa::fit(&[], &GpfaConfig::default()).is_err());
 }

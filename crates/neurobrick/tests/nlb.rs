@@ -75,6 +75,8 @@ fn a_submission_the_benchmark_would_refuse_is_not_written() {
     };
     check("mc_labyrinth", "no data set `mc_labyrinth`; it has: mc_maze, mc_maze_20", &|_| {});
     check(&name, "eval_rates_heldout is -1 at (0, 0, 0)", &|s| s.eval_heldout[[0, 0, 0]] = -1.0);
+    check(&name, "eval_rates_heldin has no rate that is a number", &|s| s.eval_heldin.fill(f64::NAN));
+    check(&name, "train_rates_heldout has no rate", &|s| s.train.as_mut().unwrap()[1].fill(f64::NAN));
     check(&name, "held-in and held-out evaluated rates", &|s| {
         s.eval_heldin = s.eval_heldin.slice(s![1.., .., ..]).to_owned();
     });

@@ -60,7 +60,7 @@ fn null(
     NullDistribution::new(NullTest::LabelShuffle, &group_of_unit, score, draws, |order| {
         let labels: Vec<usize> =
             unit_of_row.iter().map(|&unit| rows.labels[first_row[order[unit]]]).collect();
-        design.score(&labels).ok()
+        design.score(&labels)
     })
 }
 

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::{ActivityScore, Log, floors};
 use crate::baselines::{LastMean, LastMeanGrid};
+use crate::likelihood::check_count;
 use crate::{MetricError, RidgeRegression};
 
 /// Bins of its own past that an autoregression reads, and the penalties it tries (`BrainWideBench`, suite TS2).
@@ -36,9 +37,10 @@ enum Kind {
 }
 
 impl Forecast {
-    /// The mean of each unit over `train` (`[B, T, N]`). Fails without windows, and unless `0 < n_forward < T`.
+    /// The mean of each unit over `train` (`[B, T, N]`). Fails without windows, unless
+    /// `0 < n_forward < T`, and on counts that are negative or not finite.
     pub fn mean_rate(train: &ArrayView3<f64>, n_forward: usize) -> Result<Self, MetricError> {
-        check(train, n_forward)?;
+        check_train(train, n_forward)?;
         let means = means(train);
         let (floors, kind) = (floors(&means), Kind::Mean(means));
         Ok(Self { kind, floors, n_forward, choice: "–".to_owned() })
@@ -51,7 +53,7 @@ impl Forecast {
         valid: &ArrayView3<f64>,
         n_forward: usize,
     ) -> Result<Self, MetricError> {
-        check(train, n_forward)?;
+        check_train(train, n_forward)?;
         let floors = floors(&means(train));
         let candidates = TRAILS.into_iter().map(|window| {
             let choice = format!("{window} bins");
@@ -66,7 +68,7 @@ impl Forecast {
         valid: &ArrayView3<f64>,
         n_forward: usize,
     ) -> Result<Self, MetricError> {
-        check(train, n_forward)?;
+        check_train(train, n_forward)?;
         let grid = LastMeanGrid { windows_bins: TRAILS.to_vec(), ..LastMeanGrid::default() };
         let found = LastMean::fit(train, valid, n_forward, &grid)?;
         let choice = format!("{} bins, weight {}", found.choice().window_bins, found.choice().weight);
@@ -81,7 +83,7 @@ impl Forecast {
         valid: &ArrayView3<f64>,
         n_forward: usize,
     ) -> Result<Self, MetricError> {
-        let n_visible = check(train, n_forward)?;
+        let n_visible = check_train(train, n_forward)?;
         let floors = floors(&means(train));
         let grid = HISTORIES.into_iter().filter(|&history| history <= n_visible);
         // The shortest window still has a history.
@@ -104,7 +106,8 @@ impl Forecast {
     }
 
     /// Logarithm of the expected counts in the last bins, `[B, n_forward, N]`; reads only the earlier bins of `counts`
-    /// (`[B, T, N]`). Fails on another number of units, and if there are too few bins.
+    /// (`[B, T, N]`). Fails on another number of units, if there are too few bins, and on earlier counts that are
+    /// negative or not finite.
     pub fn log_rates(&self, counts: &ArrayView3<f64>) -> Result<Log, MetricError> {
         let n_visible = check(counts, self.n_forward)?;
         let (n_windows, _, n_units) = counts.dim();
@@ -116,6 +119,8 @@ impl Forecast {
                 got: counts.shape().to_vec(),
             });
         }
+        // A NaN would become the floor below, which is a rate like any other.
+        check_counts(&counts.slice(s![.., ..n_visible, ..]))?;
         let shape = (n_windows, self.n_forward, n_units);
         let mut rates = match &self.kind {
             Kind::Mean(means) => Array3::from_shape_fn(shape, |(_, _, unit)| means[unit]),
@@ -175,6 +180,16 @@ fn best_on(
 fn means(counts: &ArrayView3<f64>) -> Vec<f64> {
     let n = (counts.len_of(Axis(0)) * counts.len_of(Axis(1))) as f64;
     counts.sum_axis(Axis(0)).sum_axis(Axis(0)).mapv(|sum| sum / n).to_vec()
+}
+
+fn check_train(counts: &ArrayView3<f64>, n_forward: usize) -> Result<usize, MetricError> {
+    check_counts(counts)?;
+    check(counts, n_forward)
+}
+
+fn check_counts(counts: &ArrayView3<f64>) -> Result<(), MetricError> {
+    let mut entries = counts.indexed_iter();
+    entries.try_for_each(|((window, bin, unit), &count)| check_count(count, || vec![window, bin, unit]))
 }
 
 /// Bins before the last `n_forward`.

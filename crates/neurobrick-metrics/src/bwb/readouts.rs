@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::{ActivityScore, Log, floors};
+use crate::likelihood::check_count;
 use crate::linalg::{gram, leading_eigenvectors, matrix_of};
 use crate::{MetricError, RidgeRegression};
 use faer::Par;
@@ -32,9 +33,21 @@ pub struct Readout {
     choice: String,
 }
 
+impl Bins<'_> {
+    fn check(&self) -> Result<(), MetricError> {
+        check_counts(&self.visible)?;
+        check_counts(&self.hidden)
+    }
+}
+
+fn check_counts(counts: &ArrayView2<f64>) -> Result<(), MetricError> {
+    counts.indexed_iter().try_for_each(|((row, unit), &count)| check_count(count, || vec![row, unit]))
+}
+
 impl Readout {
-    /// The mean of each hidden unit. Fails without rows and on counts that are not finite.
+    /// The mean of each hidden unit. Fails without rows and on counts that are negative or not finite.
     pub fn mean_rate(train: &Bins) -> Result<Self, MetricError> {
+        train.check()?;
         let means = means(&train.hidden)?;
         let coefficients = Array2::zeros((train.visible.ncols(), train.hidden.ncols()));
         Ok(Self {
@@ -48,9 +61,10 @@ impl Readout {
     /// Each hidden unit from the summed activity of the visible ones, each divided by its standard deviation (population
     /// coupling; Okun et al. 2015): a coefficient of rank one. The penalty is chosen by Poisson D² on `valid`.
     ///
-    /// Fails on tables that do not fit each other, counts that are not finite, and where [`ActivityScore::new`] fails on
+    /// Fails on tables that do not fit each other, counts that are negative or not finite, and where [`ActivityScore::new`] fails on
     /// `valid`.
     pub fn population_coupling(train: &Bins, valid: &Bins) -> Result<Self, MetricError> {
+        train.check()?;
         let scales = inverse_deviations(&train.visible);
         let summed = |bins: &Bins| bins.visible.dot(&scales).insert_axis(Axis(1));
         let (x, means) = (summed(train), means(&train.hidden)?);
@@ -71,6 +85,7 @@ impl Readout {
     /// All hidden units from a few combinations of the visible ones (reduced-rank regression; Izenman 1975); rank and
     /// penalty are chosen by Poisson D² on `valid`. Fails as [`Self::population_coupling`].
     pub fn reduced_rank(train: &Bins, valid: &Bins) -> Result<Self, MetricError> {
+        train.check()?;
         let means = means(&train.hidden)?;
         let centers = Array1::from(self::means(&train.visible)?);
         let penalty_unit = variance_sum(&train.visible) / train.visible.ncols().max(1) as f64;
@@ -95,13 +110,16 @@ impl Readout {
         best_on(valid, candidates)
     }
 
-    /// Logarithm of the expected counts, `[rows, K]`; fails if the number of visible units differs.
+    /// Logarithm of the expected counts, `[rows, K]`; fails if the number of visible units differs, and on counts that are
+    /// negative or not finite.
     pub fn log_rates(&self, visible: &ArrayView2<f64>) -> Result<Array2<f64>, MetricError> {
         if visible.ncols() != self.coefficients.nrows() {
             let (expected, got) =
                 (vec![visible.nrows(), self.coefficients.nrows()], visible.shape().to_vec());
             return Err(MetricError::ShapeMismatch { what: "visible units", expected, got });
         }
+        // A NaN would become the floor below, which is a rate like any other.
+        check_counts(visible)?;
         let mut rates = visible.dot(&self.coefficients) + &self.intercept;
         for (mut column, &floor) in rates.columns_mut().into_iter().zip(&self.floors) {
             column.mapv_inplace(|rate| rate.max(floor).ln());

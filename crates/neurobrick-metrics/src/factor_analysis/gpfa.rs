@@ -18,6 +18,10 @@ use crate::linalg::cholesky;
 /// Steps of factor analysis that find the start.
 const START_STEPS: usize = 200;
 
+/// Least white share. It is the least variance of a bin given all others, relative to the whole: the recursion over bins
+/// divides by that, so that the rounding of its sums, 1e-16 of the whole and more with every bin, stays ten decimals below.
+const LEAST_WHITE: f64 = 1e-6;
+
 /// Settings of [`Gpfa::fit`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +32,7 @@ pub struct GpfaConfig {
     pub n_steps: usize,
     /// Time scale of all factors at the start, bins.
     pub start_tau_bins: f64,
-    /// Share of each factor's variance that is white noise, within (0, 1); fixed.
+    /// Share of each factor's variance that is white noise, from 1e-6 to below 1; fixed.
     pub white_share: f64,
     /// Lowest noise of a unit as a share of its variance.
     pub noise_floor: f64,
@@ -53,7 +57,7 @@ pub struct Gpfa {
     pub noise: Vec<f64>,
     /// Time scale `τ` of each factor in bins, above zero.
     pub taus_bins: Vec<f64>,
-    /// White share `ε`, within (0, 1).
+    /// White share `ε`, from 1e-6 to below 1.
     pub white_share: f64,
 }
 
@@ -282,8 +286,11 @@ impl Gpfa {
                 return Err(MetricError::InvalidSetting { what, value, must: "above zero" });
             }
         }
-        if !(self.white_share > 0.0 && self.white_share < 1.0) {
-            let (what, must) = ("white_share", "within (0, 1)");
+        if !(LEAST_WHITE..1.0).contains(&self.white_share) {
+            let (what, must) = (
+                "white_share",
+                "at least 1e-6, below which the recursion over bins loses its digits, and below 1",
+            );
             return Err(MetricError::InvalidSetting { what, value: self.white_share, must });
         }
         if trials.is_empty() || n_units == 0 || n_factors == 0 {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use neurobrick_data::{BlockConfig, SplitOrder};
+use neurobrick_data::{Alignment, BlockConfig, SplitOrder};
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BehaviorTarget, DataConfig, ModelSource};
 use crate::PipelineError;
+use crate::protocols::bwb::is_reserved;
 
 /// Events that are counted in bins: starts of the intervals of a table, such as licks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -84,8 +85,9 @@ impl BwbConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// If a number is out of range, the split is not one by blocks, windows are no part of the interval, a name cannot be
-    /// that of a file or is given twice, or a session both teaches regions and is scored.
+    /// If a number is out of range, the split is not one by blocks, intervals overlap, windows are no part of the interval,
+    /// a name cannot be that of a file, is given twice or is a baseline's, or a session is named twice or both teaches
+    /// regions and is scored.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let refuse =
             |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
@@ -98,6 +100,7 @@ impl BwbConfig {
                 format!("must be blocks of time; the benchmark's are {block_s} s long, {gap_s} s apart");
             return refuse("data.split.order", message);
         }
+        self.refuse_overlap()?;
         let (n_bins, n_all) = (self.window_bins()?, self.data.window.n_bins()?);
         if n_bins < 2 || n_bins > n_all {
             return refuse(
@@ -116,7 +119,48 @@ impl BwbConfig {
         if self.n_resamples < 100 {
             return refuse("n_resamples", "needs at least 100 for an interval".to_owned());
         }
-        let mut known = BTreeSet::new();
+        self.validate_names()?;
+        for behavior in &self.behaviors {
+            behavior.validate()?;
+        }
+        for (field, sessions) in
+            [("sessions", &self.sessions), ("region_fit_sessions", &self.region_fit_sessions)]
+        {
+            let mut known = BTreeSet::new();
+            if let Some(session) = sessions.iter().find(|session| !known.insert(*session)) {
+                return refuse(field, format!("{session} is named twice; its units would count twice"));
+            }
+        }
+        match self.sessions.iter().find(|session| self.region_fit_sessions.contains(session)) {
+            Some(both) => {
+                refuse("region_fit_sessions", format!("{both} is scored as well; it cannot do both"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Bins of intervals that overlap would be scored twice, and could be learned from and scored.
+    fn refuse_overlap(&self) -> Result<(), PipelineError> {
+        let window = &self.data.window;
+        let length_s = window.end_s - window.start_s;
+        match window.align {
+            // A microsecond absorbs the rounding of times in seconds.
+            Alignment::Every(every_s) if every_s < length_s - 1e-6 => Err(PipelineError::BadValue {
+                field: "data.window.align.every".to_owned(),
+                message: format!(
+                    "is {every_s} s, so that intervals of {length_s} s overlap; let them follow each other, `stride_bins` \
+                     slides windows within them"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_names(&self) -> Result<(), PipelineError> {
+        let refuse =
+            |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
+        // Targets name folders of tasks, models those of systems: the two may be alike.
+        let (mut targets, mut systems) = (BTreeSet::new(), BTreeSet::new());
         let behaviors = self.behaviors.iter().map(|target| ("behaviors.name", &target.name));
         let events = self.events.iter().map(|target| ("events.name", &target.name));
         let labels = self.labels.iter().map(|target| ("labels.name", &target.name));
@@ -126,16 +170,18 @@ impl BwbConfig {
             if name.is_empty() || !name.chars().all(is_plain) {
                 return refuse(field, format!("`{name}` names files; use letters, digits, `_` and `-`"));
             }
-            if !known.insert(name) {
+            let is_model = field == "models.name";
+            if is_model && is_reserved(name) {
+                return refuse(
+                    field,
+                    format!("`{name}` is the name of a baseline, or of all systems together"),
+                );
+            }
+            if !(if is_model { &mut systems } else { &mut targets }).insert(name) {
                 return refuse(field, format!("`{name}` is taken"));
             }
         }
-        match self.sessions.iter().find(|session| self.region_fit_sessions.contains(session)) {
-            Some(both) => {
-                refuse("region_fit_sessions", format!("{both} is scored as well; it cannot do both"))
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Bins of a window.

@@ -53,6 +53,22 @@ pub struct BehaviorTarget {
     pub absolute: bool,
 }
 
+impl BehaviorTarget {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// If the gap is no positive number of seconds.
+    pub(super) fn validate(&self) -> Result<(), PipelineError> {
+        if self.max_gap_s > 0.0 && self.max_gap_s.is_finite() {
+            return Ok(());
+        }
+        Err(PipelineError::BadValue {
+            field: "behaviors.max_gap_s".to_owned(),
+            message: format!("must be a positive number of seconds; received {}", self.max_gap_s),
+        })
+    }
+}
+
 fn tenth() -> f64 {
     0.1
 }
@@ -143,11 +159,8 @@ impl DecodeConfig {
             let message = format!("the name `{name}` is taken by a feature or another model; choose another");
             return refuse("models", &message);
         }
-        if let Some(behavior) =
-            self.behaviors.iter().find(|b| !(b.max_gap_s > 0.0 && b.max_gap_s.is_finite()))
-        {
-            let message = format!("must be a positive number of seconds; received {}", behavior.max_gap_s);
-            return refuse("behaviors.max_gap_s", &message);
+        for behavior in &self.behaviors {
+            behavior.validate()?;
         }
         if let Some((field, message)) = self.networks.as_ref().and_then(NetworkConfig::problem) {
             return refuse(&format!("networks.{field}"), message);

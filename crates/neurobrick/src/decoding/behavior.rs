@@ -267,7 +267,7 @@ impl Task<'_> {
         let one_group = vec![0; trials.len()];
         let null =
             NullDistribution::new(NullTest::CircularShift, &one_group, value, (seed, n_shuffles), |order| {
-                self.score(setting, &values.select(Axis(0), order), fit, test).ok()
+                self.score(setting, &values.select(Axis(0), order), fit, test)
             })?;
         // The mean course over training trials knows the task but no trial.
         let course = values.select(Axis(0), fit).sum_axis(Axis(0)) / fit.len() as f64;

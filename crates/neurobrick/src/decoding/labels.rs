@@ -1,5 +1,7 @@
 //! Binary labels of trials.
 
+use std::borrow::Cow;
+
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_metrics::decoders::{DiscriminantAnalysis, Shrinkage};
 use neurobrick_metrics::{
@@ -31,7 +33,7 @@ enum Setting {
 /// Labels of the labeled trials with the rows that are fitted to and scored on.
 struct Task<'a> {
     x: Array2<f64>,
-    /// The same bin by bin, `[row, bin, P]`, for networks.
+    /// The same bin by bin, `[row, bin, P]`, for networks with memory.
     bins: Array3<f64>,
     labels: Vec<bool>,
     /// Trial of each row.
@@ -136,7 +138,15 @@ impl Task<'_> {
             fit.iter().copied().partition(|row| self.valid.binary_search(row).is_ok());
         let rows = NetworkRows { train: &train, valid: &valid };
         let targets = NetworkTargets::Labels(labels);
-        NetworkDecoder::fit(kind, &self.bins, targets, rows, &config, self.judging.seed)
+        NetworkDecoder::fit(kind, &self.seen(kind), targets, rows, &config, self.judging.seed)
+    }
+
+    /// What a network sees: without memory the same as linear decoders, as one bin.
+    fn seen(&self, kind: NetworkKind) -> Cow<'_, Array3<f64>> {
+        match kind {
+            NetworkKind::Mlp => Cow::Owned(self.x.clone().insert_axis(Axis(1))),
+            NetworkKind::Gru => Cow::Borrowed(&self.bins),
+        }
     }
 
     fn predict(
@@ -152,7 +162,7 @@ impl Task<'_> {
         match setting {
             Setting::Network { kind, weight_decay } => {
                 let found = self.network(kind, Some(weight_decay), all, fit)?;
-                let log_odds = found.predict(&self.bins.select(Axis(0), test))?;
+                let log_odds = found.predict(&self.seen(kind).select(Axis(0), test))?;
                 Ok(log_odds.iter().map(|&value| value > 0.0).collect())
             }
             Setting::Logistic { c } => LogisticProbe::fit(&x.view(), &labels, c)?.predict(&x_test.view()),
@@ -179,9 +189,7 @@ impl Task<'_> {
         let Judging { seed, n_blocks, n_shuffles, n_resamples, .. } = *self.judging;
         let predicted = self.predict(setting, &self.labels, &self.fit, &self.test)?;
         let truth = pick(&self.labels, &self.test);
-        if let Some(missing) = [false, true].into_iter().find(|class| !truth.contains(class)) {
-            return Err(MetricError::SingleClass { trials: truth.len(), class: !missing });
-        }
+        two_classes(&truth)?;
         let (truth, predicted) = (numbered(&truth), numbered(&predicted));
         let value = balanced_accuracy(&truth, &predicted)?;
         let at =
@@ -197,7 +205,10 @@ impl Task<'_> {
         let null = |test: NullTest, groups: &[usize]| {
             NullDistribution::new(test, groups, value, (seed, n_shuffles), |order| {
                 let labels: Vec<bool> = order.iter().map(|&row| self.labels[row]).collect();
-                self.score(setting, &labels, &self.fit, &self.test).ok()
+                // What refuses the labels themselves makes a draw none.
+                two_classes(&pick(&labels, &self.fit))?;
+                two_classes(&pick(&labels, &self.test))?;
+                self.score(setting, &labels, &self.fit, &self.test)
             })
         };
         let n = self.trials.len();
@@ -214,6 +225,13 @@ impl Task<'_> {
         let shifted = null(NullTest::CircularShift, &vec![0; n])?;
         let score = TestedScore::new(metric, counted, interval, shuffled, baseline, Split::Test)?;
         Ok(Decoded { score, shifted: Some(shifted), choice })
+    }
+}
+
+fn two_classes(labels: &[bool]) -> Result<(), MetricError> {
+    match [false, true].into_iter().find(|class| !labels.contains(class)) {
+        Some(missing) => Err(MetricError::SingleClass { trials: labels.len(), class: !missing }),
+        None => Ok(()),
     }
 }
 

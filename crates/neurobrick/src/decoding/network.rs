@@ -11,7 +11,8 @@ use neurobrick_train::{AdamW, AdamWConfig, Gradients, Rates};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Bound of a recurrent state; states of a trained decoder stay far below.
+/// Bound that the workspace's one recurrent cell asks for. States begin at zero and are means of values within ±1, so that
+/// none above 1 ever acts.
 const CLIP: f64 = 5.0;
 /// Decay of the first moment of the optimizer.
 const BETA1: f64 = 0.9;
@@ -20,7 +21,8 @@ const BETA1: f64 = 0.9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkKind {
-    /// One hidden layer: of a label it sees the whole window at once, of a behavior the bin alone.
+    /// One hidden layer: of a label it sees the mean over the bins of a window, and `decode` gives it what linear decoders
+    /// see (roots of summed counts, means of latents) as one bin; of a behavior it sees the bin alone.
     Mlp,
     /// A recurrent layer (Cho et al. 2014) that reads bins one after the other: a label is read from its last state, a
     /// behavior from the state of the bin.
@@ -58,7 +60,9 @@ pub struct NetworkConfig {
 }
 
 impl Default for NetworkConfig {
-    /// Both networks, 16 hidden units.
+    /// Both networks, with 16 hidden units since a session has a few hundred trials. All are choices of this crate and from
+    /// no publication: the planted tasks of `tests/network_decoders.rs` are learned under them, and nothing was tuned on
+    /// recordings.
     fn default() -> Self {
         Self {
             kinds: vec![NetworkKind::Mlp, NetworkKind::Gru],
@@ -198,7 +202,8 @@ impl NetworkDecoder {
     /// which the weights with the lowest are kept, and of those the best.
     ///
     /// Fails without training or validation rows, on rows beyond the features, on features or behavior that are not finite
-    /// there, on targets with another number of trials or bins, on a single class, and on settings out of range.
+    /// there, on targets with another number of trials or bins, on a single class, on settings out of range, and
+    /// where the loss on `rows.valid` is not finite before training.
     pub fn fit(
         kind: NetworkKind,
         x: &Array3<f64>,
@@ -224,7 +229,7 @@ impl NetworkDecoder {
         let mut best: Option<Self> = None;
         for &weight_decay in &config.weight_decays {
             let fresh = Network::new(kind, x.len_of(Axis(2)), config.d_hidden, outputs.means.len(), seed);
-            let (network, valid_loss) = train_one(fresh, &train, &valid, config, weight_decay, seed);
+            let (network, valid_loss) = train_one(fresh, &train, &valid, config, weight_decay, seed)?;
             if best.as_ref().is_none_or(|known| valid_loss < known.valid_loss) {
                 let (inputs, outputs) = (inputs.clone(), outputs.clone());
                 best = Some(Self { network, is_label, inputs, outputs, weight_decay, valid_loss });
@@ -344,7 +349,8 @@ impl Part {
     }
 }
 
-/// Trains until the validation loss no longer falls; the weights of its lowest value, and that value.
+/// Trains until the validation loss no longer falls; the weights of its lowest value, and that value. Fails if it is not
+/// finite from the start, since no other is lower than that.
 fn train_one(
     network: Network,
     train: &Part,
@@ -352,7 +358,7 @@ fn train_one(
     config: &NetworkConfig,
     weight_decay: f64,
     seed: u64,
-) -> (Network, f64) {
+) -> Result<(Network, f64), MetricError> {
     let mut optimizer = AdamW::new(AdamWConfig { weight_decay, ..AdamWConfig::default() });
     let rates = Rates { lr: config.learning_rate, beta1: BETA1 };
     let (plain, n_train) = (Device::flex(), train.x.len_of(Axis(0)));
@@ -360,6 +366,10 @@ fn train_one(
     let valid_loss = |network: &Network| f64::from(valid.loss(network, &all, &plain).into_scalar::<f32>());
     let mut network = network;
     let mut best = (network.clone(), valid_loss(&network));
+    if !best.1.is_finite() {
+        let (what, index) = ("loss on validation trials", vec![0]);
+        return Err(MetricError::NotFinite { what, value: best.1, index });
+    }
     let mut since = 0;
     for epoch in 0..config.max_epochs {
         let order = Stream::new(seed, Domain::Order, [epoch as u64, 0, 0]).permutation(n_train);
@@ -382,7 +392,7 @@ fn train_one(
             }
         }
     }
-    best
+    Ok(best)
 }
 
 fn tensor(values: &Array3<f64>, device: &Device) -> Tensor<3> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ndarray::{Array2, Array3, Axis, s};
-use neurobrick_data::{BehaviorConfig, Grid, ticks};
+use neurobrick_data::{BehaviorConfig, DataError, Grid, ticks};
 use neurobrick_metrics::{Bootstrap, MetricError, balanced_accuracy, macro_f1, poisson_d2, r2};
 use neurobrick_models::rounded;
 use neurobrick_schema::atomic::write_file;
@@ -17,7 +17,8 @@ use super::training::{load_model, note_left_out};
 use crate::config::{BehaviorTarget, BwbConfig, ClassTarget, EventTarget, ModelSource};
 use crate::pipeline::{Observer, Progress};
 use crate::protocols::bwb::{
-    self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionUnits, Told, Windows,
+    self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
+    Windows,
 };
 use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
 
@@ -58,7 +59,7 @@ pub fn brain_wide_bench(
     if !config.region_fit_sessions.is_empty() {
         "regions".clone_into(&mut state.message);
         observer.progress(&state);
-        run.regions(&sessions, &store)?;
+        run.regions(&sessions, &store, observer)?;
         state.done += 1;
     }
     observer.progress(&state);
@@ -87,11 +88,11 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn undefined(&mut self, task: BwbTask, session: Option<&SessionId>, error: &MetricError) {
+    fn undefined(&mut self, task: BwbTask, session: Option<&SessionId>, error: &impl std::fmt::Display) {
         self.rows.push(BwbRow {
             task,
             session: session.cloned(),
-            system: "all".to_owned(),
+            system: bwb::EVERY_SYSTEM.to_owned(),
             score: None,
             bits_per_spike: None,
             n: 0,
@@ -127,26 +128,45 @@ impl Run<'_> {
         self.rows.push(BwbRow { task, session, system, score, bits_per_spike, n, choice, undefined });
     }
 
-    /// Suite TS3: units of the scored sessions by what the units of others look like.
-    fn regions(&mut self, sessions: &[LoadedSession], store: &Store) -> Result<(), PipelineError> {
+    /// Suite TS3: units of the scored sessions by what the units of others look like. Sessions without a unit that spikes
+    /// are left out.
+    fn regions(
+        &mut self,
+        sessions: &[LoadedSession],
+        store: &Store,
+        observer: &mut dyn Observer,
+    ) -> Result<(), PipelineError> {
         let config = self.config;
-        let learned: Vec<RegionUnits> =
-            load_sessions(&config.data, &config.region_fit_sessions, config.seed)?
-                .iter()
-                .map(|session| bwb::unit_features(&session.train.data).0)
-                .collect();
+        let left_out = |session: &LoadedSession, observer: &mut dyn Observer| {
+            let id = &session.hash.session;
+            observer.note(&format!("{id}: no unit spikes; left out of {}", BwbTask::Regions));
+        };
+        let mut learned = Vec::new();
+        for session in &load_sessions(&config.data, &config.region_fit_sessions, config.seed)? {
+            let (units, places) = bwb::unit_features(&session.train.data);
+            if places.is_empty() {
+                left_out(session, observer);
+            }
+            learned.push(units);
+        }
+        let decoder = match RegionDecoder::fit(&learned) {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                self.undefined(BwbTask::Regions, None, &error);
+                return Ok(());
+            }
+        };
+        let names = &decoder.names;
         // Of every system: its choice, the truth and what it said of the units of all sessions.
         let mut told: BTreeMap<String, (String, Vec<usize>, Vec<usize>)> = BTreeMap::new();
         for session in sessions {
             let (units, places) = bwb::unit_features(&session.train.data);
             let id = &session.hash.session;
-            let (names, systems) = match bwb::regions(&learned, &units.features) {
-                Ok(found) => found,
-                Err(error) => {
-                    self.undefined(BwbTask::Regions, None, &error);
-                    return Ok(());
-                }
-            };
+            if places.is_empty() {
+                left_out(session, observer);
+                continue;
+            }
+            let systems = decoder.predict(&units.features)?;
             let recording = config.data.units.apply(store.read(id)?)?;
             // A division that no learning session has is missed, whatever is said of its units.
             let class = |name: &String| names.binary_search(name).unwrap_or(names.len());
@@ -171,6 +191,10 @@ impl Run<'_> {
                 };
                 file.write(&self.out.join("submissions"))?;
             }
+        }
+        if told.is_empty() {
+            let error = MetricError::Empty { what: "set of units that spike" };
+            self.undefined(BwbTask::Regions, None, &error);
         }
         for (system, (choice, truth, predicted)) in told {
             let score = macro_f1(&truth, &predicted).map(|f1| (f1, None));
@@ -233,11 +257,19 @@ impl<'a, 'b> Scored<'a, 'b> {
     fn activity(&mut self, n_threads: usize) -> Result<(), PipelineError> {
         let data = &self.session.train.data;
         let ids: Vec<String> = self.recording.units().iter().map(|unit| unit.id.clone()).collect();
-        let hidden = Hidden::new(&ids, self.n_bins)?;
+        let hidden = match Hidden::new(&ids, self.n_bins) {
+            Err(PipelineError::Data(error @ DataError::BadHoldout { .. })) => {
+                for task in [BwbTask::CoSmoothing, BwbTask::Forecasting] {
+                    self.run.undefined(task, Some(data.session()), &error);
+                }
+                return Ok(());
+            }
+            found => found?,
+        };
         let all: Vec<usize> = (0..data.n_trials()).collect();
         let counts = self.windows.cut(&data.counts_of(&all));
         let [mut co_smoothing, mut forecasts] =
-            bwb::activity(&self.session.train, &hidden, &self.windows, self.n_bins)?;
+            bwb::activity(&self.session.train, &hidden, &self.windows, self.n_bins);
         for source in &self.run.config.models {
             let [units, future] = self.of_model(source, &hidden, n_threads)?;
             co_smoothing.push(units);
@@ -249,10 +281,18 @@ impl<'a, 'b> Scored<'a, 'b> {
             (BwbTask::CoSmoothing, co_smoothing, &hidden_counts, &hidden_ids),
             (BwbTask::Forecasting, forecasts, &counts, &ids),
         ] {
-            for mut predicted in predictions {
-                bwb::in_half_precision(&mut predicted.log_rates);
-                let score = predicted.score(counts).map(|s| (s.poisson_d2, Some(s.bits_per_spike)));
-                let Predicted { system, choice, log_rates } = predicted;
+            for Predicted { system, told } in predictions {
+                let (choice, mut log_rates) = match told {
+                    Ok(told) => told,
+                    Err(error) => {
+                        let session = Some(&self.session.hash.session);
+                        self.run.row(&task, session, system, ("–".to_owned(), 0), Err(error));
+                        continue;
+                    }
+                };
+                bwb::in_half_precision(&mut log_rates);
+                let score = bwb::activity_score(&log_rates, counts)
+                    .map(|found| (found.poisson_d2, Some(found.bits_per_spike)));
                 let file = BwbSubmission {
                     units: units.clone(),
                     ..self.file(system, task.clone(), Prediction::Values(log_rates))
@@ -289,9 +329,8 @@ impl<'a, 'b> Scored<'a, 'b> {
         };
         let asked = |plan: &TaskPlan| -> Result<Predicted, PipelineError> {
             let rates = predict(&model, data, test, plan, n_threads, |_, _| {})?.rates;
-            let (system, choice) = (source.name.clone(), "–".to_owned());
-            // No count supports a rate below this, and half precision holds its logarithm.
-            Ok(Predicted { system, choice, log_rates: rates.mapv(|rate| rate.max(1e-9).ln()) })
+            let told = bwb::floored_logs(rates).map(|log_rates| ("–".to_owned(), log_rates));
+            Ok(Predicted { system: source.name.clone(), told })
         };
         Ok([asked(&hidden.plan(data.n_bins()))?, asked(&future)?])
     }

@@ -17,7 +17,7 @@ use crate::PipelineError;
 /// spikes to score.
 ///
 /// # Errors
-/// If there is no data set, one has a name the benchmark does not know, rates are negative or infinite, tensors of one
+/// If there is no data set, one has a name the benchmark does not know, rates are negative or infinite or all NaN, tensors of one
 /// side differ in trials or bins, or parts of a data set in their units; if the file cannot be written.
 pub fn write_nlb(path: &Path, submissions: &BTreeMap<String, Submission>) -> Result<(), PipelineError> {
     let bad = |message: String| PipelineError::BadFile { path: path.to_owned(), message };
@@ -63,6 +63,9 @@ fn check(submission: &Submission) -> Result<(), String> {
     for (name, rates) in tensors(submission) {
         if let Some((place, rate)) = rates.indexed_iter().find(|(_, r)| r.is_infinite() || **r < 0.0) {
             return Err(format!("{name} is {rate} at {place:?}; rates are spikes per bin, at least zero"));
+        }
+        if rates.iter().all(|rate| rate.is_nan()) {
+            return Err(format!("{name} has no rate that is a number among {:?}", rates.shape()));
         }
     }
     let Submission { eval_heldin, eval_heldout, train, forward } = submission;

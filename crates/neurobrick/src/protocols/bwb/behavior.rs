@@ -9,7 +9,7 @@ use neurobrick_metrics::{
 };
 use neurobrick_train::TrainSession;
 
-use super::{Baselines, Told};
+use super::{Baseline, Baselines, Told};
 use crate::PipelineError;
 use crate::evaluation::{text_at, unknown_column};
 
@@ -80,9 +80,9 @@ pub(crate) fn behavior(
     let by_trial = |flat: &Array1<f64>| {
         Array3::from_shape_fn((shape.0, shape.1, 1), |(trial, bin, _)| flat[trial * shape.1 + bin])
     };
-    let mut found = vec![Told::new("mean", "–", Array3::zeros((shape.0, shape.1, 1)))];
+    let mut found = vec![Told::new(Baseline::Mean, "–", Array3::zeros((shape.0, shape.1, 1)))];
     if let Some(best) = best {
-        found.push(Told::new("wiener", &choice, by_trial(&best)));
+        found.push(Told::new(Baseline::Wiener, &choice, by_trial(&best)));
     }
     Ok((found, scaled.insert_axis(Axis(2))))
 }
@@ -114,11 +114,11 @@ pub(crate) fn events(
     }
     let shape = counts.dim();
     let mean = (y.sum() / y.len() as f64).max(1e-6);
-    let mut found = vec![Told::new("mean", "–", Array3::from_elem((shape.0, shape.1, 1), mean))];
+    let mut found = vec![Told::new(Baseline::Mean, "–", Array3::from_elem((shape.0, shape.1, 1), mean))];
     if let Some(best) = best {
         let rates =
             Array3::from_shape_fn((shape.0, shape.1, 1), |(trial, bin, _)| best[trial * shape.1 + bin]);
-        found.push(Told::new("poisson_regression", &choice, rates));
+        found.push(Told::new(Baseline::PoissonRegression, &choice, rates));
     }
     Ok(found)
 }
@@ -181,8 +181,8 @@ pub(crate) fn classes(
     }
     let count = |class: &usize| train.iter().filter(|other| *other == class).count();
     let commonest = seen.iter().copied().max_by_key(count).unwrap_or(0);
-    let mut found = vec![Told::new("majority", "–", vec![commonest; test.len()])];
-    found.extend(best.map(|(_, choice, predicted)| Told::new("discriminant", &choice, predicted)));
+    let mut found = vec![Told::new(Baseline::Majority, "–", vec![commonest; test.len()])];
+    found.extend(best.map(|(_, choice, predicted)| Told::new(Baseline::Discriminant, &choice, predicted)));
     Ok(found)
 }
 

@@ -1,15 +1,17 @@
 //! `BrainWideBench`'s suites: what is predicted from what, by which baselines, and the files of a submission.
 
 mod activity;
+mod baseline;
 mod behavior;
 mod regions;
 mod submission;
 mod table;
 mod windows;
 
-pub(crate) use activity::{Hidden, Predicted, activity};
+pub(crate) use activity::{Hidden, Predicted, activity, activity_score, floored_logs};
+pub(crate) use baseline::{Baseline, EVERY_SYSTEM, is_reserved};
 pub(crate) use behavior::{behavior, class_of_trials, classes, events};
-pub(crate) use regions::{RegionUnits, regions, unit_features};
+pub(crate) use regions::{RegionDecoder, unit_features};
 pub(crate) use submission::in_half_precision;
 pub use submission::{BwbSubmission, BwbTask, Prediction};
 pub use table::{BwbRow, BwbTable};
@@ -26,7 +28,7 @@ pub(crate) struct Told<T> {
 }
 
 impl<T> Told<T> {
-    fn new(system: &str, choice: &str, prediction: T) -> Self {
-        Self { system: system.to_owned(), choice: choice.to_owned(), prediction }
+    fn new(system: Baseline, choice: &str, prediction: T) -> Self {
+        Self { system: system.name().to_owned(), choice: choice.to_owned(), prediction }
     }
 }

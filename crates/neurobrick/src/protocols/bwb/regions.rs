@@ -6,7 +6,7 @@ use neurobrick_metrics::decoders::{DiscriminantAnalysis, Shrinkage, Standardizer
 use neurobrick_metrics::{MetricError, macro_f1};
 use neurobrick_schema::RegionLevel;
 
-use super::{Baselines, Told};
+use super::{Baseline, Baselines, Told};
 
 const SHRINKAGES: [f64; 5] = [0.01, 0.1, 0.3, 0.6, 0.9];
 /// Bins of delay at which a unit is compared with itself.
@@ -83,70 +83,90 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     if aa > 0.0 && bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 }
 }
 
-/// Divisions of `scored` units by baselines that learned from the units of other sessions: names of the classes, then the
-/// class of each unit by every system. The shrinkage is chosen by macro F1 over learning
-/// sessions, each left out in turn.
-///
-/// # Errors
-/// With fewer than two learning sessions, or without a division that has a unit in all but one of them.
-pub(crate) fn regions(
-    learned: &[RegionUnits],
-    scored: &Array2<f64>,
-) -> Result<(Vec<String>, Baselines<Vec<usize>>), MetricError> {
-    if learned.len() < 2 {
-        let (what, must) = ("number of sessions to learn regions from", "at least 2");
-        return Err(MetricError::InvalidSetting { what, value: learned.len() as f64, must });
-    }
-    let mut names: Vec<String> = learned.iter().flat_map(|s| s.regions.iter().flatten().cloned()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let known = |left_out: Option<usize>| Known::new(learned, &names, left_out);
-    let mut best: Option<(f64, f64)> = None;
-    for shrinkage in SHRINKAGES {
-        let (mut truth, mut predicted) = (Vec::new(), Vec::new());
-        for (index, session) in learned.iter().enumerate() {
-            let classes = classes_of(session, &names);
-            let units: Vec<usize> = (0..classes.len()).filter(|&unit| classes[unit].is_some()).collect();
-            let x = session.features.select(Axis(0), &units);
-            predicted.extend(known(Some(index)).predict(&x, shrinkage)?);
-            truth.extend(units.iter().filter_map(|&unit| classes[unit]));
+/// Baselines that learned the divisions of units from those of other sessions.
+pub(crate) struct RegionDecoder {
+    /// Names of the classes, sorted.
+    pub(crate) names: Vec<String>,
+    commonest: usize,
+    known: Known,
+    shrinkage: f64,
+}
+
+impl RegionDecoder {
+    /// Learns from all sessions that have a unit with a division. The shrinkage is chosen by macro F1 over these sessions,
+    /// each left out in turn; one without which a single division is left chooses nothing.
+    ///
+    /// # Errors
+    /// With fewer than two such sessions, without a session to choose by, or with a single division.
+    pub(crate) fn fit(sessions: &[RegionUnits]) -> Result<Self, MetricError> {
+        let learned: Vec<&RegionUnits> =
+            sessions.iter().filter(|s| s.regions.iter().any(Option::is_some)).collect();
+        if learned.len() < 2 {
+            let (what, must) = ("number of sessions with units to learn regions from", "at least 2");
+            return Err(MetricError::InvalidSetting { what, value: learned.len() as f64, must });
         }
-        let score = macro_f1(&truth, &predicted)?;
-        if best.is_none_or(|(highest, _)| score > highest) {
-            best = Some((score, shrinkage));
+        let mut names: Vec<String> =
+            learned.iter().flat_map(|s| s.regions.iter().flatten().cloned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let folds: Vec<(Known, Known)> = (0..learned.len())
+            .map(|fold| {
+                let others = (0..learned.len()).filter(|index| *index != fold).map(|index| learned[index]);
+                (Known::new(others, &names), Known::new([learned[fold]], &names))
+            })
+            .filter(|(others, _)| others.classes.iter().any(|class| *class != others.classes[0]))
+            .collect();
+        let mut best: Option<(f64, f64)> = None;
+        for shrinkage in SHRINKAGES {
+            let (mut truth, mut predicted) = (Vec::new(), Vec::new());
+            for (others, left_out) in &folds {
+                predicted.extend(others.predict(&left_out.x, shrinkage)?);
+                truth.extend_from_slice(&left_out.classes);
+            }
+            let score = macro_f1(&truth, &predicted)?;
+            if best.is_none_or(|(highest, _)| score > highest) {
+                best = Some((score, shrinkage));
+            }
         }
+        let (_, shrinkage) = best.ok_or(MetricError::Empty { what: "list of shrinkages" })?;
+        let known = Known::new(learned, &names);
+        let count = |class: &usize| known.classes.iter().filter(|other| *other == class).count();
+        let commonest = (0..names.len()).max_by_key(count).unwrap_or(0);
+        Ok(Self { names, commonest, known, shrinkage })
     }
-    let (_, shrinkage) = best.ok_or(MetricError::Empty { what: "list of shrinkages" })?;
-    let all = known(None);
-    let count = |class: &usize| all.classes.iter().filter(|other| *other == class).count();
-    let commonest = (0..names.len()).max_by_key(count).unwrap_or(0);
-    let found = all.predict(scored, shrinkage)?;
-    let systems = vec![
-        Told::new("majority", "–", vec![commonest; scored.nrows()]),
-        Told::new("discriminant", &format!("shrinkage {shrinkage}"), found),
-    ];
-    Ok((names, systems))
+
+    /// The class of each unit by every system, from features `[unit, P]`.
+    ///
+    /// # Errors
+    /// Without a unit, and on other features than were learned from.
+    pub(crate) fn predict(&self, features: &Array2<f64>) -> Result<Baselines<Vec<usize>>, MetricError> {
+        let found = self.known.predict(features, self.shrinkage)?;
+        Ok(vec![
+            Told::new(Baseline::Majority, "–", vec![self.commonest; features.nrows()]),
+            Told::new(Baseline::Discriminant, &format!("shrinkage {}", self.shrinkage), found),
+        ])
+    }
 }
 
 fn classes_of(session: &RegionUnits, names: &[String]) -> Vec<Option<usize>> {
     session.regions.iter().map(|region| names.binary_search(region.as_ref()?).ok()).collect()
 }
 
-/// Units with a division, of all learning sessions but one.
+/// Units with a division, of some sessions.
 struct Known {
     x: Array2<f64>,
     classes: Vec<usize>,
 }
 
 impl Known {
-    fn new(learned: &[RegionUnits], names: &[String], left_out: Option<usize>) -> Self {
-        let n_features = learned.iter().map(|session| session.features.ncols()).max().unwrap_or(0);
-        let (mut flat, mut classes) = (Vec::new(), Vec::new());
-        for (_, session) in learned.iter().enumerate().filter(|(index, _)| Some(*index) != left_out) {
+    fn new<'a>(sessions: impl IntoIterator<Item = &'a RegionUnits>, names: &[String]) -> Self {
+        let (mut flat, mut classes, mut n_features) = (Vec::new(), Vec::new(), 0);
+        for session in sessions {
             for (unit, class) in classes_of(session, names).into_iter().enumerate() {
                 if let Some(class) = class {
                     flat.extend(session.features.row(unit));
                     classes.push(class);
+                    n_features = session.features.ncols();
                 }
             }
         }
@@ -191,13 +211,36 @@ mod tests {
     #[test]
     fn regions_that_features_tell_apart_are_told_apart() {
         let scored = session(9);
-        let (names, systems) = regions(&[session(1), session(2)], &scored.features).unwrap();
-        assert_eq!(names, ["CB", "HPF", "TH"]);
+        let decoder = RegionDecoder::fit(&[session(1), session(2)]).unwrap();
+        let systems = decoder.predict(&scored.features).unwrap();
+        assert_eq!(decoder.names, ["CB", "HPF", "TH"]);
         let truth: Vec<usize> = (0..60).map(|i| i % 3).collect();
         let f1 = |told: &Told<Vec<usize>>| macro_f1(&truth, &told.prediction[..60]).unwrap();
         assert!(f1(&systems[1]) > 0.9, "{}", f1(&systems[1]));
         assert!(f1(&systems[0]) < 0.2, "{}", f1(&systems[0]));
-        assert!(regions(&[session(1)], &scored.features).is_err());
+        assert!(RegionDecoder::fit(&[session(1)]).is_err());
+    }
+
+    /// Sessions without units, and one without which a single division is left, take nothing from the others.
+    #[test]
+    fn a_session_that_cannot_teach_leaves_the_others_theirs() {
+        let none = RegionUnits { features: Array2::zeros((0, 0)), regions: Vec::new() };
+        let mut outside = session(4);
+        outside.regions.fill(None);
+        let scored = session(9).features;
+        let told = |sessions: &[RegionUnits]| -> Vec<Vec<usize>> {
+            let systems = RegionDecoder::fit(sessions).unwrap().predict(&scored).unwrap();
+            systems.into_iter().map(|told| told.prediction).collect()
+        };
+        let plain = told(&[session(1), session(2)]);
+        assert_eq!(told(&[none.clone(), session(1), outside.clone(), session(2)]), plain);
+        assert!(RegionDecoder::fit(&[none, session(1), outside]).is_err());
+
+        let mut single = session(5);
+        single.regions.iter_mut().flatten().for_each(|name| "TH".clone_into(name));
+        // Left alone it teaches nothing; with the other left in, both learn.
+        assert_eq!(told(&[session(1), single.clone()])[0].len(), 61);
+        assert!(RegionDecoder::fit(&[single.clone(), single]).is_err());
     }
 
     #[test]
