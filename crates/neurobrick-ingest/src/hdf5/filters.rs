@@ -25,6 +25,9 @@ pub(super) fn max_decoded_bytes(chunk_bytes: usize) -> usize {
     chunk_bytes.saturating_add(chunk_bytes / 16).saturating_add(1024)
 }
 
+/// Unpacks bytes into at most so many.
+type Unpack = fn(&[u8], usize) -> Result<Vec<u8>, String>;
+
 /// All filters that are known; none gives more than `max_bytes`, which holds for the dataset being read.
 pub(super) fn registry(max_bytes: &Arc<AtomicUsize>) -> FilterRegistry {
     let mut registry = FilterRegistry::new();
@@ -37,8 +40,7 @@ pub(super) fn registry(max_bytes: &Arc<AtomicUsize>) -> FilterRegistry {
         }),
     );
     // The decoder's own would no longer be told how long a chunk is that was shuffled before.
-    let unpackers: [(u16, fn(&[u8], usize) -> Result<Vec<u8>, String>); 3] =
-        [(DEFLATE, inflate), (LZF, lzf), (ZSTD, zstd)];
+    let unpackers: [(u16, Unpack); 3] = [(DEFLATE, inflate), (LZF, lzf), (ZSTD, zstd)];
     for (id, unpack) in unpackers {
         let max_bytes = Arc::clone(max_bytes);
         let limited = move |data: &[u8]| {
