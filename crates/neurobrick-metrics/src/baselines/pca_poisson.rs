@@ -374,3 +374,35 @@ fn components(features: MatRef<f64>, k: usize) -> Result<Mat<f64>, MetricError> 
 fn leading(matrix: &Mat<f64>, k: usize) -> Mat<f64> {
     Mat::from_fn(matrix.nrows(), k.min(matrix.ncols()), |i, j| matrix[(i, j)])
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use neurobrick_random::{Domain, Stream};
+
+    use super::*;
+
+    /// Between rows or between units: the same scores, also where there are fewer directions than are asked for.
+    #[test]
+    fn components_between_rows_are_those_between_units() {
+        let mut stream = Stream::new(4, Domain::Synthetic, [0; 3]);
+        let mut x = Mat::from_fn(12, 30, |_, _| stream.normal());
+        // Rows 8 to 11 repeat others: rank 7 once centered.
+        for (row, column) in (8..12).flat_map(|row| (0..30).map(move |column| (row, column))) {
+            x[(row, column)] = x[(row - 8, column)];
+        }
+        let means = column_means(x.as_ref());
+        subtract_from_columns(&mut x, &means);
+        let between_units = leading_eigenvectors(gram(x.as_ref(), Par::Seq).as_ref(), 9).unwrap();
+        let between_rows = components(x.as_ref(), 9).unwrap();
+        let scores = [between_units, between_rows.clone()].map(|v| product(x.as_ref(), v.as_ref()));
+        for k in 0..9 {
+            let length = |v: &Mat<f64>| v.col(k).iter().map(|z| z * z).sum::<f64>().sqrt();
+            let unit = if k < 7 { 1.0 } else { 0.0 };
+            assert!((length(&between_rows) - unit).abs() < 1e-9, "{k}");
+            for (a, b) in scores[0].col(k).iter().zip(scores[1].col(k).iter()) {
+                assert!((a.abs() - b.abs()).abs() < 1e-8, "{k}: {a} and {b}");
+            }
+        }
+    }
+}
