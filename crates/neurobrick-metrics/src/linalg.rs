@@ -147,15 +147,20 @@ fn orthonormal(x: Mat<f64>) -> Result<Mat<f64>, MetricError> {
     let moments = gram(x.as_ref(), Par::rayon(0));
     let rotation = leading_eigenvectors(moments.as_ref(), moments.ncols())?;
     let mut rotated = product(x.as_ref(), rotation.as_ref());
-    let norms: Vec<f64> =
-        (0..rotated.ncols()).map(|j| rotated.col(j).iter().map(|v| v * v).sum::<f64>().sqrt()).collect();
-    let longest = norms.iter().copied().fold(0.0, f64::max);
-    for (j, norm) in norms.into_iter().enumerate() {
-        // Squaring loses half the digits: shorter directions are rounding.
-        let scale = if norm > 1e-7 * longest { 1.0 / norm } else { 0.0 };
-        rotated.col_mut(j).iter_mut().for_each(|v| *v *= scale);
-    }
+    normalize_columns(&mut rotated);
     Ok(rotated)
+}
+
+/// Makes the columns unit vectors; those without any length become zero. They come from the eigenvectors of squares, where
+/// half the digits are lost: what is shorter than 1e-7 of the longest is rounding.
+pub(crate) fn normalize_columns(x: &mut Mat<f64>) {
+    let lengths: Vec<f64> =
+        x.col_iter().map(|column| column.iter().map(|v| v * v).sum::<f64>().sqrt()).collect();
+    let longest = lengths.iter().copied().fold(0.0, f64::max);
+    for (j, length) in lengths.into_iter().enumerate() {
+        let scale = if length > 1e-7 * longest { 1.0 / length } else { 0.0 };
+        x.col_mut(j).iter_mut().for_each(|v| *v *= scale);
+    }
 }
 
 /// The inverse of a symmetric positive definite system and the logarithm of its determinant, on one thread: systems of

@@ -18,7 +18,7 @@ pub(crate) mod counts;
 mod factors;
 mod forward_ridge;
 mod held_at_zero;
-mod last_mean;
+pub(crate) mod last_mean;
 mod link;
 mod pca_poisson;
 mod pool;

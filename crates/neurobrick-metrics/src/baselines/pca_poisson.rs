@@ -15,7 +15,8 @@ use super::counts::{check_grid, check_train_valid, positive_means};
 use super::ridge::visible_counts;
 use super::selection::Yardstick;
 use crate::linalg::{
-    column_means, gram, leading_eigenvectors, product, rows_of, subtract_from_columns, trials_of,
+    column_means, gram, leading_eigenvectors, normalize_columns, product, rows_of, subtract_from_columns,
+    trials_of,
 };
 use crate::poisson_regression::{PoissonRegression, linear};
 use crate::{Edge, MetricError, RATE_FLOOR, smooth_over_time};
@@ -359,14 +360,7 @@ fn components(features: MatRef<f64>, k: usize) -> Result<Mat<f64>, MetricError> 
     let k = k.min(features.ncols());
     let mut loadings =
         product(features.transpose(), leading_eigenvectors(between_rows.as_ref(), k)?.as_ref());
-    let lengths: Vec<f64> =
-        loadings.col_iter().map(|column| column.iter().map(|v| v * v).sum::<f64>().sqrt()).collect();
-    let longest = lengths.iter().copied().fold(0.0, f64::max);
-    for (j, length) in lengths.into_iter().enumerate() {
-        // Squaring loses half the digits: shorter directions are rounding.
-        let scale = if length > 1e-7 * longest { 1.0 / length } else { 0.0 };
-        loadings.col_mut(j).iter_mut().for_each(|v| *v *= scale);
-    }
+    normalize_columns(&mut loadings);
     Ok(loadings)
 }
 

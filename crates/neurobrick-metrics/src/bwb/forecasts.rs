@@ -4,6 +4,7 @@ use ndarray::{Array2, Array3, ArrayView3, Axis, s};
 use rayon::prelude::*;
 
 use super::{ActivityScore, Log, floors};
+use crate::baselines::last_mean::visible_bins;
 use crate::baselines::{LastMean, LastMeanGrid};
 use crate::likelihood::check_count;
 use crate::{MetricError, RidgeRegression};
@@ -197,12 +198,5 @@ fn check(counts: &ArrayView3<f64>, n_forward: usize) -> Result<usize, MetricErro
     if counts.is_empty() {
         return Err(MetricError::Empty { what: "windows" });
     }
-    match counts.len_of(Axis(1)).checked_sub(n_forward) {
-        Some(n_visible) if n_visible > 0 && n_forward > 0 => Ok(n_visible),
-        _ => Err(MetricError::InvalidSetting {
-            what: "n_forward",
-            value: n_forward as f64,
-            must: "above zero and below the number of bins",
-        }),
-    }
+    visible_bins(counts, n_forward)
 }
