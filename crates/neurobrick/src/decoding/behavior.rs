@@ -10,6 +10,7 @@ use neurobrick_schema::SessionId;
 
 use super::result::{DecodeRow, Decoded};
 use super::{Feature, Judging, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
+use crate::evaluation::LEVEL;
 
 const N_FOLDS: usize = 4;
 /// Bins of history that a Wiener filter may read.
@@ -260,7 +261,7 @@ impl Task<'_> {
         let value = r2::uniform(&truth.view(), &predicted.view())?;
         let n_bins = values.len_of(Axis(1));
         let clusters: Vec<usize> = (0..truth.nrows()).map(|row| clusters[row / n_bins]).collect();
-        let interval = Bootstrap { seed, n_resamples, level: 0.95 }.clustered(&clusters, |drawn| {
+        let interval = Bootstrap { seed, n_resamples, level: LEVEL }.clustered(&clusters, |drawn| {
             let (truth, predicted) = (truth.select(Axis(0), drawn), predicted.select(Axis(0), drawn));
             r2::uniform(&truth.view(), &predicted.view()).ok()
         });

@@ -12,8 +12,10 @@ use neurobrick_train::TrainSession;
 
 use super::result::{DecodeRow, Decoded};
 use super::{Feature, Judging, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
+use crate::evaluation::LEVEL;
 
-const SHRINKAGES: [Shrinkage; 5] = [
+/// Shrinkages of discriminants that are tried, wherever a label is decoded.
+pub(crate) const SHRINKAGES: [Shrinkage; 5] = [
     Shrinkage::LedoitWolf,
     Shrinkage::Fixed(0.1),
     Shrinkage::Fixed(0.3),
@@ -196,7 +198,7 @@ impl Task<'_> {
             |labels: &[usize], rows: &[usize]| -> Vec<usize> { rows.iter().map(|&r| labels[r]).collect() };
         // Every trial by itself: labels belong to trials, whose windows never overlap; windows that slide have none.
         let clusters: Vec<usize> = (0..truth.len()).collect();
-        let interval = Bootstrap { seed, n_resamples, level: 0.95 }.clustered(&clusters, |rows| {
+        let interval = Bootstrap { seed, n_resamples, level: LEVEL }.clustered(&clusters, |rows| {
             let drawn = at(&truth, rows);
             // A resample of one class has no balanced accuracy.
             let both = drawn.contains(&0) && drawn.contains(&1);

@@ -6,7 +6,7 @@ mod network;
 mod result;
 
 pub(crate) use behavior::{Behavior, decode_behavior};
-pub(crate) use labels::decode_labels;
+pub(crate) use labels::{SHRINKAGES, decode_labels};
 pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 pub use result::{DecodeResult, DecodeRow};
 

@@ -8,7 +8,8 @@ use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 use serde_json::json;
 
 use super::baselines::{LinearFits, baseline_rates};
-use super::closed_forms::ClosedForms;
+use super::closed_forms::{ClosedForms, hides_units};
+use super::decode::LEVEL;
 use super::parts::{Parts, clusters_of};
 use super::results::{
     DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
@@ -74,10 +75,10 @@ pub fn evaluate_session(
     let id = data.session().as_str();
     let parts = Parts::new(session, scoring)?;
     let (plans, skipped) = plans_of(session, scoring, seed)?;
-    let hides_units = plans.iter().any(|plan| plan.task != EvalTask::ForwardPrediction);
+    let is_hiding = plans.iter().any(hides_units);
     let (is_linear, is_stacked) = (scoring.baselines, !stacks.is_empty());
     let mut forms = None;
-    if hides_units && (is_linear || is_stacked) {
+    if is_hiding && (is_linear || is_stacked) {
         note(&format!("{id}: factors and filters"));
         forms = Some(ClosedForms::new(&parts)?);
     }
@@ -232,7 +233,7 @@ fn evaluate_task(
     let slice =
         |counts: &Array3<f64>| counts.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
     let test = slice(&parts.test);
-    let bootstrap = Bootstrap { seed, n_resamples: scoring.n_resamples, level: 0.95 };
+    let bootstrap = Bootstrap { seed, n_resamples: scoring.n_resamples, level: LEVEL };
     // The train-mean null and the unit-mean baseline know whole windows of training trials.
     let train = parts.train.select(Axis(2), &plan.units);
     let mut nulls = Vec::new();

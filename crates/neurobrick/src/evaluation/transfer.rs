@@ -8,6 +8,7 @@ use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
+use super::decode::LEVEL;
 use super::lessons::AblationScore;
 use super::results::{Group, PredictorEvaluation, SessionEvaluation, TaskEvaluation, quoted_null};
 use super::score::WITH_STACK;
@@ -105,7 +106,7 @@ impl TransferResult {
                 }));
             }
         }
-        let bootstrap = Bootstrap { seed: SEED, n_resamples, level: 0.95 };
+        let bootstrap = Bootstrap { seed: SEED, n_resamples, level: LEVEL };
         let gains = gains(&scores, &bootstrap);
         let curve = transfer_curve::points(&scores, &bootstrap);
         let laws = transfer_curve::laws(&curve);

@@ -15,6 +15,7 @@ use neurobrick_train::{EvalTask, TaskPlan, predict};
 use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
 use crate::config::{BehaviorTarget, BwbConfig, ClassTarget, EventTarget, ModelSource};
+use crate::evaluation::LEVEL;
 use crate::pipeline::{Observer, Progress};
 use crate::protocols::bwb::{
     self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
@@ -76,7 +77,7 @@ pub fn brain_wide_bench(
     manifest.stages.push(("bwb".to_owned(), started.elapsed().as_secs_f64()));
     folder.write_json("bwb.json", &table)?;
     folder.write_json("manifest.json", &manifest)?;
-    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.n_resamples, level: 0.95 };
+    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.n_resamples, level: LEVEL };
     write_file(&out.join("bwb.md"), table.markdown(&bootstrap).as_bytes())?;
     Ok(table)
 }

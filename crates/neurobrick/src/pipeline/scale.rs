@@ -18,7 +18,7 @@ use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, ScaleAxis, ScaleConfig,
     ScoringConfig, StackConfig, Start,
 };
-use crate::evaluation::{EvaluationResult, Group, SessionEvaluation, TaskEvaluation};
+use crate::evaluation::{EvaluationResult, Group, LEVEL, SessionEvaluation, TaskEvaluation};
 use crate::pipeline::Observer;
 use crate::run_folder::{read_json, write_json};
 use crate::scaling::{ScalePoint, ScaleResult, saturated_bits};
@@ -63,7 +63,7 @@ pub fn scale(
     }
     let mut manifest = climb.manifest;
     manifest.peak_memory_bytes = peak_memory_bytes();
-    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.scoring.n_resamples, level: 0.95 };
+    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.scoring.n_resamples, level: LEVEL };
     let result = ScaleResult::new(config.axis.label(), points, &baselines, &config.targets, &bootstrap);
     folder.write_json("scale.json", &result)?;
     folder.write_json("manifest.json", &manifest)?;

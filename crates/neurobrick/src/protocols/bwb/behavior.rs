@@ -11,19 +11,13 @@ use neurobrick_train::TrainSession;
 
 use super::{Baseline, Baselines, Told};
 use crate::PipelineError;
+use crate::decoding::SHRINKAGES;
 use crate::evaluation::{text_at, unknown_column};
 
 /// Bins of history that a regression may read.
 const HISTORIES: [usize; 4] = [0, 2, 5, 10];
 const RIDGE_PENALTIES: [f64; 8] = [0.1, 1.0, 10.0, 1e2, 1e3, 1e4, 1e5, 1e6];
 const POISSON_PENALTIES: [f64; 5] = [1e-3, 1e-2, 1e-1, 1.0, 10.0];
-const SHRINKAGES: [Shrinkage; 5] = [
-    Shrinkage::LedoitWolf,
-    Shrinkage::Fixed(0.1),
-    Shrinkage::Fixed(0.3),
-    Shrinkage::Fixed(0.6),
-    Shrinkage::Fixed(0.9),
-];
 
 /// Trials of each part, among those that can be used.
 struct Parts {
