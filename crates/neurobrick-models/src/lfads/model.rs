@@ -315,7 +315,8 @@ impl Lfads {
         let squares = cells.iter().map(|(cell, scale)| cell.sum_squares() * (0.5 * scale));
         let initial_device = self.generator.cell.recurrent.val().device();
         match squares.reduce(|sum, more| sum + more) {
-            Some(sum) => sum / (n as f64 + 1e-8),
+            // A factor, for the gradient of a quotient by a number is in single precision in Burn.
+            Some(sum) => sum * (n as f64 + 1e-8).recip(),
             None => Tensor::zeros([1], &initial_device),
         }
     }

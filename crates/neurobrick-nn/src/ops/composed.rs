@@ -9,10 +9,9 @@ use crate::{Dropout, LayerNorm};
 
 /// [`normalize`](super::normalize) as `torch.nn.LayerNorm`: biased variance, epsilon inside the root.
 pub fn normalize<const D: usize>(x: Tensor<D>, norm: &LayerNorm) -> Tensor<D> {
-    // Sums and quotients: the gradient of Burn's mean divides by the width in single precision, whatever the tensor's.
-    let width = x.dims()[D - 1] as f64;
-    let centered = x.clone() - x.sum_dim(D - 1) / width;
-    let variance = centered.clone().powi_scalar(2).sum_dim(D - 1) / width;
+    // Means, for the gradient of a quotient by a number is in single precision in Burn, whatever the tensor's.
+    let centered = x.clone() - x.mean_dim(D - 1);
+    let variance = centered.clone().powi_scalar(2).mean_dim(D - 1);
     let unit = centered / (variance + norm.epsilon()).sqrt();
     unit * norm.gamma.val().unsqueeze() + norm.beta.val().unsqueeze()
 }
