@@ -1,6 +1,7 @@
 //! The verbs `test` and `ci`: the steps that every change must pass, cheapest first.
 
 use crate::counts::{self, CountsError};
+use crate::parity::{self, ParityError};
 use crate::screen::say;
 use crate::tidy::{self, TidyError};
 use std::env;
@@ -48,6 +49,9 @@ pub(crate) enum CheckError {
     /// Instruction counts changed or could not be taken.
     #[error(transparent)]
     Counts(#[from] CountsError),
+    /// Parity could not be measured or written down.
+    #[error(transparent)]
+    Parity(#[from] ParityError),
     /// The progress could not be written.
     #[error("cannot write progress to standard output")]
     Output(#[from] io::Error),
@@ -61,6 +65,11 @@ pub(crate) fn test(root: &Path) -> Result<(), CheckError> {
 /// Compares the instruction counts of hot kernels with those kept, or keeps new ones.
 pub(crate) fn counts(root: &Path, bless: bool) -> Result<(), CheckError> {
     Ok(counts::run(root, cargo().as_os_str(), bless)?)
+}
+
+/// Measures parity with the references and writes it into the guide.
+pub(crate) fn parity(root: &Path) -> Result<(), CheckError> {
+    Ok(parity::run(root, cargo().as_os_str())?)
 }
 
 /// Runs every check, cheapest first, and stops at the first that fails.

@@ -182,6 +182,10 @@ pub(crate) enum Verb {
         #[arg(long)]
         bless: bool,
     },
+    /// Runs the tests against reference numbers and writes the largest differences into docs/guide/parity.md.
+    ///
+    /// Example: cargo xtask parity
+    Parity,
     /// Writes JSON Schemas of all configuration files and of session.json.
     ///
     /// Example: cargo xtask schema --out docs/schema

@@ -108,6 +108,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Stream(args) => stream::run(args),
         Verb::Decoder(args) => stream::decoder(args),
         Verb::Counts { bless } => Ok(checks::counts(&root(), *bless)?),
+        Verb::Parity => Ok(checks::parity(&root())?),
         Verb::Schema { out } => schemas(out),
         Verb::Test => Ok(checks::test(&root())?),
         Verb::Ci => Ok(checks::ci(&root())?),

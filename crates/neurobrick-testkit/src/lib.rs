@@ -7,7 +7,8 @@
 //!   [`lorenz_population`] has chaotic dynamics and tells the true rates; a [`SharedBrain`] is recorded in many sessions
 //!   that share latents, region by region, and tells the truth behind each.
 //! - [`strategies`] are inputs for property tests.
-//! - [`golden`] reads reference numbers, [`MtmGolden`] those of the MtM model.
+//! - [`golden`] reads reference numbers, [`MtmGolden`] those of the MtM model; a [`Parity`] keeps how far a model is from
+//!   them.
 //!
 //! ```
 //! use neurobrick_testkit::synthetic_data;
@@ -23,11 +24,13 @@
 pub mod contract;
 mod golden;
 mod mtm_golden;
+mod parity;
 pub mod strategies;
 mod synthetic;
 
 pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_json, golden_path, part, state_dict};
 pub use mtm_golden::{MtmBatch, MtmCase, MtmGolden, MtmRecords, MtmSizes};
+pub use parity::{Parity, largest_difference, largest_difference_of, relative_difference};
 pub use synthetic::{
     LorenzPopulation, SharedBrain, SharedSession, lorenz_population, lorenz_step, synthetic_data,
     synthetic_session,

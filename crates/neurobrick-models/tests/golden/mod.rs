@@ -9,7 +9,7 @@ use neurobrick_core::weights::load_state_dict;
 use neurobrick_core::{Mode, ModelInput, PopulationModel};
 use neurobrick_models::{NdtStitch, NdtStitchConfig};
 use neurobrick_nn::poisson_nll_sum;
-use neurobrick_testkit::{GoldenArray, MtmCase, MtmGolden};
+use neurobrick_testkit::{GoldenArray, MtmCase, MtmGolden, Parity, largest_difference, relative_difference};
 
 /// Largest allowed differences; from `fixtures/golden/ndt_stitch/PROVENANCE.md`, where they are derived.
 pub(crate) struct Tolerances {
@@ -23,15 +23,15 @@ pub(crate) struct Tolerances {
     pub(crate) key_bias: f64,
 }
 
-/// Checks every case on `device` and prints the largest differences (for the README, with `--nocapture`).
+/// Checks every case on `device` and reports the largest differences.
 pub(crate) fn check(device: &Device, tolerances: &Tolerances) {
     let golden = MtmGolden::read();
     assert_eq!(golden.cases.len(), 6, "the golden set has six single batches");
-    let mut worst = Worst::default();
+    let mut parity = Parity::new("ndt_stitch", device);
     for case in &golden.cases {
-        check_case(case, &golden, device, tolerances, &mut worst);
+        check_case(case, &golden, device, tolerances, &mut parity);
     }
-    worst.report();
+    parity.report();
 }
 
 fn check_case(
@@ -39,7 +39,7 @@ fn check_case(
     golden: &MtmGolden,
     device: &Device,
     tolerances: &Tolerances,
-    worst: &mut Worst,
+    parity: &mut Parity,
 ) {
     let (name, batch) = (&case.name, &case.batch);
     let model = model(case, golden, device).train();
@@ -56,10 +56,10 @@ fn check_case(
         [("log rates", output.log_rates, &case.log_rates), ("latents", output.latents, &case.latents)]
     {
         let found = GoldenArray::of(found);
-        worst.see(what, largest_difference(&found, expected), tolerances.outputs, name);
+        parity.see(what, largest_difference(&found, expected), tolerances.outputs, name);
     }
     let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
-    worst.see("loss", (value - case.loss).abs() / case.loss, tolerances.loss, name);
+    parity.see("loss", relative_difference(value, case.loss), tolerances.loss, name);
 
     let mut found = Gradients { path: Vec::new(), backward: loss.backward(), found: BTreeMap::new() };
     model.visit(&mut found);
@@ -72,10 +72,15 @@ fn check_case(
     for (path, found) in &found.found {
         let difference = largest_difference(found, &expected[path]);
         if path.ends_with("attn.key.bias") {
-            worst.see("key-bias gradients", difference, tolerances.key_bias, &format!("{name}: {path}"));
+            parity.see(
+                "gradients of key biases",
+                difference,
+                tolerances.key_bias,
+                &format!("{name}: {path}"),
+            );
         } else {
             let largest = expected[path].values.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
-            worst.see("gradients", difference / largest, tolerances.gradients, &format!("{name}: {path}"));
+            parity.see("gradients", difference / largest, tolerances.gradients, &format!("{name}: {path}"));
         }
     }
 }
@@ -99,34 +104,6 @@ fn model(case: &MtmCase, golden: &MtmGolden, device: &Device) -> NdtStitch {
     let sessions = case.sessions(golden);
     let model = NdtStitch::new(config, &sessions, 1, device).unwrap();
     load_state_dict(model, golden.weights(&sessions, is_prompted)).unwrap()
-}
-
-/// Largest absolute difference.
-fn largest_difference(found: &GoldenArray, expected: &GoldenArray) -> f64 {
-    assert_eq!(found.shape, expected.shape, "shape");
-    let pairs = found.values.iter().zip(&expected.values);
-    pairs.map(|(f, e)| (f - e).abs()).fold(0.0, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) })
-}
-
-/// The largest difference of each quantity so far.
-#[derive(Default)]
-struct Worst {
-    found: BTreeMap<&'static str, f64>,
-}
-
-impl Worst {
-    fn see(&mut self, what: &'static str, difference: f64, tolerance: f64, place: &str) {
-        assert!(difference <= tolerance, "{place}: {what} differ by {difference:e}, allowed {tolerance:e}");
-        let worst = self.found.entry(what).or_default();
-        *worst = worst.max(difference);
-    }
-
-    #[expect(clippy::print_stdout, reason = "the measured numbers of the README's parity table")]
-    fn report(&self) {
-        for (what, difference) in &self.found {
-            println!("{what}: {difference:.1e}");
-        }
-    }
 }
 
 struct Gradients {

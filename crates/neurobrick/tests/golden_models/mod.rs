@@ -6,15 +6,16 @@
 
 mod poyo;
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Device, TensorData};
 use neurobrick_core::weights::{StateDict, load_state_dict, state_dict};
 use neurobrick_core::{Context, Masking, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
 use neurobrick_models::torch::{KeyMap, TorchNames, TorchSession};
 use neurobrick_models::{AnyModel, ModelConfig};
 use neurobrick_schema::SessionId;
-use neurobrick_testkit::{Golden, GoldenArray, golden, golden_path, part};
+use neurobrick_testkit::{
+    Golden, GoldenArray, Parity, golden, golden_path, largest_difference, largest_difference_of, part,
+    relative_difference,
+};
 use neurobrick_train::{AdamW, AdamWConfig, Gradients, OneCycle, loss_and_gradients};
 use serde::Deserialize;
 
@@ -90,26 +91,26 @@ impl Case {
     }
 }
 
-/// Checks every case on `device` and prints the largest differences of each folder (for the guide, with `--nocapture`).
+/// Checks every case on `device` and reports the largest differences of each folder.
 pub(crate) fn check(device: &Device, tolerances: &Tolerances) {
     for folder in FOLDERS {
         let text = std::fs::read_to_string(golden_path(&format!("{folder}/cases.json"))).unwrap();
         let file: CasesFile = serde_json::from_str(&text).unwrap();
         assert!(file.cases.len() >= 2, "{folder} has cases");
-        let mut worst = Worst::default();
+        let mut parity = Parity::new(folder, device);
         for case in &file.cases {
-            check_case(folder, case, device, tolerances, &mut worst);
+            check_case(folder, case, device, tolerances, &mut parity);
         }
-        worst.report(folder);
+        parity.report();
     }
-    let mut worst = Worst::default();
-    poyo::check(device, tolerances, &mut worst);
-    worst.report("poyo");
+    let mut parity = Parity::new("poyo", device);
+    poyo::check(device, tolerances, &mut parity);
+    parity.report();
 }
 
-fn check_case(folder: &str, case: &Case, device: &Device, tolerances: &Tolerances, worst: &mut Worst) {
+fn check_case(folder: &str, case: &Case, device: &Device, tolerances: &Tolerances, parity: &mut Parity) {
     let arrays = golden(&format!("{folder}/{}.safetensors", case.name));
-    let place = format!("{folder}/{}", case.name);
+    let place = case.name.clone();
     let (map, torch) = (case.key_map(), part(&arrays, "weights."));
     let own = map.to_own(&dict(&torch)).unwrap();
     assert_back(&map, &own, &torch, &place);
@@ -119,27 +120,27 @@ fn check_case(folder: &str, case: &Case, device: &Device, tolerances: &Tolerance
     let input = ModelInput::new(&case.session, counts.view(), &masking, device);
     let output = model.forward(&input, Mode::Eval).unwrap();
     for (name, found) in [("log_rates", output.log_rates), ("latents", output.latents)] {
-        let difference = largest_difference(&GoldenArray::of(found).values, &arrays[name].values);
-        worst.see(&name.replace('_', " "), difference, tolerances.outputs, &place);
+        let difference = largest_difference(&GoldenArray::of(found), &arrays[name]);
+        parity.see(&name.replace('_', " "), difference, tolerances.outputs, &place);
     }
 
     let run = |model: &AnyModel| {
         loss_and_gradients(model, &case.session, counts.view(), &masking, None, 1, &[]).unwrap()
     };
     let (loss, gradients) = run(&model);
-    worst.see("loss", relative(loss, case.loss), tolerances.loss, &place);
+    parity.see("loss", relative_difference(loss, case.loss), tolerances.loss, &place);
     let expected = map.to_own(&with_others(&part(&arrays, "grad."), &torch, true)).unwrap();
-    check_gradients(&gradients, expected, tolerances, worst, &place);
+    check_gradients(&gradients, expected, tolerances, parity, &place);
 
-    let trained = train(case, model, &run, tolerances, worst, &place);
-    worst.see("loss after", relative(run(&trained).0, case.loss_after), tolerances.loss, &place);
+    let trained = train(case, model, &run, tolerances, parity, &place);
+    parity.see("loss after", relative_difference(run(&trained).0, case.loss_after), tolerances.loss, &place);
     let after = map.to_own(&with_others(&part(&arrays, "after."), &torch, false)).unwrap();
     for (path, found) in state_dict(&trained) {
-        let difference = largest_difference(&values(&found), &values(&after[&path]));
+        let difference = largest_difference_of(&values(&found), &values(&after[&path]));
         let place = format!("{place}: {path}");
         match (path.ends_with("key.bias"), tolerances.key_bias_after) {
-            (false, _) => worst.see("parameters after", difference, tolerances.after, &place),
-            (true, Some(tolerance)) => worst.see("key biases after", difference, tolerance, &place),
+            (false, _) => parity.see("parameters after", difference, tolerances.after, &place),
+            (true, Some(tolerance)) => parity.see("key biases after", difference, tolerance, &place),
             (true, None) => {}
         }
     }
@@ -149,19 +150,19 @@ fn check_gradients(
     gradients: &Gradients,
     mut expected: StateDict,
     tolerances: &Tolerances,
-    worst: &mut Worst,
+    parity: &mut Parity,
     place: &str,
 ) {
     for (path, found) in gradients.entries() {
         let found = values(&found.to_data());
         let expected = values(&expected.remove(path).unwrap());
-        let difference = largest_difference(&found, &expected);
+        let difference = largest_difference_of(&found, &expected);
         let place = format!("{place}: {path}");
         if path.ends_with("key.bias") {
-            worst.see("gradients of key biases", difference, tolerances.key_bias, &place);
+            parity.see("gradients of key biases", difference, tolerances.key_bias, &place);
         } else {
             let largest = expected.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
-            worst.see("gradients", difference / largest, tolerances.gradients, &place);
+            parity.see("gradients", difference / largest, tolerances.gradients, &place);
         }
     }
     // What has no gradient here has none there.
@@ -176,7 +177,7 @@ fn train(
     mut model: AnyModel,
     run: &impl Fn(&AnyModel) -> (f64, Gradients),
     tolerances: &Tolerances,
-    worst: &mut Worst,
+    parity: &mut Parity,
     place: &str,
 ) -> AnyModel {
     let schedule = OneCycle { max_lr: 1e-3, pct_start: 0.3, ..OneCycle::default() };
@@ -184,13 +185,18 @@ fn train(
     assert_eq!(case.losses.len(), 3, "{place}: recorded steps");
     for step in 0..3 {
         let (loss, mut gradients) = run(&model);
-        worst.see("loss", relative(loss, case.losses[step]), tolerances.loss, place);
+        parity.see("loss", relative_difference(loss, case.losses[step]), tolerances.loss, place);
         let norm = gradients.clip(1.0);
-        worst.see("gradient norm", relative(norm, case.grad_norms[step]), tolerances.loss, place);
+        parity.see("gradient norm", relative_difference(norm, case.grad_norms[step]), tolerances.loss, place);
         let rates = schedule.at(step as u64, 10);
         // Cosines of two mathematics libraries.
-        worst.see("rates", relative(rates.lr, case.lrs[step]), 1e-10, place);
-        worst.see("rates", relative(rates.beta1, case.beta1s[step]), 1e-10, place);
+        parity.see("learning rates and momenta", relative_difference(rates.lr, case.lrs[step]), 1e-10, place);
+        parity.see(
+            "learning rates and momenta",
+            relative_difference(rates.beta1, case.beta1s[step]),
+            1e-10,
+            place,
+        );
         model = optimizer.step(model, gradients, rates);
     }
     model
@@ -231,33 +237,4 @@ fn with_others(found: &Golden, all: &Golden, zeros: bool) -> StateDict {
         dict.entry(key.clone()).or_insert_with(|| TensorData::new(values, array.shape.clone()));
     }
     dict
-}
-
-fn largest_difference(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len(), "number of values");
-    let differences = found.iter().zip(expected).map(|(f, e)| (f - e).abs());
-    differences.fold(0.0, |m: f64, d| if d.is_nan() { f64::INFINITY } else { m.max(d) })
-}
-
-fn relative(found: f64, expected: f64) -> f64 {
-    (found - expected).abs() / expected.abs()
-}
-
-/// The largest difference of each quantity so far.
-#[derive(Default)]
-struct Worst(BTreeMap<String, f64>);
-
-impl Worst {
-    #[expect(clippy::print_stdout, reason = "the measured numbers of the parity tables")]
-    fn report(&self, folder: &str) {
-        for (what, difference) in &self.0 {
-            println!("{folder} | {what} | {difference:.1e}");
-        }
-    }
-
-    fn see(&mut self, what: &str, difference: f64, tolerance: f64, place: &str) {
-        assert!(difference <= tolerance, "{place}: {what} differ by {difference:e}, allowed {tolerance:e}");
-        let seen = self.0.entry(what.to_owned()).or_insert(0.0);
-        *seen = seen.max(difference);
-    }
 }

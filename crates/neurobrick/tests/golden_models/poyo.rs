@@ -6,11 +6,14 @@ use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{Mode, SessionSpec};
 use neurobrick_models::{Poyo, PoyoConfig, PoyoRows, PoyoWindow, Spike};
 use neurobrick_schema::SessionId;
-use neurobrick_testkit::{Golden, GoldenArray, golden, golden_path, part};
+use neurobrick_testkit::{
+    Golden, GoldenArray, Parity, golden, golden_path, largest_difference, largest_difference_of, part,
+    relative_difference,
+};
 use neurobrick_train::{AdamW, AdamWConfig, Gradients, OneCycle};
 use serde::Deserialize;
 
-use super::{Tolerances, Worst, assert_back, check_gradients, dict, largest_difference, relative, values};
+use super::{Tolerances, assert_back, check_gradients, dict, values};
 
 #[derive(Deserialize)]
 struct Case {
@@ -58,7 +61,7 @@ impl Case {
     }
 }
 
-pub(super) fn check(device: &Device, tolerances: &Tolerances, worst: &mut Worst) {
+pub(super) fn check(device: &Device, tolerances: &Tolerances, parity: &mut Parity) {
     let text = std::fs::read_to_string(golden_path("poyo/case.json")).unwrap();
     let case: Case = serde_json::from_str(&text).unwrap();
     let arrays = golden("poyo/case.safetensors");
@@ -66,41 +69,51 @@ pub(super) fn check(device: &Device, tolerances: &Tolerances, worst: &mut Worst)
         case.sessions.iter().map(|s| PoyoRows { units: s.units.clone(), session: s.row }).collect();
     let (map, torch) = (case.config.key_map(&rows), part(&arrays, "weights."));
     let own = map.to_own(&dict(&torch)).unwrap();
-    assert_back(&map, &own, &torch, "poyo");
+    assert_back(&map, &own, &torch, "case");
     let spec = |s: &Session| SessionSpec { session: s.id.clone(), n_units: s.n_units, log_mean_rates: None };
     let specs: Vec<SessionSpec> = case.sessions.iter().map(spec).collect();
     let mut model = load_state_dict(Poyo::new(case.config.clone(), &specs, 1, device).unwrap(), own).unwrap();
     let outputs = model.forward(&case.windows(), Mode::Eval).unwrap();
-    let difference = largest_difference(&GoldenArray::of(outputs).values, &arrays["outputs"].values);
-    worst.see("outputs", difference, tolerances.outputs, "poyo");
+    let difference = largest_difference(&GoldenArray::of(outputs), &arrays["outputs"]);
+    parity.see("outputs", difference, tolerances.outputs, "case");
 
     let (loss, gradients) = run(&case, &arrays, &model, device);
-    worst.see("loss", relative(loss, case.loss), tolerances.loss, "poyo");
+    parity.see("loss", relative_difference(loss, case.loss), tolerances.loss, "case");
     check_gradients(
         &gradients,
         map.to_own(&dict_of(&arrays, "grad.", &torch)).unwrap(),
         tolerances,
-        worst,
-        "poyo",
+        parity,
+        "case",
     );
     let schedule = OneCycle { max_lr: 1e-3, pct_start: 0.3, ..OneCycle::default() };
     let mut optimizer = AdamW::new(AdamWConfig::default());
     assert_eq!(case.steps.len(), 3);
     for (step, record) in case.steps.iter().enumerate() {
         let (loss, mut gradients) = run(&case, &arrays, &model, device);
-        worst.see("loss", relative(loss, record.loss), tolerances.loss, "poyo");
-        worst.see("gradient norm", relative(gradients.clip(1.0), record.grad_norm), tolerances.loss, "poyo");
+        parity.see("loss", relative_difference(loss, record.loss), tolerances.loss, "case");
+        parity.see(
+            "gradient norm",
+            relative_difference(gradients.clip(1.0), record.grad_norm),
+            tolerances.loss,
+            "case",
+        );
         let rates = schedule.at(step as u64, 10);
-        worst.see("rates", relative(rates.lr, record.lr), 1e-10, "poyo");
-        worst.see("rates", relative(rates.beta1, record.beta1), 1e-10, "poyo");
+        parity.see("learning rates and momenta", relative_difference(rates.lr, record.lr), 1e-10, "case");
+        parity.see(
+            "learning rates and momenta",
+            relative_difference(rates.beta1, record.beta1),
+            1e-10,
+            "case",
+        );
         model = optimizer.step(model, gradients, rates);
     }
     let loss_after = run(&case, &arrays, &model, device).0;
-    worst.see("loss after", relative(loss_after, case.loss_after), tolerances.loss, "poyo");
+    parity.see("loss after", relative_difference(loss_after, case.loss_after), tolerances.loss, "case");
     let after = map.to_own(&dict_of(&arrays, "after.", &torch)).unwrap();
     for (path, found) in state_dict(&model) {
-        let difference = largest_difference(&values(&found), &values(&after[&path]));
-        worst.see("parameters after", difference, tolerances.after, &format!("poyo: {path}"));
+        let difference = largest_difference_of(&values(&found), &values(&after[&path]));
+        parity.see("parameters after", difference, tolerances.after, &path);
     }
 }
 
@@ -117,9 +130,7 @@ fn run(case: &Case, arrays: &Golden, model: &Poyo, device: &Device) -> (f64, Gra
     let shape = [targets.shape[0], targets.shape[1], targets.shape[2]];
     let data = TensorData::new(targets.values.clone(), shape);
     let targets = Tensor::<3>::from_data(data, (&device, outputs.dtype()));
-    // Burn's mean has a gradient in single precision.
-    let n = targets.shape().num_elements() as f64;
-    let loss = (outputs - targets).powi_scalar(2).sum() / n;
+    let loss = (outputs - targets).powi_scalar(2).mean();
     let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
     (value, Gradients::collect(&model, loss.backward()))
 }

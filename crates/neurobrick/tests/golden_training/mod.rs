@@ -1,13 +1,13 @@
 //! Parity of optimizer steps on `NdtStitch` with PyTorch: loss, gradient norm, clipping, schedule and update.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::collections::BTreeMap;
-
 use burn::tensor::Device;
 use neurobrick_core::SessionSpec;
 use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_models::{NdtStitch, NdtStitchConfig};
-use neurobrick_testkit::{Golden, MtmBatch, MtmGolden, MtmRecords};
+use neurobrick_testkit::{
+    Golden, MtmBatch, MtmGolden, MtmRecords, Parity, largest_difference_of, relative_difference,
+};
 use neurobrick_train::{AdamW, AdamWConfig, OneCycle, loss_and_gradients};
 
 /// Largest allowed differences; from `fixtures/golden/ndt_stitch/PROVENANCE.md`, where they are derived.
@@ -21,38 +21,35 @@ pub(crate) struct Tolerances {
     pub(crate) key_bias: Option<f64>,
 }
 
-/// Checks all single batches and the run over several sessions, and prints the largest differences.
-#[expect(clippy::print_stdout, reason = "the measured numbers of the README's parity table")]
+/// Checks all single batches and the run over several sessions, and reports the largest differences.
 pub(crate) fn check(device: &Device, tolerances: &Tolerances) {
     let golden = MtmGolden::read();
-    let mut worst = BTreeMap::new();
+    let mut parity = Parity::new("ndt_stitch", device);
     for case in &golden.cases {
         let sessions = case.sessions(&golden);
         let start =
             model(&golden, &sessions, case.batch.masking.prompt().is_some(), case.is_faithful, device);
         let batches = vec![case.batch.clone(); 3];
         let (trained, optimizer) =
-            train(start.clone(), &batches, &case.records, tolerances, &case.name, &mut worst);
+            train(start.clone(), &batches, &case.records, tolerances, &case.name, &mut parity);
         let after = case.after(&golden);
-        check_after(&start, &trained, &after, tolerances, &case.name, &mut worst);
+        check_after(&start, &trained, &after, tolerances, &case.name, &mut parity);
         assert!(optimizer.states().values().all(|s| s.n_updates == 3), "{}: updates", case.name);
         let loss = loss_of(&trained, &case.batch);
-        see("loss after", relative(loss, case.loss_after), tolerances.loss, &case.name, &mut worst);
+        parity.see("loss after", relative_difference(loss, case.loss_after), tolerances.loss, &case.name);
     }
     let start = model(&golden, &golden.sessions, true, false, device);
     let name = "several sessions";
     let (trained, optimizer) =
-        train(start.clone(), &golden.steps, &golden.step_records, tolerances, name, &mut worst);
-    check_after(&start, &trained, &golden.steps_after(), tolerances, name, &mut worst);
+        train(start.clone(), &golden.steps, &golden.step_records, tolerances, name, &mut parity);
+    check_after(&start, &trained, &golden.steps_after(), tolerances, name, &mut parity);
     // Sessions a, b, c, a: a parameter counts the steps in which it had a gradient.
     let updates = ["stitches.0", "stitches.1", "stitches.2", "embed_session"].map(|stem| {
         let mut states = optimizer.states().iter().filter(|(path, _)| path.starts_with(stem));
         states.next().unwrap().1.n_updates
     });
     assert_eq!(updates, [2, 1, 1, 4]);
-    for (what, difference) in worst {
-        println!("{what}: {difference:.1e}");
-    }
+    parity.report();
 }
 
 fn model(
@@ -88,7 +85,7 @@ fn train(
     records: &MtmRecords,
     tolerances: &Tolerances,
     name: &str,
-    worst: &mut BTreeMap<&'static str, f64>,
+    parity: &mut Parity,
 ) -> (NdtStitch, AdamW) {
     let schedule = OneCycle { max_lr: 1e-3, pct_start: 0.3, ..OneCycle::default() };
     let mut optimizer = AdamW::new(AdamWConfig::default());
@@ -98,15 +95,30 @@ fn train(
         let (counts, masking) = (batch.counts.view(), &batch.masking);
         let (loss, mut gradients) =
             loss_and_gradients(&model, &batch.session, counts, masking, None, 1, &[]).unwrap();
-        see("loss", relative(loss, records.losses[step]), tolerances.loss, &place, worst);
+        parity.see("loss", relative_difference(loss, records.losses[step]), tolerances.loss, &place);
         let norm = gradients.clip(1.0);
-        see("gradient norm", relative(norm, records.grad_norms[step]), tolerances.loss, &place, worst);
+        parity.see(
+            "gradient norm",
+            relative_difference(norm, records.grad_norms[step]),
+            tolerances.loss,
+            &place,
+        );
         let clipped = gradients.norm();
         assert!((clipped - 1.0).abs() < 1e-5, "{place}: norm {clipped} after clipping to 1");
         let rates = schedule.at(step as u64, 10);
         // Cosines of two mathematics libraries.
-        see("rates", relative(rates.lr, records.lrs[step]), 1e-10, &place, worst);
-        see("rates", relative(rates.beta1, records.beta1s[step]), 1e-10, &place, worst);
+        parity.see(
+            "learning rates and momenta",
+            relative_difference(rates.lr, records.lrs[step]),
+            1e-10,
+            &place,
+        );
+        parity.see(
+            "learning rates and momenta",
+            relative_difference(rates.beta1, records.beta1s[step]),
+            1e-10,
+            &place,
+        );
         model = optimizer.step(model, gradients, rates);
     }
     (model, optimizer)
@@ -123,7 +135,7 @@ fn check_after(
     after: &Golden,
     tolerances: &Tolerances,
     name: &str,
-    worst: &mut BTreeMap<&'static str, f64>,
+    parity: &mut Parity,
 ) {
     let start = state_dict(start);
     for (path, found) in state_dict(trained) {
@@ -138,26 +150,8 @@ fn check_after(
             (true, Some(tolerance)) => ("key biases after", tolerance),
             (true, None) => continue,
         };
-        let pairs = found.iter::<f64>().zip(&expected.values);
-        let difference = pairs
-            .map(|(f, e)| (f - e).abs())
-            .fold(0.0, |m: f64, d| if d.is_nan() { f64::INFINITY } else { m.max(d) });
-        see(what, difference, tolerance, &place, worst);
+        let found: Vec<f64> = found.iter::<f64>().collect();
+        let difference = largest_difference_of(&found, &expected.values);
+        parity.see(what, difference, tolerance, &place);
     }
-}
-
-fn relative(found: f64, expected: f64) -> f64 {
-    (found - expected).abs() / expected.abs()
-}
-
-fn see(
-    what: &'static str,
-    difference: f64,
-    tolerance: f64,
-    place: &str,
-    worst: &mut BTreeMap<&'static str, f64>,
-) {
-    assert!(difference <= tolerance, "{place}: {what} differ by {difference:e}, allowed {tolerance:e}");
-    let seen = worst.entry(what).or_insert(0.0);
-    *seen = f64::max(*seen, difference);
 }
