@@ -7,19 +7,25 @@ use faer::linalg::evd::{self, ComputeEigenvectors};
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Llt;
 use faer::{Accum, Mat, MatRef, Par, Side, Spec};
-use ndarray::{Array3, ArrayView2, ArrayView3};
+use ndarray::{Array3, ArrayView1, ArrayView2, ArrayView3};
 
 use crate::MetricError;
+
+/// Lanes that [`rows_of`] turns at a time.
+const LANES: usize = 16;
 
 /// Some units of `[B, T, N]` as a matrix `[B·T, units]`, time running fastest.
 pub(crate) fn rows_of(values: &ArrayView3<f64>, units: &[usize]) -> Mat<f64> {
     let (n_trials, n_bins, _) = values.dim();
+    let lanes: Vec<ArrayView1<f64>> = values.rows().into_iter().collect();
     let mut rows = Mat::zeros(n_trials * n_bins, units.len());
-    for ((trial, bin), lane) in
-        values.rows().into_iter().enumerate().map(|(i, lane)| ((i / n_bins, i % n_bins), lane))
-    {
+    // Some lanes at a time: what they hold then stays in cache while it is written column by column.
+    for (block, lanes) in lanes.chunks(LANES).enumerate() {
         for (column, &unit) in units.iter().enumerate() {
-            rows[(trial * n_bins + bin, column)] = lane[unit];
+            let out = &mut rows.col_as_slice_mut(column)[block * LANES..][..lanes.len()];
+            for (value, lane) in out.iter_mut().zip(lanes) {
+                *value = lane[unit];
+            }
         }
     }
     rows

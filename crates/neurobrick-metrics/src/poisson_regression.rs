@@ -80,10 +80,10 @@ impl PoissonRegression {
             intercept: (y.iter().sum::<f64>() / n).ln(),
         });
         let mut log_rates = linear(x, &fit.coefficients, fit.intercept);
-        let mut objective = fit.objective(&log_rates, y, alpha);
+        let mut rates = exp(&log_rates);
+        let mut objective = fit.objective(&log_rates, &rates, y, alpha);
         let mut decrement = f64::INFINITY;
         for _ in 0..MAX_STEPS {
-            let rates: Vec<f64> = log_rates.iter().map(|eta| eta.exp()).collect();
             let gradient = fit.gradient(x, &rates, y, alpha);
             let step = cholesky(hessian(x, &rates, alpha).as_ref(), "Poisson regression")?
                 .solve(Mat::from_fn(gradient.len(), 1, |i, _| gradient[i]));
@@ -98,10 +98,11 @@ impl PoissonRegression {
                 let trial = fit.minus(&direction, scale);
                 let trial_log: Vec<f64> =
                     log_rates.iter().zip(&log_direction).map(|(eta, d)| eta - scale * d).collect();
-                let trial_objective = trial.objective(&trial_log, y, alpha);
+                let trial_rates = exp(&trial_log);
+                let trial_objective = trial.objective(&trial_log, &trial_rates, y, alpha);
                 // Equality up to rounding is progress too: close to the optimum no digit of the objective moves.
                 if trial_objective <= objective + 1e-15 * (1.0 + objective.abs()) {
-                    (fit, log_rates, objective) = (trial, trial_log, trial_objective);
+                    (fit, log_rates, rates, objective) = (trial, trial_log, trial_rates, trial_objective);
                     break;
                 }
                 scale /= 2.0;
@@ -125,8 +126,9 @@ impl PoissonRegression {
         }
     }
 
-    fn objective(&self, log_rates: &[f64], y: &[f64], alpha: f64) -> f64 {
-        let cost: f64 = log_rates.iter().zip(y).map(|(eta, count)| eta.exp() - count * eta).sum();
+    fn objective(&self, log_rates: &[f64], rates: &[f64], y: &[f64], alpha: f64) -> f64 {
+        let cost: f64 =
+            log_rates.iter().zip(rates).zip(y).map(|((eta, rate), count)| rate - count * eta).sum();
         let penalty: f64 = self.coefficients.iter().map(|w| w * w).sum();
         cost / y.len() as f64 + alpha / 2.0 * penalty
     }
@@ -155,6 +157,10 @@ pub(crate) fn linear(x: MatRef<f64>, coefficients: &[f64], intercept: f64) -> Ve
         }
     }
     out
+}
+
+fn exp(log_rates: &[f64]) -> Vec<f64> {
+    log_rates.iter().map(|eta| eta.exp()).collect()
 }
 
 fn hessian(x: MatRef<f64>, rates: &[f64], alpha: f64) -> Mat<f64> {

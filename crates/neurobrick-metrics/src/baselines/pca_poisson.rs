@@ -92,6 +92,13 @@ struct Projected {
     scores: Mat<f64>,
 }
 
+/// The leading components of a [`Projected`].
+#[derive(Clone, Copy)]
+struct Leading<'a> {
+    features: MatRef<'a, f64>,
+    scores: MatRef<'a, f64>,
+}
+
 /// The regression of one target.
 #[derive(Clone, Debug)]
 struct TargetFit {
@@ -138,13 +145,12 @@ impl PcaPoisson {
                 best = Some((choice, pca, fitted));
             }
         }
-        let (choice, mut pca, mut fitted) = best.ok_or(MetricError::Empty { what: "sigmas_bins" })?;
+        let (choice, mut pca, fitted) = best.ok_or(MetricError::Empty { what: "sigmas_bins" })?;
         pca.truncate(choice.n_components);
-        fitted.scores = leading(&fitted.scores, choice.n_components);
-        let all: Vec<usize> = (0..query.targets.len()).collect();
-        let targets = all
-            .par_iter()
-            .map(|&target| problem.fit(target, &pca, &fitted, choice.alpha, grid.floor, None))
+        let fitted = fitted.leading(choice.n_components);
+        let targets = (0..query.targets.len())
+            .into_par_iter()
+            .map(|target| problem.fit(target, &pca, fitted, choice.alpha, grid.floor, None))
             .collect::<Result<_, _>>()?;
         Ok(Self { grid: grid.clone(), choice, query: query.clone(), n_units, pca, targets })
     }
@@ -153,8 +159,9 @@ impl PcaPoisson {
     /// number of units and on invalid counts of visible units.
     pub fn predict(&self, counts: &ArrayView3<f64>) -> Result<Array3<f64>, MetricError> {
         let projected = self.pca.project(counts, &self.query, self.n_units)?;
+        let all = projected.leading(self.choice.n_components);
         let columns: Vec<Vec<f64>> =
-            self.targets.par_iter().map(|target| target.rates(&self.pca, &projected)).collect();
+            self.targets.par_iter().map(|target| target.rates(&self.pca, all)).collect();
         let rates = Mat::from_fn(projected.scores.nrows(), columns.len(), |i, j| columns[j][i]);
         Ok(trials_of(rates.as_ref(), counts.len_of(Axis(0)), counts.len_of(Axis(1))))
     }
@@ -217,13 +224,7 @@ impl Problem<'_> {
         let mut best: Option<PcaPoissonChoice> = None;
         for &wanted in &grid.n_components {
             let n_components = wanted.min(pca.loadings.ncols());
-            let mut narrow = pca.clone();
-            narrow.truncate(n_components);
-            let cut = |from: &Projected| Projected {
-                features: from.features.clone(),
-                scores: leading(&from.scores, n_components),
-            };
-            let (fitted, seen) = (cut(fitted), cut(seen));
+            let (fitted, seen) = (fitted.leading(n_components), seen.leading(n_components));
             let costs = selection
                 .par_iter()
                 .enumerate()
@@ -231,8 +232,8 @@ impl Problem<'_> {
                     let mut start = None;
                     let mut costs = Vec::with_capacity(grid.alphas.len());
                     for &alpha in &grid.alphas {
-                        let fit = self.fit(target, &narrow, &fitted, alpha, grid.floor, start.as_ref())?;
-                        let rates = fit.rates(&narrow, &seen);
+                        let fit = self.fit(target, pca, fitted, alpha, grid.floor, start.as_ref())?;
+                        let rates = fit.rates(pca, seen);
                         costs.push(yardstick.target_cost(position, |row, _| rates[row]));
                         start = Some(fit.regression);
                     }
@@ -254,7 +255,7 @@ impl Problem<'_> {
         &self,
         target: usize,
         pca: &Pca,
-        fitted: &Projected,
+        fitted: Leading,
         alpha: f64,
         floor: f64,
         start: Option<&PoissonRegression>,
@@ -288,7 +289,7 @@ impl Problem<'_> {
 }
 
 impl TargetFit {
-    fn rates(&self, pca: &Pca, projected: &Projected) -> Vec<f64> {
+    fn rates(&self, pca: &Pca, projected: Leading) -> Vec<f64> {
         let scores = projected.without(pca, self.own);
         let weights: Vec<f64> =
             self.regression.coefficients.iter().zip(&self.scales).map(|(w, scale)| w / scale).collect();
@@ -331,14 +332,23 @@ impl Pca {
     }
 
     fn truncate(&mut self, n_components: usize) {
-        self.loadings = leading(&self.loadings, n_components);
+        let n_components = n_components.min(self.loadings.ncols());
+        self.loadings = self.loadings.subcols(0, n_components).to_owned();
     }
 }
 
 impl Projected {
+    /// The first `k` components, or all if there are fewer.
+    fn leading(&self, k: usize) -> Leading<'_> {
+        let k = k.min(self.scores.ncols());
+        Leading { features: self.features.as_ref(), scores: self.scores.subcols(0, k) }
+    }
+}
+
+impl Leading<'_> {
     /// Scores without the contribution of the visible unit at `own`.
-    fn without(&self, pca: &Pca, own: Option<usize>) -> Mat<f64> {
-        let mut scores = self.scores.clone();
+    fn without(self, pca: &Pca, own: Option<usize>) -> Mat<f64> {
+        let mut scores = self.scores.to_owned();
         let Some(own) = own else { return scores };
         for j in 0..scores.ncols() {
             let loading = pca.loadings[(own, j)];
@@ -362,11 +372,6 @@ fn components(features: MatRef<f64>, k: usize) -> Result<Mat<f64>, MetricError> 
         product(features.transpose(), leading_eigenvectors(between_rows.as_ref(), k)?.as_ref());
     normalize_columns(&mut loadings);
     Ok(loadings)
-}
-
-/// The first `k` columns.
-fn leading(matrix: &Mat<f64>, k: usize) -> Mat<f64> {
-    Mat::from_fn(matrix.nrows(), k.min(matrix.ncols()), |i, j| matrix[(i, j)])
 }
 
 #[cfg(test)]
