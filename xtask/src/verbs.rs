@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use neurobrick::config::{BwbConfig, EvaluateConfig};
 use neurobrick::evaluation::RunComparison;
-use neurobrick::metrics::Bootstrap;
 use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
 use neurobrick::protocols::{MtmTable, score_nlb};
 use neurobrick::report::{self, RunReport};
@@ -185,8 +184,7 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     })?;
     show(&page, out);
     if *protocol == Some(Protocol::Mtm) {
-        let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.scoring.n_resamples, level: 0.95 };
-        say(&MtmTable::write(out, &bootstrap)?.markdown());
+        say(&MtmTable::write(out)?.markdown());
         say(&format!("table: {}", out.join("mtm.md").display()));
     }
     Ok(())
@@ -197,8 +195,7 @@ fn bwb(config: &Path, out: &Path, n_threads: usize) -> Result<(), Failure> {
     let found = with_screen(n_threads, |screen| {
         pipeline::brain_wide_bench(&config, out, &command(), n_threads, screen)
     })?;
-    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.n_resamples, level: 0.95 };
-    say(&found.markdown(&bootstrap));
+    say(&found.markdown());
     say(&format!("table: {0}/bwb.md, files: {0}/submissions", out.display()));
     Ok(())
 }

@@ -232,7 +232,7 @@ impl BitsTable {
         self.spikes.nrows()
     }
 
-    fn method(&self) -> IntervalMethod {
+    pub(crate) fn method(&self) -> IntervalMethod {
         if self.n_rows() == self.n_trials {
             IntervalMethod::TrialBootstrap
         } else {

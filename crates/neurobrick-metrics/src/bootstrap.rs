@@ -15,9 +15,9 @@ use crate::{ConfidenceInterval, IntervalMethod};
 pub struct Bootstrap {
     /// Seed of the resamples; the same seed pairs the resamples of two predictors.
     pub seed: u64,
-    /// Number of resamples.
+    /// Number of resamples; some hundred at least, for bounds that do not depend on the seed.
     pub n_resamples: usize,
-    /// Coverage, such as 0.95.
+    /// Coverage, a share such as 0.95.
     pub level: f64,
 }
 
@@ -25,26 +25,6 @@ impl Bootstrap {
     /// 1,000 resamples at level 0.95.
     pub fn with_seed(seed: u64) -> Self {
         Self { seed, n_resamples: 1000, level: 0.95 }
-    }
-
-    /// Interval of the mean of one score per session: it generalizes to other sessions like these. Bounds are NaN with
-    /// fewer than two.
-    ///
-    /// ```
-    /// let gains = [0.02, 0.05, 0.01, 0.03, 0.04];
-    /// let interval = neurobrick_metrics::Bootstrap::with_seed(1).mean_over_sessions(&gains);
-    /// assert!(interval.lo > 0.01 && interval.hi < 0.05);
-    /// ```
-    pub fn mean_over_sessions(&self, scores: &[f64]) -> ConfidenceInterval {
-        let method = IntervalMethod::SessionScores;
-        if scores.len() < 2 {
-            return self.undefined(method);
-        }
-        let mean = |resample| {
-            let drawn = self.draws(resample, scores.len());
-            drawn.iter().map(|&i| scores[i]).sum::<f64>() / scores.len() as f64
-        };
-        self.interval(self.values(mean), method)
     }
 
     /// Interval of any statistic of rows, whole clusters of rows resampled (trials, sessions, subjects): rows of one cluster

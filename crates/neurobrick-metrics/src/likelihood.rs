@@ -152,13 +152,16 @@ pub(crate) fn entry_gain(rate: f64, null_rate: f64, count: f64) -> f64 {
     spikes - (rate - null_rate)
 }
 
-/// The rate with exact zero replaced by [`RATE_FLOOR`]; NaN and negative rates are errors.
+/// The rate with exact zero replaced by [`RATE_FLOOR`]; rates that are NaN, infinite or negative are errors.
 pub(crate) fn checked_rate(rate: f64, position: impl Fn() -> Vec<usize>) -> Result<f64, MetricError> {
     if rate.is_nan() {
         return Err(MetricError::NanRate { index: position() });
     }
     if rate < 0.0 {
         return Err(MetricError::NegativeRate { value: rate, index: position() });
+    }
+    if rate.is_infinite() {
+        return Err(MetricError::NotFinite { what: "rate", value: rate, index: position() });
     }
     Ok(if rate == 0.0 { RATE_FLOOR } else { rate })
 }

@@ -1,5 +1,7 @@
 //! What a decoder's score is when there is nothing to decode: labels shuffled within groups, or shifted in time.
 
+use std::collections::BTreeMap;
+
 use neurobrick_random::{Domain, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,8 @@ pub struct NullDistribution {
     pub test: NullTest,
     /// Draws that had a score.
     pub n_draws: usize,
-    /// Draws that were asked for; those without a score left a class empty. Zero in files written before it was kept.
+    /// Draws that were made: those asked for, or all shifts if they are fewer. Those without a score left a class empty.
+    /// Zero in files written before it was kept.
     #[serde(default)]
     pub n_asked: usize,
     /// Mean score.
@@ -37,39 +40,80 @@ pub struct NullDistribution {
 }
 
 impl NullTest {
+    /// How many orders there are, if they can be counted: the shifts of each group, multiplied. Permutations are too many.
+    fn n_orders(self, group_of_row: &[usize]) -> Option<usize> {
+        match self {
+            Self::LabelShuffle => None,
+            Self::CircularShift => groups_of(group_of_row)
+                .iter()
+                .try_fold(1_usize, |n, rows| n.checked_mul(shifts(rows.len()).1.max(1))),
+        }
+    }
+
+    /// Order number `index` of all that there are: the shift of the first group changes fastest.
+    fn order_at(group_of_row: &[usize], mut index: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..group_of_row.len()).collect();
+        for rows in groups_of(group_of_row) {
+            let (margin, free) = shifts(rows.len());
+            if free > 0 {
+                rotate(&mut order, &rows, margin + index % free);
+                index /= free;
+            }
+        }
+        order
+    }
+
     /// For each row, the row whose label it gets in draw number `draw`. `group_of_row` names the group of each row;
     /// rows of a group count in their order. A group of one row keeps its label.
     pub fn order(self, group_of_row: &[usize], seed: u64, draw: usize) -> Vec<usize> {
-        let mut groups: Vec<usize> = group_of_row.to_vec();
-        groups.sort_unstable();
-        groups.dedup();
         let mut order: Vec<usize> = (0..group_of_row.len()).collect();
-        for (slot, group) in groups.iter().enumerate() {
-            let rows: Vec<usize> =
-                (0..group_of_row.len()).filter(|&row| group_of_row[row] == *group).collect();
+        for (slot, rows) in groups_of(group_of_row).into_iter().enumerate() {
             let mut stream = Stream::new(seed, Domain::Bootstrap, [draw as u64, slot as u64, 2]);
-            let mut from = rows.clone();
             match self {
-                Self::LabelShuffle => stream.shuffle(&mut from),
-                Self::CircularShift => {
-                    let margin = (rows.len() / 10).max(1);
-                    let free = (rows.len() + 1).saturating_sub(2 * margin);
-                    if free > 0 {
-                        from.rotate_left(margin + stream.below(free));
+                Self::LabelShuffle => {
+                    let mut from = rows.clone();
+                    stream.shuffle(&mut from);
+                    for (row, source) in rows.into_iter().zip(from) {
+                        order[row] = source;
                     }
                 }
-            }
-            for (row, source) in rows.into_iter().zip(from) {
-                order[row] = source;
+                Self::CircularShift => {
+                    let (margin, free) = shifts(rows.len());
+                    if free > 0 {
+                        rotate(&mut order, &rows, margin + stream.below(free));
+                    }
+                }
             }
         }
         order
     }
 }
 
+/// Rows of each group, in their order; groups by number.
+fn groups_of(group_of_row: &[usize]) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (row, group) in group_of_row.iter().enumerate() {
+        groups.entry(*group).or_default().push(row);
+    }
+    groups.into_values().collect()
+}
+
+/// The least shift of so many rows, and the number of shifts from there on.
+fn shifts(n_rows: usize) -> (usize, usize) {
+    let margin = (n_rows / 10).max(1);
+    (margin, (n_rows + 1).saturating_sub(2 * margin))
+}
+
+fn rotate(order: &mut [usize], rows: &[usize], shift: usize) {
+    for (place, &row) in rows.iter().enumerate() {
+        order[row] = rows[(place + shift) % rows.len()];
+    }
+}
+
 impl NullDistribution {
     /// Scores `n_draws` draws; `score` gets, for each row, the row whose label it has now. A draw that fails with
-    /// [`MetricError::SingleClass`] has no score and is left out.
+    /// [`MetricError::SingleClass`] has no score and is left out. Where there are no more shifts than draws, each is scored
+    /// once: drawing the same few again would make a p-value smaller than they can support.
     ///
     /// Fails if no draw has a score, with any other error of a draw (the first draw's), and if `observed` or the score of a
     /// draw is not finite.
@@ -83,8 +127,14 @@ impl NullDistribution {
         if !observed.is_finite() {
             return Err(MetricError::NotFinite { what: "observed score", value: observed, index: vec![0] });
         }
+        let all = test.n_orders(group_of_row).filter(|&n| n <= n_draws);
+        let n_draws = all.unwrap_or(n_draws);
+        let order = |draw| match all {
+            Some(_) => NullTest::order_at(group_of_row, draw),
+            None => test.order(group_of_row, seed, draw),
+        };
         let drawn: Vec<Result<f64, MetricError>> =
-            (0..n_draws).into_par_iter().map(|draw| score(&test.order(group_of_row, seed, draw))).collect();
+            (0..n_draws).into_par_iter().map(|draw| score(&order(draw))).collect();
         let mut scores = Vec::with_capacity(n_draws);
         for (draw, found) in drawn.into_iter().enumerate() {
             match found {
@@ -158,5 +208,31 @@ mod tests {
             assert!((5..=45).contains(&shift), "{shift}");
             assert!(order.iter().enumerate().all(|(row, &from)| from == (row + shift) % 50));
         }
+    }
+
+    /// 40 rows have 33 shifts: the best of them is no rarer than one in 34.
+    #[test]
+    fn few_shifts_are_each_drawn_once() {
+        let groups = vec![0; 40];
+        let seen = std::sync::Mutex::new(Vec::new());
+        let score = |order: &[usize]| {
+            seen.lock().unwrap().push(order[0]);
+            Ok(0.5)
+        };
+        let found = NullDistribution::new(NullTest::CircularShift, &groups, 1.0, (1, 200), score).unwrap();
+        let mut shifts = seen.into_inner().unwrap();
+        shifts.sort_unstable();
+        assert_eq!(shifts, (4..=36).collect::<Vec<_>>());
+        assert_eq!((found.n_draws, found.n_asked), (33, 33));
+        assert!((found.p_value - 1.0 / 34.0).abs() < 1e-15, "{found:?}");
+        // Two groups of four and five rows have 3 times 4 shifts.
+        let groups = [0, 0, 0, 0, 1, 1, 1, 1, 1];
+        let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+        let score = |order: &[usize]| {
+            seen.lock().unwrap().insert((order[0], order[4]));
+            Ok(0.5)
+        };
+        NullDistribution::new(NullTest::CircularShift, &groups, 1.0, (1, 12), score).unwrap();
+        assert_eq!(seen.into_inner().unwrap().len(), 12);
     }
 }

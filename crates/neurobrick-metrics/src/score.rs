@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricError, NullModel};
+use crate::{MetricError, NullModel, student};
 
 /// The part of the data on which a number was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,8 +26,8 @@ pub enum IntervalMethod {
     TrialBootstrap,
     /// Percentile bootstrap over sessions, then over trials within each, null held fixed.
     SessionBootstrap,
-    /// Percentile bootstrap over the scores of whole sessions.
-    SessionScores,
+    /// Student's interval of the mean of one score per session.
+    SessionStudent,
     /// Wilson's intervals of the classes, joined.
     ClassWilson,
     /// Percentile bootstrap over groups of points or answers (a model family, a participant, windows that share spikes).
@@ -41,7 +41,7 @@ impl fmt::Display for IntervalMethod {
         f.write_str(match self {
             Self::TrialBootstrap => "percentile bootstrap over trials, null fixed",
             Self::SessionBootstrap => "percentile bootstrap over sessions and trials, null fixed",
-            Self::SessionScores => "percentile bootstrap over sessions",
+            Self::SessionStudent => "Student's t over sessions",
             Self::ClassWilson => "Wilson score intervals of the classes, joined",
             Self::GroupBootstrap => "percentile bootstrap over groups",
             Self::Wilson => "Wilson score interval",
@@ -63,6 +63,33 @@ pub struct ConfidenceInterval {
     pub method: IntervalMethod,
     /// Resamples that entered; 0 for a closed form.
     pub n_resamples: usize,
+}
+
+impl ConfidenceInterval {
+    /// Student's interval of the mean of one score per session: it generalizes to other sessions like these, as far as they
+    /// are independent (sessions of one animal are not quite). With two or three sessions it is very wide, where a bootstrap
+    /// would say little more than the least and the greatest score; it assumes that means of so many scores are about
+    /// normal. Bounds are NaN with fewer than two.
+    ///
+    /// ```
+    /// let gains = [0.02, 0.05, 0.01, 0.03, 0.04];
+    /// let interval = neurobrick_metrics::ConfidenceInterval::of_mean(&gains, 0.95);
+    /// // scipy.stats.t.interval(0.95, 4, loc=0.03, scale=scipy.stats.sem(gains))
+    /// assert!((interval.lo - 0.010_367_568_385_224).abs() < 1e-12);
+    /// assert!((interval.hi - 0.049_632_431_614_776).abs() < 1e-12);
+    /// ```
+    pub fn of_mean(scores: &[f64], level: f64) -> Self {
+        let n = scores.len() as f64;
+        let mean = scores.iter().sum::<f64>() / n;
+        let half = if scores.len() < 2 {
+            f64::NAN
+        } else {
+            let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            student::critical((1.0 - level) / 2.0, n - 1.0) * (variance / n).sqrt()
+        };
+        let method = IntervalMethod::SessionStudent;
+        Self { lo: mean - half, hi: mean + half, level, method, n_resamples: 0 }
+    }
 }
 
 /// How much data a value rests on.

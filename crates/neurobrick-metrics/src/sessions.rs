@@ -76,9 +76,10 @@ impl SessionBits {
         bootstrap: &Bootstrap,
     ) -> ConfidenceInterval {
         if !self.can_resample(resampling) {
-            return bootstrap.undefined(method(resampling));
+            return bootstrap.undefined(self.method(resampling));
         }
-        bootstrap.interval(self.resampled(convention, combine, resampling, bootstrap), method(resampling))
+        bootstrap
+            .interval(self.resampled(convention, combine, resampling, bootstrap), self.method(resampling))
     }
 
     /// This predictor minus `other` on the same resamples; fails if their sessions are not paired.
@@ -98,18 +99,31 @@ impl SessionBits {
         }
         let value = self.value(convention, combine) - other.value(convention, combine);
         if !self.can_resample(resampling) {
-            return Ok(Difference { value, interval: bootstrap.undefined(method(resampling)) });
+            return Ok(Difference { value, interval: bootstrap.undefined(self.method(resampling)) });
         }
         let ours = self.resampled(convention, combine, resampling, bootstrap);
         let theirs = other.resampled(convention, combine, resampling, bootstrap);
         let differences = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();
-        Ok(Difference { value, interval: bootstrap.interval(differences, method(resampling)) })
+        Ok(Difference { value, interval: bootstrap.interval(differences, self.method(resampling)) })
     }
 
     fn can_resample(&self, resampling: Resampling) -> bool {
         match resampling {
             Resampling::Trials => self.tables.iter().any(|table| table.n_rows() > 1),
             Resampling::SessionsAndTrials => self.tables.len() > 1,
+        }
+    }
+
+    fn method(&self, resampling: Resampling) -> IntervalMethod {
+        match resampling {
+            Resampling::SessionsAndTrials => IntervalMethod::SessionBootstrap,
+            // Rows of a table are its trials, or clusters of overlapping windows.
+            Resampling::Trials => self
+                .tables
+                .iter()
+                .map(BitsTable::method)
+                .find(|method| *method != IntervalMethod::TrialBootstrap)
+                .unwrap_or(IntervalMethod::TrialBootstrap),
         }
     }
 
@@ -140,13 +154,6 @@ impl SessionBits {
                 .collect();
             combined(&sums, &order, &counted, convention, combine)
         })
-    }
-}
-
-fn method(resampling: Resampling) -> IntervalMethod {
-    match resampling {
-        Resampling::Trials => IntervalMethod::TrialBootstrap,
-        Resampling::SessionsAndTrials => IntervalMethod::SessionBootstrap,
     }
 }
 

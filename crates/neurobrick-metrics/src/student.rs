@@ -6,6 +6,22 @@ pub(crate) fn upper_tail(t: f64, freedom: f64) -> f64 {
     if t > 0.0 { tail } else { 1.0 - tail }
 }
 
+/// The value that a draw exceeds with probability `tail`, below one half, under `freedom` degrees of freedom: halves an
+/// interval until it has no room left.
+pub(crate) fn critical(tail: f64, freedom: f64) -> f64 {
+    let (mut below, mut above) = (0.0, 1.0);
+    while upper_tail(above, freedom) > tail && above < f64::MAX / 2.0 {
+        above *= 2.0;
+    }
+    loop {
+        let middle = 0.5 * (below + above);
+        if middle <= below || middle >= above {
+            return middle;
+        }
+        if upper_tail(middle, freedom) > tail { below = middle } else { above = middle }
+    }
+}
+
 /// Regularized incomplete beta function by Lentz's continued fraction (Press et al. 2007, section 6.4).
 fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
@@ -33,4 +49,20 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
         }
     }
     log_front.exp() * fraction / a
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `scipy.stats.t.ppf(0.975, freedom)`.
+    #[test]
+    fn critical_values_are_those_of_tables() {
+        for (freedom, expected) in
+            [(1.0, 12.706_204_736_432_1), (2.0, 4.302_652_729_911_28), (10.0, 2.228_138_851_964_94)]
+        {
+            let found = critical(0.025, freedom);
+            assert!((found - expected).abs() < 1e-9 * expected, "{freedom}: {found}");
+        }
+    }
 }

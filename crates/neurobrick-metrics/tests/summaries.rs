@@ -57,7 +57,9 @@ fn groups_weigh_alike_and_the_worst_is_shown() {
     assert!(found.groups[2].interval.lo.is_nan(), "one member has no spread");
     assert!(found.interval.lo < 0.35 && found.interval.hi > 0.5, "{:?}", found.interval);
     // Resampling members as if they were independent would claim little more than half the width.
-    let flat = Bootstrap::with_seed(2).mean_over_sessions(&scores);
+    let rows: Vec<usize> = (0..scores.len()).collect();
+    let mean = |drawn: &[usize]| Some(drawn.iter().map(|&i| scores[i]).sum::<f64>() / drawn.len() as f64);
+    let flat = Bootstrap::with_seed(2).clustered(&rows, mean);
     let (flat, grouped) = (flat.hi - flat.lo, found.interval.hi - found.interval.lo);
     assert!(flat < 0.6 * grouped, "{flat} {grouped}");
     let broken = GroupSummary::new(&[0.1, f64::NAN], &[0, 1], &Bootstrap::with_seed(1));

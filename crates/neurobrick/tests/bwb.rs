@@ -56,7 +56,7 @@ fn planted(seed: u64) -> Recording {
 fn config(store: &Path, more: &str) -> BwbConfig {
     let text = format!(
         "seed = 3\nsessions = [\"synthetic-1\", \"synthetic-2\"]\nregion_fit_sessions = [\"synthetic-3\", \"synthetic-4\"]\n\
-         window_s = 0.2\nn_resamples = 100\nevents = [{{ name = \"licks\", table = \"licks\" }}]\n\
+         window_s = 0.2\nevents = [{{ name = \"licks\", table = \"licks\" }}]\n\
          labels = [{{ name = \"choice\", column = \"choice\" }}]\n\
          behaviors = [{{ name = \"speed\", signal = \"wheel\", column = \"speed\" }}, \
          {{ name = \"noise\", signal = \"wheel\", column = \"noise\" }}]\n{more}\n[data]\nstore = \"{}\"\n\

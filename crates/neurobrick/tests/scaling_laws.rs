@@ -38,8 +38,24 @@ fn repeats_of_a_session_are_no_further_sessions() {
     let found = result(points, 0.4);
     let laws = &found.laws[0];
     assert_eq!(laws.n_sessions, 2);
+    // Student's with one degree of freedom: 0.2 and 12.7 standard errors, which are 0.2 too.
     let interval = laws.steps[0].interval.unwrap();
-    assert!(interval.lo < 0.01 && interval.hi > 0.39, "{interval:?}");
+    assert!((interval.lo - (0.2 - 12.706_204_736 * 0.2)).abs() < 1e-8, "{interval:?}");
+    assert!(laws.slope.is_none() && laws.answers[0].interval.is_none());
+    assert!(found.markdown().contains("Fewer than 5 sessions were scored"));
+}
+
+#[test]
+fn laws_of_five_sessions_have_intervals() {
+    let mut points = Vec::new();
+    for (i, session) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+        points.push(control(session, 0, 0.1));
+        for (size, more) in [(1, 0.0), (2, 0.01), (4, 0.02)] {
+            points.push(point(session, size, 0, 0.1 + 0.1 * i as f64 + more));
+        }
+    }
+    let found = result(points, 0.4);
+    let laws = &found.laws[0];
     assert!(laws.slope.is_some() && laws.answers[0].interval.is_some());
     assert!(!found.markdown().contains("no intervals"));
 }
@@ -56,7 +72,7 @@ fn a_single_session_has_no_interval_and_the_text_says_so() {
     let expected = (0.085 / 0.03_f64).exp2();
     assert!((answer.size.unwrap() - expected).abs() < 1e-6 && answer.interval.is_none(), "{answer:?}");
     let text = found.markdown();
-    assert!(text.contains("A single session was scored: there are no intervals."), "{text}");
+    assert!(text.contains("Fewer than 5 sessions were scored: laws have no intervals"), "{text}");
     assert!(text.contains("it takes 7 sizes by the line."), "{text}");
     let written = serde_json::to_string(&found).unwrap();
     assert_eq!(serde_json::from_str::<ScaleResult>(&written).unwrap(), found);

@@ -13,6 +13,8 @@ const MAX_STEPS: usize = 50;
 const MAX_HALVINGS: usize = 30;
 /// Half the squared Newton decrement at which the fit is done, in nats over all rows.
 const TOLERANCE: f64 = 1e-8;
+/// What rounding leaves of an objective, relative to it: sums of some thousand rows.
+const ROUNDING: f64 = 1e-11;
 /// A feature further from its mean than this many standard deviations says no more than one at that distance.
 const LIMIT: f64 = 6.0;
 /// Features that vary less than this are constant.
@@ -237,9 +239,12 @@ fn newton(x: &Mat<f64>, counts: &[f64], offsets: &[f64], penalty: f64) -> Result
                 (weights, log_rates, value) = (trial, trial_rates, trial_value);
                 break;
             }
-            // No digit of the objective moves any more: this is the optimum.
             if halving == MAX_HALVINGS {
-                return Ok(weights);
+                // What a step could still gain is lost in the rounding of the objective: this is the optimum.
+                if decrement <= ROUNDING * (1.0 + value.abs()) {
+                    return Ok(weights);
+                }
+                return Err(MetricError::NotConverged { what: "stack", steps: MAX_STEPS, decrement });
             }
             scale /= 2.0;
         }

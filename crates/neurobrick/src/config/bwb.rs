@@ -66,9 +66,6 @@ pub struct BwbConfig {
     /// Sessions whose units teach the regions of others; none: no TS3.
     #[serde(default)]
     pub region_fit_sessions: Vec<SessionId>,
-    /// Resamples of the bootstrap over sessions.
-    #[serde(default = "thousand")]
-    pub n_resamples: usize,
 }
 
 fn one_second() -> f64 {
@@ -76,9 +73,6 @@ fn one_second() -> f64 {
 }
 fn one() -> usize {
     1
-}
-fn thousand() -> usize {
-    1000
 }
 
 impl BwbConfig {
@@ -115,9 +109,6 @@ impl BwbConfig {
         }
         if self.stride_bins == 0 {
             return refuse("stride_bins", "must be positive".to_owned());
-        }
-        if self.n_resamples < 100 {
-            return refuse("n_resamples", "needs at least 100 for an interval".to_owned());
         }
         self.validate_names()?;
         for behavior in &self.behaviors {

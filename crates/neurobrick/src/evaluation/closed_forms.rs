@@ -1,4 +1,4 @@
-//! Designs forms of one session, fitted once: its linear baselines and its stacks ask the same ones.
+//! Closed forms of one session, fitted once: its linear baselines and its stacks ask the same ones.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) struct Designs {
     pub(super) filter: Arc<WienerDesign>,
 }
 
-/// Designs forms fitted to training trials, to choose by the validation trials, and to both, to answer.
+/// Closed forms fitted to training trials, to choose by the validation trials, and to both, to answer.
 pub(super) struct ClosedForms {
     pub(super) train: Designs,
     pub(super) both: Designs,

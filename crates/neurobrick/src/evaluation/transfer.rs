@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use neurobrick_metrics::{Bootstrap, ConfidenceInterval, NullModel};
+use neurobrick_metrics::{ConfidenceInterval, NullModel};
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,6 @@ use super::results::{Group, PredictorEvaluation, SessionEvaluation, TaskEvaluati
 use super::score::WITH_STACK;
 use super::transfer_curve::{self, CurveLaw, CurvePoint};
 use crate::config::CURVE_PREFIX;
-
-/// Seed of the intervals.
-const SEED: u64 = 42;
 
 /// One score of one predictor on one session that pretraining never saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,7 +84,6 @@ impl TransferResult {
     pub fn new(
         sessions: Vec<(u64, Option<usize>, SessionEvaluation)>,
         ablations: Vec<AblationScore>,
-        n_resamples: usize,
     ) -> Self {
         let mut scores = Vec::new();
         for (seed, calibration, evaluation) in &sessions {
@@ -106,9 +102,8 @@ impl TransferResult {
                 }));
             }
         }
-        let bootstrap = Bootstrap { seed: SEED, n_resamples, level: LEVEL };
-        let gains = gains(&scores, &bootstrap);
-        let curve = transfer_curve::points(&scores, &bootstrap);
+        let gains = gains(&scores);
+        let curve = transfer_curve::points(&scores);
         let laws = transfer_curve::laws(&curve);
         Self { format_version: 2, scores, gains, curve, laws, ablations, sessions }
     }
@@ -253,7 +248,7 @@ pub(super) fn by_session(scores: &[TransferScore]) -> BTreeMap<Cell, BTreeMap<Se
 
 /// Every model against all that follow it and all baselines, on the sessions that both have; points of the curve stand
 /// apart.
-fn gains(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<TransferGain> {
+fn gains(scores: &[TransferScore]) -> Vec<TransferGain> {
     let by_session = by_session(scores);
     let mut order_of: Vec<(&str, Group)> = Vec::new();
     for score in scores.iter().filter(|s| !s.predictor.starts_with(CURVE_PREFIX)) {
@@ -270,7 +265,7 @@ fn gains(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<TransferGain> {
         };
         for (right, _) in &order_of[place + 1..] {
             if let Some(theirs) = by_session.get(&(*budget, *task, (*right).to_owned())) {
-                found.extend(gain((*budget, *task), (left, ours), (right, theirs), bootstrap));
+                found.extend(gain((*budget, *task), (left, ours), (right, theirs)));
             }
         }
     }
@@ -292,7 +287,6 @@ pub(super) fn gain(
     (budget, task): (usize, EvalTask),
     (left, ours): (&str, &BTreeMap<SessionId, f64>),
     (right, theirs): (&str, &BTreeMap<SessionId, f64>),
-    bootstrap: &Bootstrap,
 ) -> Option<TransferGain> {
     let differences: Vec<f64> =
         ours.iter().filter_map(|(session, a)| Some(a - theirs.get(session)?)).collect();
@@ -302,7 +296,7 @@ pub(super) fn gain(
         left: left.to_owned(),
         right: right.to_owned(),
         mean: differences.iter().sum::<f64>() / differences.len() as f64,
-        interval: bootstrap.mean_over_sessions(&differences),
+        interval: ConfidenceInterval::of_mean(&differences, LEVEL),
         n_sessions: differences.len(),
         n_better: differences.iter().filter(|d| **d > 0.0).count(),
     })

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use neurobrick_metrics::Bootstrap;
 use neurobrick_metrics::scaling::LogLinear;
 use neurobrick_report::{LadderCurve, LadderPanel, LadderPoint, ladders};
 use neurobrick_schema::SessionId;
@@ -48,7 +47,7 @@ pub struct CurveLaw {
 type Rungs<'a> = BTreeMap<usize, &'a BTreeMap<SessionId, f64>>;
 
 /// The points, in order of trials, task and sessions.
-pub(super) fn points(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<CurvePoint> {
+pub(super) fn points(scores: &[TransferScore]) -> Vec<CurvePoint> {
     let by_session = by_session(scores);
     let mut curves: BTreeMap<(usize, EvalTask), Rungs<'_>> = BTreeMap::new();
     for ((budget, task, name), values) in &by_session {
@@ -82,7 +81,7 @@ pub(super) fn points(scores: &[TransferScore], bootstrap: &Bootstrap) -> Vec<Cur
                 n_pretraining: n,
                 bits_per_spike: kept.values().sum::<f64>() / kept.len() as f64,
                 n_sessions: kept.len(),
-                gain: alone.and_then(|alone| gain((budget, task), (&name, &kept), alone, bootstrap)),
+                gain: alone.and_then(|alone| gain((budget, task), (&name, &kept), alone)),
             });
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ndarray::{Array2, Array3, Axis, s};
 use neurobrick_data::{BehaviorConfig, DataError, Grid, ticks};
-use neurobrick_metrics::{Bootstrap, MetricError, balanced_accuracy, macro_f1, poisson_d2, r2};
+use neurobrick_metrics::{MetricError, balanced_accuracy, macro_f1, poisson_d2, r2};
 use neurobrick_models::rounded;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_schema::{Recording, SessionId, Store};
@@ -15,7 +15,6 @@ use neurobrick_train::{EvalTask, TaskPlan, predict};
 use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
 use crate::config::{BehaviorTarget, BwbConfig, ClassTarget, EventTarget, ModelSource};
-use crate::evaluation::LEVEL;
 use crate::pipeline::{Observer, Progress};
 use crate::protocols::bwb::{
     self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
@@ -77,8 +76,7 @@ pub fn brain_wide_bench(
     manifest.stages.push(("bwb".to_owned(), started.elapsed().as_secs_f64()));
     folder.write_json("bwb.json", &table)?;
     folder.write_json("manifest.json", &manifest)?;
-    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.n_resamples, level: LEVEL };
-    write_file(&out.join("bwb.md"), table.markdown(&bootstrap).as_bytes())?;
+    write_file(&out.join("bwb.md"), table.markdown().as_bytes())?;
     Ok(table)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use neurobrick_metrics::{Bootstrap, ConfidenceInterval, Convention, NullModel};
+use neurobrick_metrics::{ConfidenceInterval, Convention, NullModel};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::EvalTask;
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::PipelineError;
 use crate::config::ScoringConfig;
-use crate::evaluation::{EvaluationResult, Group};
+use crate::evaluation::{EvaluationResult, Group, LEVEL};
 use crate::run_folder::{read_json, write_json};
 
 /// The tasks of MtM's tables (Zhang et al. 2024, section 4), in their order.
@@ -30,7 +30,7 @@ pub struct MtmScore {
     pub group: Group,
     /// Mean over sessions of the mean over units, bits/spike.
     pub bits_per_spike: f64,
-    /// Bootstrap over sessions.
+    /// Student's interval over sessions.
     pub interval: ConfidenceInterval,
     /// The mean over units in every session.
     pub sessions: BTreeMap<SessionId, f64>,
@@ -74,16 +74,16 @@ impl MtmTable {
     ///
     /// # Errors
     /// If there is no finished evaluation, or a file cannot be written.
-    pub fn write(run: &Path, bootstrap: &Bootstrap) -> Result<Self, PipelineError> {
+    pub fn write(run: &Path) -> Result<Self, PipelineError> {
         let result: EvaluationResult = read_json(&run.join("metrics.json"))?;
-        let table = Self::new(&result, bootstrap);
+        let table = Self::new(&result);
         write_json(&run.join("mtm.json"), &table)?;
         write_file(&run.join("mtm.md"), table.markdown().as_bytes())?;
         Ok(table)
     }
 
     /// The table of an evaluation; predictors without a score on a session are averaged over the others.
-    pub fn new(result: &EvaluationResult, bootstrap: &Bootstrap) -> Self {
+    pub fn new(result: &EvaluationResult) -> Self {
         let mut scores: Vec<MtmScore> = Vec::new();
         for task in TASKS {
             for session in &result.sessions {
@@ -101,7 +101,7 @@ impl MtmTable {
                                 predictor: predictor.name.clone(),
                                 group: predictor.group,
                                 bits_per_spike: f64::NAN,
-                                interval: bootstrap.mean_over_sessions(&[]),
+                                interval: ConfidenceInterval::of_mean(&[], LEVEL),
                                 sessions: BTreeMap::new(),
                                 n_units: 0,
                             });
@@ -116,7 +116,7 @@ impl MtmTable {
         for score in &mut scores {
             let values: Vec<f64> = score.sessions.values().copied().collect();
             score.bits_per_spike = values.iter().sum::<f64>() / values.len() as f64;
-            score.interval = bootstrap.mean_over_sessions(&values);
+            score.interval = ConfidenceInterval::of_mean(&values, LEVEL);
         }
         Self { scores }
     }
@@ -124,7 +124,7 @@ impl MtmTable {
     /// The table as Markdown.
     pub fn markdown(&self) -> String {
         let mut text = "Bits/spike as MtM defines it: mean over units with a spike, each against its own mean over the \
-                        evaluated trials and bins; then mean over sessions, with a 95 % interval from a bootstrap over \
+                        evaluated trials and bins; then mean over sessions, with Student's 95 % interval over \
                         sessions (none with a single session).\n\n"
             .to_owned();
         let _ = writeln!(text, "| predictor | {} |", TASKS.map(EvalTask::name).join(" | "));
@@ -164,7 +164,7 @@ mod tests {
 
     fn entry(convention: Convention, null: NullModel, value: f64) -> ScoreEntry {
         let n = Counted { trials: 4, units: 3, entries: 120, spikes: 50.0, sessions: 1 };
-        let interval = Bootstrap { seed: 1, n_resamples: 100, level: 0.95 }.mean_over_sessions(&[0.0, 1.0]);
+        let interval = ConfidenceInterval::of_mean(&[0.0, 1.0], 0.95);
         let baseline = Baseline { name: "unit_mean".to_owned(), value: 0.0 };
         let score = Score::new(value, n, interval, null, baseline, Split::Test).ok();
         ScoreEntry { null, convention, score, undefined: None }
@@ -197,13 +197,13 @@ mod tests {
     fn units_are_averaged_before_sessions() {
         let sessions = [session("a", 0.2), session("b", 0.4)].into_iter().flatten().collect();
         let result = EvaluationResult { format_version: 1, sessions };
-        let table = MtmTable::new(&result, &Bootstrap { seed: 1, n_resamples: 200, level: 0.95 });
+        let table = MtmTable::new(&result);
         assert_eq!(table.scores.len(), 1);
         let score = &table.scores[0];
         assert!((score.bits_per_spike - 0.3).abs() < 1e-12, "{score:?}");
         assert_eq!((score.n_units, score.sessions.len()), (6, 2));
         assert!(
-            table.markdown().contains("| mtm | 0.300 [0.200, 0.400] | – | – | – |"),
+            table.markdown().contains("| mtm | 0.300 [-0.971, 1.571] | – | – | – |"),
             "{}",
             table.markdown()
         );

@@ -1,5 +1,6 @@
 //! What a scaling curve finds: the contents of `scale.json`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use neurobrick_metrics::scaling::{
@@ -12,6 +13,10 @@ use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ScaleTarget;
+use crate::evaluation::LEVEL;
+
+/// Sessions that the interval of a law needs.
+const FEWEST_SESSIONS: usize = 5;
 
 /// One score on the ladder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,9 +64,9 @@ pub struct Answer {
     /// The size by a line over the logarithm of size: of gains, or of scores where every size has a control of its own.
     /// Absent if the line never gets there.
     pub size: Option<f64>,
-    /// Its interval, sessions resampled; absent with a single session.
+    /// Its interval, sessions resampled; absent with fewer than five.
     pub interval: Option<ConfidenceInterval>,
-    /// Share of resamples in which no size does; absent with a single session.
+    /// Share of resamples in which no size does; absent with fewer than five sessions.
     pub never: Option<f64>,
 }
 
@@ -70,7 +75,7 @@ pub struct Answer {
 pub struct ScaleLaws {
     /// The task.
     pub task: EvalTask,
-    /// Sessions behind it; with a single one there are no intervals.
+    /// Sessions behind it; with fewer than five there are no intervals.
     pub n_sessions: usize,
     /// Mean score of the best baseline, with its name.
     pub baseline: Option<(String, f64)>,
@@ -130,7 +135,7 @@ impl ScaleResult {
     pub fn markdown(&self) -> String {
         let mut text = format!(
             "# Scores against {}\n\nPooled bits/spike on test trials of sessions that pretraining never saw. Gains are over the \
-             same model trained from scratch on the session; intervals resample sessions, each with all its repeats.\n",
+             same model trained from scratch on the session; intervals are Student's over sessions, each with all its repeats; those of laws resample sessions.\n",
             self.axis
         );
         // Writing to a string cannot fail.
@@ -167,8 +172,11 @@ impl ScaleResult {
 impl ScaleLaws {
     fn sentences(&self, axis: &str) -> Vec<String> {
         let mut lines = Vec::new();
-        if self.n_sessions < 2 {
-            lines.push("A single session was scored: there are no intervals.".to_owned());
+        if self.n_sessions < FEWEST_SESSIONS {
+            lines.push(format!(
+                "Fewer than {FEWEST_SESSIONS} sessions were scored: laws have no intervals, for resamples of so few say little \
+                 more than the least and the greatest."
+            ));
         }
         if let Some(line) = &self.line {
             let ln2 = std::f64::consts::LN_2;
@@ -314,13 +322,16 @@ impl Paired {
         sizes
     }
 
-    fn step(&self, size: f64, bootstrap: &Bootstrap) -> Step {
+    fn step(&self, size: f64) -> Step {
         let at: Vec<usize> = (0..self.sizes.len()).filter(|&i| (self.sizes[i] - size).abs() < 0.5).collect();
         let of = |values: &[f64]| -> Vec<f64> { at.iter().map(|&i| values[i]).collect() };
         let gains = of(&self.gains);
-        let clusters: Vec<usize> = at.iter().map(|&i| self.sessions[i]).collect();
-        let over = |rows: &[usize]| Some(rows.iter().map(|&row| gains[row]).sum::<f64>() / rows.len() as f64);
-        let has_sessions = clusters.iter().any(|&cluster| cluster != clusters[0]);
+        // Repeats of a session are no further sessions.
+        let mut by_session: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for (&i, &gain) in at.iter().zip(&gains) {
+            by_session.entry(self.sessions[i]).or_default().push(gain);
+        }
+        let of_session: Vec<f64> = by_session.values().map(|gains| mean(gains)).collect();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are whole")]
         let whole = size as usize;
         Step {
@@ -328,18 +339,20 @@ impl Paired {
             mean: mean(&of(&self.scores)),
             control: mean(&of(&self.controls)),
             gain: mean(&gains),
-            interval: has_sessions.then(|| bootstrap.clustered(&clusters, over)),
+            interval: (of_session.len() > 1).then(|| ConfidenceInterval::of_mean(&of_session, LEVEL)),
             n_better: [gains.len(), gains.iter().filter(|gain| **gain > 0.0).count()],
         }
     }
 
     /// The size at which a line reaches `target`: a line of gains over one control, or of scores where every size has a
     /// control of its own.
-    fn answer(&self, target: &ScaleTarget, has_own_controls: bool, bootstrap: &Bootstrap) -> Answer {
+    fn answer(&self, target: &ScaleTarget, has_own_controls: bool, bootstrap: Option<&Bootstrap>) -> Answer {
         let (values, level) =
             if has_own_controls { (&self.scores, 0.0) } else { (&self.gains, mean(&self.controls)) };
         let height = target.bits_per_spike - level;
-        let resampled = LogLinearBootstrap::new(&self.sizes, values, &self.sessions, bootstrap).ok();
+        let resampled = bootstrap.and_then(|bootstrap| {
+            LogLinearBootstrap::new(&self.sizes, values, &self.sessions, bootstrap).ok()
+        });
         let (interval, never) = resampled.and_then(|line| line.size_for(height)).unzip();
         Answer {
             target: target.clone(),
@@ -369,9 +382,11 @@ fn laws_of(
     let power = PowerLaw::fit(&all.sizes, &all.shares)
         .map_err(|error| left_out.push(format!("No power law: {error}.")))
         .ok();
-    // Both fail with a single session, which the text says once.
-    let lines = LogLinearBootstrap::new(&all.sizes, &all.gains, &all.sessions, bootstrap).ok();
-    let powers = PowerLawBootstrap::new(&all.sizes, &all.shares, &all.sessions, bootstrap).ok();
+    let bootstrap = (all.n_sessions >= FEWEST_SESSIONS).then_some(bootstrap);
+    let lines =
+        bootstrap.and_then(|b| LogLinearBootstrap::new(&all.sizes, &all.gains, &all.sessions, b).ok());
+    let powers =
+        bootstrap.and_then(|b| PowerLawBootstrap::new(&all.sizes, &all.shares, &all.sessions, b).ok());
     let before_last = sizes.len().checked_sub(2).map_or(0.0, |i| sizes[i]);
     let backtest = backtest(&all.sizes, &all.shares, before_last)
         .map_err(|error| left_out.push(format!("No backtest: {error}.")))
@@ -382,7 +397,7 @@ fn laws_of(
         task,
         n_sessions: all.n_sessions,
         baseline,
-        steps: sizes.iter().map(|&size| all.step(size, bootstrap)).collect(),
+        steps: sizes.iter().map(|&size| all.step(size)).collect(),
         answers: targets.iter().filter(|target| target.task == task).map(answer).collect(),
         slope: lines.map(|lines| lines.interval(|law| law.slope)),
         floor: powers.map(|powers| powers.interval(|law| law.floor)),

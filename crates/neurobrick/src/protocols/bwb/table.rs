@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use neurobrick_metrics::ConfidenceInterval;
 use neurobrick_metrics::bwb::clipped_mean;
-use neurobrick_metrics::{Bootstrap, ConfidenceInterval};
 use neurobrick_schema::SessionId;
 use serde::{Deserialize, Serialize};
 
 use super::BwbTask;
+use crate::evaluation::LEVEL;
 
 /// One system on one task of one session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,9 +56,9 @@ struct Mean {
 impl BwbTable {
     /// Tables for people, one per task: scores averaged over sessions with those below zero set to zero, as the benchmark
     /// does.
-    pub fn markdown(&self, bootstrap: &Bootstrap) -> String {
+    pub fn markdown(&self) -> String {
         let mut text = "# BrainWideBench\n\nMeans over sessions (units of all sessions together for regions), scores below zero counted as zero, as the benchmark averages \
-                        them, with a 95 % interval from a bootstrap over sessions (none with a single session). These are \
+                        them, with Student's 95 % interval over sessions (none with a single session). These are \
                         sessions of one's own, not the benchmark's.\n"
             .to_owned();
         let mut tasks: Vec<&BwbTask> = self.rows.iter().map(|row| &row.task).collect();
@@ -78,7 +79,7 @@ impl BwbTable {
                 }
             }
             for system in systems {
-                let Some(mean) = self.mean(task, system, bootstrap) else {
+                let Some(mean) = self.mean(task, system) else {
                     let mut of_system = self.rows.iter().filter(|r| r.task == *task && r.system == system);
                     let reason = of_system.find_map(|row| row.undefined.as_deref()).unwrap_or("undefined");
                     let _ = writeln!(text, "| {system} | {reason} | | | |");
@@ -101,7 +102,7 @@ impl BwbTable {
         text
     }
 
-    fn mean(&self, task: &BwbTask, system: &str, bootstrap: &Bootstrap) -> Option<Mean> {
+    fn mean(&self, task: &BwbTask, system: &str) -> Option<Mean> {
         let rows: Vec<&BwbRow> =
             self.rows.iter().filter(|row| row.task == *task && row.system == system).collect();
         let scores: Vec<f64> = rows.iter().filter_map(|row| row.score).collect();
@@ -112,7 +113,7 @@ impl BwbTable {
         let bits: Vec<f64> = rows.iter().filter_map(|row| row.bits_per_spike).collect();
         Some(Mean {
             value: clipped_mean(&scores),
-            interval: bootstrap.mean_over_sessions(&clipped),
+            interval: ConfidenceInterval::of_mean(&clipped, LEVEL),
             bits_per_spike: (!bits.is_empty()).then(|| bits.iter().sum::<f64>() / bits.len() as f64),
             n_sessions: scores.len(),
             n: rows.iter().filter(|row| row.score.is_some()).map(|row| row.n).sum(),
@@ -156,7 +157,7 @@ mod tests {
         };
         let rows = vec![row("a", Some(0.4)), row("b", Some(-0.6)), row("c", None)];
         let table = BwbTable { format_version: 1, rows };
-        let text = table.markdown(&Bootstrap { seed: 1, n_resamples: 200, level: 0.95 });
-        assert!(text.contains("| ours | 0.200 [0.000, 0.400] | -0.100 | 2 | 20 |"), "{text}");
+        let text = table.markdown();
+        assert!(text.contains("| ours | 0.200 [-2.341, 2.741] | -0.100 | 2 | 20 |"), "{text}");
     }
 }
