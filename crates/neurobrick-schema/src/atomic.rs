@@ -158,7 +158,7 @@ pub fn recover_dirs(parent: &Path) -> Result<(), SchemaError> {
 /// Deletes temporary files and folders in `parent` that were made by processes of which `is_running` says no.
 ///
 /// Errors: [`SchemaError::Io`].
-pub(crate) fn remove_unfinished(parent: &Path, is_running: impl Fn(u32) -> bool) -> Result<(), SchemaError> {
+pub fn remove_unfinished(parent: &Path, is_running: impl Fn(u32) -> bool) -> Result<(), SchemaError> {
     for name in entry_names(parent)? {
         let maker = name.strip_prefix(TEMP_PREFIX).and_then(|rest| rest.rsplit('-').nth(1));
         let Some(maker) = maker.and_then(|maker| maker.parse().ok()) else {

@@ -1,11 +1,11 @@
 //! The folder of a run: its lock, resolved configuration, metrics and manifest.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use neurobrick_schema::SessionId;
-use neurobrick_schema::atomic::write_file;
+use neurobrick_schema::atomic::{recover_dirs, remove_unfinished, write_file};
 use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,23 @@ pub struct SessionHash {
     pub blake3: String,
 }
 
+/// The code that computed something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeVersion {
+    /// Version of neurobrick.
+    pub version: String,
+    /// Commit of the working copy that it was built from, with `+` if that has changes; none outside of one.
+    pub commit: Option<String>,
+}
+
+impl CodeVersion {
+    /// Of this program, by the working copy as it is now.
+    fn current() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), commit: git_commit() }
+    }
+}
+
 /// What a run was made from and on: the record behind every number quoted from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,8 +85,11 @@ pub struct RunManifest {
     pub command: String,
     /// Version of neurobrick.
     pub version: String,
-    /// Commit of the working copy, if there is one.
+    /// Commit of the working copy that neurobrick was built from, if there is one.
     pub commit: Option<String>,
+    /// Other code that computed results in this folder, which this run went on from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_code: Vec<CodeVersion>,
     /// Seed of every random choice.
     pub seed: u64,
     /// Device.
@@ -89,11 +109,13 @@ pub struct RunManifest {
 impl RunManifest {
     /// A manifest of this process and machine.
     pub fn new(command: &str, seed: u64, n_threads: usize, data: Vec<SessionHash>) -> Self {
+        let CodeVersion { version, commit } = CodeVersion::current();
         Self {
             format_version: 1,
             command: command.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: git_commit(),
+            version,
+            commit,
+            earlier_code: Vec::new(),
             seed,
             device: "CPU (Flex)".to_owned(),
             cpu_features: cpu_features(),
@@ -102,6 +124,19 @@ impl RunManifest {
             stages: Vec::new(),
             peak_memory_bytes: peak_memory_bytes(),
         }
+    }
+
+    /// What to tell of results that other code computed, if there are any.
+    pub(crate) fn note_on_code(&self) -> Option<String> {
+        let names = self.earlier_code.iter().map(|code| {
+            let commit = code.commit.as_ref().map_or_else(String::new, |commit| format!(" ({commit})"));
+            format!("{}{commit}", code.version)
+        });
+        let names: Vec<String> = names.collect();
+        (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            format!("results of other versions of the code are kept: {names}; a new folder computes all with this one")
+        })
     }
 }
 
@@ -113,12 +148,16 @@ pub fn peak_memory_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// The commit of the working copy, with `+` if it has changes.
+/// The commit of the working copy that this crate was built from, with `+` if it has changes. The folder that a program is
+/// started in may be another repository.
 fn git_commit() -> Option<String> {
     let git = |args: &[&str]| {
-        let output = std::process::Command::new("git").args(args).output().ok()?;
+        let mut command = std::process::Command::new("git");
+        let output = command.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(args).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
+    // A crate that a package manager unpacked may lie inside some repository, which does not know it.
+    git(&["ls-files", "--error-unmatch", "Cargo.toml"])?;
     let commit = git(&["rev-parse", "HEAD"])?;
     let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
     Some(if changed { format!("{commit}+") } else { commit })
@@ -139,6 +178,23 @@ fn cpu_features() -> Vec<String> {
     vec![std::env::consts::ARCH.to_owned()]
 }
 
+/// What a lock holds, so that another file of that name is told apart.
+const LOCK_MARK: &str = "neurobrick run\n";
+
+/// Whether this is the lock of a run.
+fn is_lock(path: &Path) -> Result<bool, PipelineError> {
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => {
+            let read = file.take(LOCK_MARK.len() as u64 + 1).read_to_end(&mut start);
+            read.map_err(PipelineError::io("read", path))?;
+            Ok(start == LOCK_MARK.as_bytes())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(PipelineError::Io { action: "read", path: path.to_owned(), source }),
+    }
+}
+
 /// A run folder in use: nobody else can open it while this value lives.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -154,22 +210,69 @@ impl RunFolder {
     /// If it cannot be created, holds files that are not a run's, or another process holds it.
     pub fn open(path: &Path) -> Result<Self, PipelineError> {
         fs::create_dir_all(path).map_err(PipelineError::io("create", path))?;
-        if !path.join("lock").exists() && !path.join("run.toml").exists() {
+        let lock_path = path.join("lock");
+        if !path.join("run.toml").exists() && !is_lock(&lock_path)? {
             let mut entries = fs::read_dir(path).map_err(PipelineError::io("list", path))?;
             if entries.next().is_some() {
                 let message = "holds other files; choose a new or empty folder for a run".to_owned();
                 return Err(PipelineError::BadFile { path: path.to_owned(), message });
             }
         }
-        let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(PipelineError::io("create", &lock_path))?;
+        let mut options = fs::OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true);
+        let mut lock = options.open(&lock_path).map_err(PipelineError::io("create", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(fs::TryLockError::WouldBlock) => Err(PipelineError::Locked { path: path.to_owned() }),
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(PipelineError::Locked { path: path.to_owned() });
+            }
             Err(fs::TryLockError::Error(source)) => {
-                Err(PipelineError::Io { action: "lock", path: lock_path, source })
+                return Err(PipelineError::Io { action: "lock", path: lock_path, source });
             }
         }
+        lock.write_all(LOCK_MARK.as_bytes()).map_err(PipelineError::io("write", &lock_path))?;
+        let folder = Self { path: path.to_owned(), _lock: lock };
+        folder.recover()?;
+        Ok(folder)
+    }
+
+    /// Clears up after a process that was stopped while it wrote: models and checkpoints that were moved aside return to
+    /// their place, and what was never finished is deleted.
+    fn recover(&self) -> Result<(), PipelineError> {
+        let checkpoints = self.checkpoints();
+        for folder in [Some(&self.path), checkpoints.is_dir().then_some(&checkpoints)].into_iter().flatten() {
+            recover_dirs(folder)?;
+            // Nobody else works here: the lock is held.
+            remove_unfinished(folder, |process| process == std::process::id())?;
+        }
+        Ok(())
+    }
+
+    /// The manifest of a run that may go on from results in this folder: with the stages that were recorded before, and
+    /// with the versions of the code, other than this one, that had a part in them.
+    ///
+    /// # Errors
+    /// If a record in the folder cannot be read or written.
+    pub(crate) fn manifest(
+        &self,
+        command: &str,
+        seed: u64,
+        n_threads: usize,
+        data: Vec<SessionHash>,
+    ) -> Result<RunManifest, PipelineError> {
+        let mut manifest = RunManifest::new(command, seed, n_threads, data);
+        let (path, now) = (self.path.join("code.json"), CodeVersion::current());
+        let mut codes: Vec<CodeVersion> = if path.exists() { read_json(&path)? } else { Vec::new() };
+        if !codes.contains(&now) {
+            codes.push(now.clone());
+            write_json(&path, &codes)?;
+        }
+        manifest.earlier_code = codes.into_iter().filter(|code| *code != now).collect();
+        let earlier = self.path.join("manifest.json");
+        if earlier.exists() {
+            manifest.stages = read_json::<RunManifest>(&earlier)?.stages;
+        }
+        Ok(manifest)
     }
 
     /// Deletes an earlier run; does nothing if there is no such folder.

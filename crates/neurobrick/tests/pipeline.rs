@@ -232,6 +232,7 @@ fn scores_that_would_mislead_are_refused() {
     chronological.data.split.order = neurobrick::data::SplitOrder::Chronological;
     assert!(refusal(&chronological, "c").contains("`data.split`"));
     assert!(refusal(&evaluation(folder.path(), 5, "ridge"), "d").contains("`ridge` is taken"));
+    assert!(refusal(&evaluation(folder.path(), 5, "a+linear"), "d").contains("`a+linear` has a `+`"));
 
     // Other data under the same name.
     let store = Store::open(folder.path().join("store")).unwrap();

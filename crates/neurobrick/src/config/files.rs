@@ -250,7 +250,8 @@ impl EvaluateConfig {
     /// Checks scoring and the names of models.
     ///
     /// # Errors
-    /// If a value is out of range, or a name is used twice or belongs to a baseline.
+    /// If a value is out of range, a name is used twice or belongs to a baseline, or has a `+`, which joins the names of
+    /// what is pooled.
     pub fn validate(&self) -> Result<(), PipelineError> {
         self.scoring.validate()?;
         let models = self.models.iter().map(|m| ("models.name", &m.name));
@@ -259,6 +260,10 @@ impl EvaluateConfig {
             let is_twice = names[..i].iter().any(|(_, other)| other == name);
             if is_twice || is_reserved(name) {
                 let message = format!("`{name}` is taken; every model and stack needs a name of its own");
+                return Err(PipelineError::BadValue { field: (*field).to_owned(), message });
+            }
+            if name.contains('+') {
+                let message = format!("`{name}` has a `+`, which tables use for pools; take another sign");
                 return Err(PipelineError::BadValue { field: (*field).to_owned(), message });
             }
         }

@@ -48,7 +48,10 @@ pub fn pretrain(
     folder.settle_data(&hashes)?;
     let trained = |hash| TrainedSession::new(hash, &config.data, config.seed);
     let trained_on = hashes.iter().map(trained).collect();
-    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes)?;
+    if let Some(note) = manifest.note_on_code() {
+        observer.note(&note);
+    }
     if !config.stack.calibration.is_empty() {
         let path = out.join(STACK_FILE);
         if !path.exists() {

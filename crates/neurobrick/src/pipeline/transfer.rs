@@ -53,10 +53,13 @@ pub fn transfer(
     let seed = config.seeds.first().copied().unwrap_or_default();
     let hashes: Vec<_> = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
     folder.settle_data(&hashes)?;
-    let mut manifest = RunManifest::new(command, seed, n_threads, hashes);
+    let mut manifest = folder.manifest(command, seed, n_threads, hashes)?;
+    if let Some(note) = manifest.note_on_code() {
+        observer.note(&note);
+    }
     let mut found = Vec::new();
     let mut ablations: Vec<AblationScore> = Vec::new();
-    let mut result = TransferResult::new(Vec::new(), Vec::new(), config.scoring.n_resamples);
+    let mut result = TransferResult::new(Vec::new(), Vec::new());
     for &seed in &config.seeds {
         let root = root_of(out, seed);
         let started = Instant::now();
@@ -76,7 +79,7 @@ pub fn transfer(
                     Fold { config, data: &data, seed, group, path, manifest: &mut manifest, observer };
                 found.extend(fold.run(budget)?);
                 manifest.peak_memory_bytes = peak_memory_bytes();
-                result = TransferResult::new(found.clone(), ablations.clone(), config.scoring.n_resamples);
+                result = TransferResult::new(found.clone(), ablations.clone());
                 write(&folder, &result, &manifest)?;
             }
         }
