@@ -238,12 +238,10 @@ fn audit(step: &StepArgs) -> Result<(), Failure> {
 /// The verdicts, and where to look.
 fn show(page: &RunReport, out: &Path) {
     for verdict in report::verdicts(page) {
-        say(&format!(
-            "{}\n  {}\n  {}",
-            verdict.task.label(),
-            verdict.baseline_sentence(),
-            verdict.pretraining_sentence()
-        ));
+        say(verdict.task.label());
+        for answer in verdict.answers() {
+            say(&format!("  {}", answer.sentence));
+        }
     }
     say(&format!("report: {}", out.join("report.html").display()));
 }

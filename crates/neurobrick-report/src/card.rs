@@ -78,8 +78,8 @@ fn scores(text: &mut String, report: &RunReport) {
     );
     paragraph(text, &sentence);
     for verdict in verdicts(report) {
-        let sentences = format!("{} {}", verdict.baseline_sentence(), verdict.pretraining_sentence());
-        let _ = writeln!(text, "- **{}.** {}", verdict.task.label(), inline(&sentences));
+        let sentences: Vec<String> = verdict.answers().into_iter().map(|answer| answer.sentence).collect();
+        let _ = writeln!(text, "- **{}.** {}", verdict.task.label(), inline(&sentences.join(" ")));
     }
     text.push('\n');
     table(

@@ -26,7 +26,7 @@ pub use numbers::counted;
 pub use page::{render, write};
 pub use svg::ladder::{LadderCurve, LadderPanel, LadderPoint, ladders};
 pub use svg::loglog::{LogCurve, LogPanel, log_panels};
-pub use verdict::{Outcome, SessionVerdict, TaskVerdict, verdicts};
+pub use verdict::{Answer, Outcome, SessionVerdict, TaskVerdict, verdicts};
 
 pub use model::{
     AttentionContext, Curve, DataHash, DataSource, DecodingFeature, DecodingResult, DecodingTarget, Estimate,

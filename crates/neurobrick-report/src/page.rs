@@ -9,7 +9,7 @@ use self::figures::{Figure, FigureGroup};
 use self::tables::{DecodingTable, TaskSection};
 use crate::error::{ReportError, Result};
 use crate::model::{RunReport, SessionFacts};
-use crate::verdict::{Outcome, SessionVerdict, TaskVerdict, verdicts};
+use crate::verdict::{Answer, Outcome, SessionVerdict, TaskVerdict, verdicts};
 use crate::{check, numbers, svg};
 
 mod figures;
@@ -59,7 +59,7 @@ struct Page<'a> {
 struct VerdictRow {
     task: &'static str,
     /// Against the best baseline, then against training from scratch.
-    answers: [VerdictCell; 2],
+    answers: Vec<VerdictCell>,
 }
 
 /// One answer: a sentence and the numbers behind it.
@@ -122,24 +122,12 @@ impl<'a> Page<'a> {
 
 impl VerdictRow {
     fn new(verdict: &TaskVerdict) -> Self {
-        let cell = |question, sentence, sessions: &[SessionVerdict], name_opponent| VerdictCell {
-            question,
-            sentence,
-            chips: sessions.iter().map(|session| Chip::new(session, name_opponent)).collect(),
+        let cell = |answer: Answer<'_>| VerdictCell {
+            question: answer.question,
+            chips: answer.sessions.iter().map(|s| Chip::new(s, answer.names_opponents)).collect(),
+            sentence: answer.sentence,
         };
-        let (baseline, pretraining) = (verdict.baseline_sentence(), verdict.pretraining_sentence());
-        Self {
-            task: verdict.task.label(),
-            answers: [
-                cell("Against the best baseline", baseline, &verdict.baseline, true),
-                cell(
-                    "The network, fine-tuned against from scratch",
-                    pretraining,
-                    &verdict.pretraining,
-                    false,
-                ),
-            ],
-        }
+        Self { task: verdict.task.label(), answers: verdict.answers().into_iter().map(cell).collect() }
     }
 }
 
@@ -148,7 +136,7 @@ impl Chip {
         let (class, sign) = match verdict.outcome {
             Outcome::Better => ("yes", "▲"),
             Outcome::Worse => ("no", "▼"),
-            Outcome::Undecided => ("open", "○"),
+            Outcome::Undecided | Outcome::Equal => ("open", "○"),
             Outcome::NotCompared => ("none", "–"),
         };
         Self { class, sign, session: verdict.session.clone(), evidence: verdict.evidence(name_opponent) }

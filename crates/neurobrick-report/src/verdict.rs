@@ -1,7 +1,8 @@
 //! The headline: what the paired differences say, by a fixed rule and in plain words.
 //!
 //! Rule: a 95 % interval of the paired difference above zero is a win, below zero a loss; an interval that includes
-//! zero decides nothing; a missing or undefined difference is said to be missing.
+//! zero decides nothing; an interval of zero alone says that both predict the same; a missing or undefined difference is
+//! said to be missing.
 
 use crate::model::{Estimate, Predictor, RunReport, Task, TaskResult};
 use crate::numbers;
@@ -15,6 +16,8 @@ pub enum Outcome {
     Worse,
     /// The interval includes zero.
     Undecided,
+    /// Both predict the same, as pools do in which the network got no weight.
+    Equal,
     /// There is no paired difference with an interval.
     NotCompared,
 }
@@ -24,7 +27,9 @@ impl Outcome {
     pub fn of(difference: Option<&Estimate>) -> Self {
         match difference {
             Some(estimate) if estimate.is_defined() => {
-                if estimate.low > 0.0 {
+                if estimate.low == 0.0 && estimate.high == 0.0 {
+                    Self::Equal
+                } else if estimate.low > 0.0 {
                     Self::Better
                 } else if estimate.high < 0.0 {
                     Self::Worse
@@ -81,18 +86,61 @@ impl SessionVerdict {
     }
 }
 
-/// Both questions on one task, over all evaluated sessions.
+/// All questions on one task, over all evaluated sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskVerdict {
     /// The task.
     pub task: Task,
     /// Against the best baseline of each session.
     pub baseline: Vec<SessionVerdict>,
-    /// Against the same model trained from scratch.
-    pub pretraining: Vec<SessionVerdict>,
+    /// The pretrained model as a whole, network and stack, against the network from scratch pooled with the session's own
+    /// linear predictor; empty without a stack or a control.
+    pub whole: Vec<SessionVerdict>,
+    /// The pretrained network against the same network from scratch, pooled alike.
+    pub network: Vec<SessionVerdict>,
+}
+
+/// A question about a task, with its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer<'a> {
+    /// What is asked.
+    pub question: &'static str,
+    /// The answer in words.
+    pub sentence: String,
+    /// The evidence, by session.
+    pub sessions: &'a [SessionVerdict],
+    /// Whether opponents differ between sessions, so that each has to be named.
+    pub names_opponents: bool,
 }
 
 impl TaskVerdict {
+    /// What is asked and answered, in order: against baselines, and what pretraining was worth.
+    pub fn answers(&self) -> Vec<Answer<'_>> {
+        let answer = |question, sentence, sessions, names_opponents| Answer {
+            question,
+            sentence,
+            sessions,
+            names_opponents,
+        };
+        let mut answers =
+            vec![answer("Against the best baseline", self.baseline_sentence(), &self.baseline[..], true)];
+        if !self.whole.is_empty() {
+            answers.push(answer(
+                "All that was pretrained, against from scratch",
+                self.whole_sentence(),
+                &self.whole[..],
+                false,
+            ));
+        }
+        answers.push(answer(
+            "The network alone, pretrained against from scratch",
+            self.network_sentence(),
+            &self.network[..],
+            false,
+        ));
+        answers
+    }
+
     /// "Fine-tuned + linear beats the best baseline on A and B." and so on.
     pub fn baseline_sentence(&self) -> String {
         let model = self.baseline.iter().find_map(|verdict| verdict.model.as_ref());
@@ -102,20 +150,31 @@ impl TaskVerdict {
             Outcome::Better => "beats the best baseline",
             Outcome::Worse => "is worse than the best baseline",
             Outcome::Undecided => "cannot be told apart from the best baseline (interval includes zero)",
+            Outcome::Equal => "equals the best baseline (it got no weight beside it)",
             Outcome::NotCompared if without_baseline => "was not compared, since no baseline was scored,",
             Outcome::NotCompared => "has no paired comparison with a baseline",
         })
     }
 
-    /// "Pretraining helped on A and B." and so on.
-    pub fn pretraining_sentence(&self) -> String {
-        sentence("", &self.pretraining, |outcome| match outcome {
-            Outcome::Better => "pretraining helped",
-            Outcome::Worse => "pretraining did not help (from scratch is better)",
-            Outcome::Undecided => {
-                "pretraining made no difference that can be told apart (interval includes zero)"
-            }
-            Outcome::NotCompared => "pretraining was not compared with training from scratch",
+    /// "Network and stack are ahead of training from scratch on A and B." and so on; empty where that was not asked.
+    pub fn whole_sentence(&self) -> String {
+        sentence("network and stack", &self.whole, |outcome| match outcome {
+            Outcome::Better => "are ahead of training from scratch",
+            Outcome::Worse => "are behind training from scratch",
+            Outcome::Undecided => "cannot be told apart from training from scratch (interval includes zero)",
+            Outcome::Equal => "predict what training from scratch does",
+            Outcome::NotCompared => "were not compared with training from scratch",
+        })
+    }
+
+    /// "Pretraining the network helped on A and B." and so on.
+    pub fn network_sentence(&self) -> String {
+        sentence("pretraining the network", &self.network, |outcome| match outcome {
+            Outcome::Better => "helped",
+            Outcome::Worse => "did not help (from scratch is better)",
+            Outcome::Undecided => "made no difference that can be told apart (interval includes zero)",
+            Outcome::Equal => "made no difference: neither network got weight beside the linear predictor",
+            Outcome::NotCompared => "was not compared with training from scratch",
         })
     }
 }
@@ -131,6 +190,13 @@ fn pretraining_pair(result: &TaskResult) -> (Predictor, Predictor) {
     } else {
         (Predictor::FineTuned, Predictor::FromScratch)
     }
+}
+
+/// The pretrained model with its stack against the control with what a session alone can give; `None` without them.
+fn whole(result: &TaskResult) -> Option<SessionVerdict> {
+    let (model, control) = (Predictor::FineTunedWithStack, Predictor::FromScratchWithLinear);
+    let is_there = |wanted: &Predictor| result.predictors.iter().any(|row| row.predictor == *wanted);
+    (is_there(&model) && is_there(&control)).then(|| SessionVerdict::new(result, Some(&model), Some(control)))
 }
 
 /// The verdicts of a run, task by task, computed from its paired differences.
@@ -149,7 +215,8 @@ pub fn verdicts(report: &RunReport) -> Vec<TaskVerdict> {
                         SessionVerdict::new(result, result.headline(), best)
                     })
                     .collect(),
-                pretraining: results
+                whole: results.iter().filter_map(|result| whole(result)).collect(),
+                network: results
                     .iter()
                     .map(|result| {
                         let (model, control) = pretraining_pair(result);
@@ -163,7 +230,7 @@ pub fn verdicts(report: &RunReport) -> Vec<TaskVerdict> {
 
 /// One sentence about `subject` that groups sessions by outcome.
 fn sentence(subject: &str, verdicts: &[SessionVerdict], phrase: impl Fn(Outcome) -> &'static str) -> String {
-    let order = [Outcome::Better, Outcome::Undecided, Outcome::Worse, Outcome::NotCompared];
+    let order = [Outcome::Better, Outcome::Undecided, Outcome::Equal, Outcome::Worse, Outcome::NotCompared];
     let parts: Vec<String> = order
         .into_iter()
         .filter_map(|outcome| {
@@ -218,6 +285,7 @@ mod tests {
             (-0.02, -0.01, Outcome::Worse),
             (-0.01, 0.02, Outcome::Undecided),
             (0.0, 0.02, Outcome::Undecided),
+            (0.0, 0.0, Outcome::Equal),
             (f64::NAN, 0.02, Outcome::NotCompared),
         ] {
             assert_eq!(Outcome::of(Some(&Estimate::new(0.01, low, high))), expected, "[{low}, {high}]");
@@ -230,16 +298,23 @@ mod tests {
         let task = TaskVerdict {
             task: Task::ForwardPrediction,
             baseline: vec![verdict("A", 0.01, 0.03), verdict("B", -0.01, 0.03)],
-            pretraining: vec![verdict("A", -0.03, -0.01), verdict("B", -0.03, -0.01)],
+            whole: vec![verdict("A", 0.01, 0.03), verdict("B", 0.01, 0.03)],
+            network: vec![verdict("A", 0.0, 0.0), verdict("B", -0.03, -0.01)],
         };
         assert_eq!(
             task.baseline_sentence(),
             "Fine-tuned + linear beats the best baseline on A; cannot be told apart from the best baseline (interval includes zero) on B."
         );
         assert_eq!(
-            task.pretraining_sentence(),
-            "Pretraining did not help (from scratch is better) on both sessions."
+            task.whole_sentence(),
+            "Network and stack are ahead of training from scratch on both sessions."
         );
+        assert_eq!(
+            task.network_sentence(),
+            "Pretraining the network made no difference: neither network got weight beside the linear predictor on A; did not help (from scratch is better) on B."
+        );
+        assert_eq!(task.answers().len(), 3);
+        assert_eq!(TaskVerdict { whole: Vec::new(), ..task.clone() }.answers().len(), 2);
         assert_eq!(task.baseline[0].evidence(true), "+0.020 [0.010, 0.030] vs ridge");
     }
 }

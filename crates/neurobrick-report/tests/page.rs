@@ -182,7 +182,7 @@ fn verdicts_name_the_best_baseline_and_read_the_paired_interval() {
         "Fine-tuned end to end beats the best baseline on Cori_2016-12-14."
     );
     assert_eq!(verdict.baseline[0].evidence(true), "+0.030 [0.020, 0.040] vs ridge");
-    assert!(verdict.pretraining_sentence().contains("interval includes zero"));
+    assert!(verdict.network_sentence().contains("interval includes zero"));
     assert!(render(&report).unwrap().contains("+0.030 [0.020, 0.040] vs ridge"));
 }
 

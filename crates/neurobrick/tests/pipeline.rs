@@ -205,6 +205,15 @@ fn evaluations_stand_side_by_side() {
     assert_eq!(row("fine_tuned").scores[0], row("other_name").scores[1]);
     assert!(row("fine_tuned").scores[1].is_none() && found.markdown().contains("| other_name | – |"));
 
+    let mut fewer = evaluation(folder.path(), 5, "fine_tuned");
+    fewer.scoring.max_units = Some(2);
+    let fewer = evaluate(folder.path(), &fewer, "three").unwrap();
+    let warnings = RunComparison::read(&[runs[0].clone(), fewer]).unwrap().warnings;
+    assert!(
+        warnings.iter().any(|w| w.contains("scored other things") && w.contains("2 units")),
+        "{warnings:?}"
+    );
+
     let path = runs[1].join("manifest.json");
     let other = fs::read_to_string(&path).unwrap().replace("\"seed\": 5", "\"seed\": 6");
     fs::write(&path, other).unwrap();

@@ -162,9 +162,10 @@ fn group(result: &TaskResult, undefined: &mut Vec<Undefined>) -> Group {
         })
         .collect();
     let rows = result.predictors.iter().map(|row| {
-        let mut cells = null_cells(&row.evaluated_mean, &best[..4]);
+        // First what the page is read for, which then is on screen however narrow that is.
+        let mut cells = vec![difference_cell(result, row)];
+        cells.extend(null_cells(&row.evaluated_mean, &best[..4]));
         cells.extend(null_cells(&row.train_mean, &best[4..]));
-        cells.push(difference_cell(result, row));
         for (cell, name) in cells.iter().zip(COLUMNS) {
             if !cell.reason.is_empty() {
                 let predictor = row.predictor.label().to_owned();
@@ -187,6 +188,7 @@ fn group(result: &TaskResult, undefined: &mut Vec<Undefined>) -> Group {
 }
 
 const COLUMNS: [&str; 9] = [
+    "paired difference",
     "pooled, evaluated-mean null",
     "unit mean, evaluated-mean null",
     "unit median, evaluated-mean null",
@@ -195,7 +197,6 @@ const COLUMNS: [&str; 9] = [
     "unit mean, train-mean null",
     "unit median, train-mean null",
     "active units' mean, train-mean null",
-    "paired difference",
 ];
 
 fn column_value(row: &PredictorScores, column: usize) -> f64 {

@@ -5,6 +5,7 @@ mod bwb;
 mod decode;
 mod files;
 mod import;
+mod inline;
 mod load;
 mod scale;
 mod stack;
@@ -19,6 +20,7 @@ pub use files::{
 };
 pub(crate) use files::{check_model, check_train};
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
+pub(crate) use inline::in_line;
 pub use load::{json_schemas, load, parse_toml};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};
 pub use stack::{StackAblation, StackConfig};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use neurobrick_metrics::Score;
+use neurobrick_metrics::{Counted, Score};
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::Serialize;
@@ -66,7 +66,9 @@ impl RunComparison {
                 }
             }
         }
-        Ok(Self { runs: runs.to_vec(), scores, warnings: warnings(runs, &manifests) })
+        let mut warnings = warnings(runs, &manifests);
+        warnings.extend(other_questions(runs, &scores));
+        Ok(Self { runs: runs.to_vec(), scores, warnings })
     }
 
     /// A table per session and task, for people.
@@ -84,9 +86,10 @@ impl RunComparison {
         for row in &self.scores {
             if before != Some((&row.session, row.task)) {
                 before = Some((&row.session, row.task));
+                let n = row.scores.iter().flatten().next().map_or_else(String::new, |s| in_words(s.n()));
                 let _ = write!(
                     text,
-                    "\n### {}, {}\n\n| predictor | {} |\n|---|{}\n",
+                    "\n### {}, {}\n\n{n}\n\n| predictor | {} |\n|---|{}\n",
                     row.session,
                     row.task.name(),
                     names.join(" | "),
@@ -143,6 +146,36 @@ fn warnings(runs: &[PathBuf], manifests: &[RunManifest]) -> Vec<String> {
         }
     }
     found
+}
+
+/// Tasks of which two runs scored other units, trials or bins: other filters, windows or splits make other questions.
+fn other_questions(runs: &[PathBuf], scores: &[ComparedScore]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut told = None;
+    for row in scores {
+        let there: Vec<(&PathBuf, &Counted)> = runs
+            .iter()
+            .zip(&row.scores)
+            .filter_map(|(run, score)| Some((run, score.as_ref()?.n())))
+            .collect();
+        let differ = there.iter().any(|(_, n)| *n != there[0].1);
+        if differ && told != Some((&row.session, row.task)) {
+            told = Some((&row.session, row.task));
+            let sides: Vec<String> =
+                there.iter().map(|(run, n)| format!("{} in {}", in_words(n), run.display())).collect();
+            found.push(format!(
+                "{}, {}: the runs scored other things: {}",
+                row.session,
+                row.task.name(),
+                sides.join("; ")
+            ));
+        }
+    }
+    found
+}
+
+fn in_words(n: &Counted) -> String {
+    format!("{} units, {} trials, {} spikes", n.units, n.trials, n.spikes)
 }
 
 fn read<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T, PipelineError> {

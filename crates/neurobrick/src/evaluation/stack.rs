@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::closed_forms::{ClosedForms, TaskForm, TaskForms};
 use super::parts::Parts;
-use crate::config::{DataConfig, StackConfig};
+use crate::config::{DataConfig, StackConfig, in_line};
 use crate::run_folder::{read_json, write_json};
 use crate::{PipelineError, SessionHash};
 
@@ -77,11 +77,16 @@ impl SharedStack {
     /// With what it learned.
     pub fn check_data(&self, data: &DataConfig, session: &SessionHash) -> Result<(), PipelineError> {
         if self.window != data.window {
-            let message = format!("the stack was learned with {:?}, not {:?}", self.window, data.window);
+            let message = format!(
+                "the stack was learned with {}, not {}",
+                in_line(&self.window),
+                in_line(&data.window)
+            );
             return Err(PipelineError::BadValue { field: "data.window".to_owned(), message });
         }
         if self.units != data.units {
-            let message = format!("the stack was learned with {:?}, not {:?}", self.units, data.units);
+            let message =
+                format!("the stack was learned with {}, not {}", in_line(&self.units), in_line(&data.units));
             return Err(PipelineError::BadValue { field: "data.units".to_owned(), message });
         }
         if self.learned_from.iter().any(|h| h.session == session.session) {

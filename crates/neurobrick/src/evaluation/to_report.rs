@@ -125,12 +125,12 @@ fn predictor(name: &str, group: Group) -> report::Predictor {
         "ridge" => report::Predictor::Ridge,
         "pca_poisson" => report::Predictor::PcaPoissonGlm,
         "factor_analysis" => named("temporal factors", group),
-        "factors_wiener" => named("temporal factors and Wiener filter", group),
-        "factors_wiener_refit" => named("temporal factors and Wiener filter, refitted", group),
+        "factors_wiener" => named("factors + Wiener", group),
+        "factors_wiener_refit" => named("factors + Wiener, refit", group),
         "last_mean" => named("mean of the last bins", group),
-        "forward_pool" => named("ridge autoregression and last bins", group),
-        "forward_pool_refit" => named("ridge autoregression and last bins, refitted", group),
-        "linear_shrunk" => named("best linear predictor, shrunk to the unit mean", group),
+        "forward_pool" => named("autoregression + last", group),
+        "forward_pool_refit" => named("autoregr. + last, refit", group),
+        "linear_shrunk" => named("best linear, shrunk", group),
         "forward_ridge" => named("ridge autoregression", group),
         other => named(other, group),
     }
@@ -144,7 +144,13 @@ fn rows(result: &EvaluationResult) -> Vec<report::Fact> {
         if let Some(value) = explanation(&found.name)
             && !rows.iter().any(|row| row.name == label)
         {
-            rows.push(report::Fact { name: label, value: value.to_owned() });
+            // Tables of other verbs have the name that configurations use.
+            let value = if label == found.name {
+                value.to_owned()
+            } else {
+                format!("{value} `{}` in other tables.", found.name)
+            };
+            rows.push(report::Fact { name: label, value });
         }
     }
     rows

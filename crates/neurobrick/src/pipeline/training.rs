@@ -17,7 +17,7 @@ use neurobrick_train::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::DataConfig;
+use crate::config::{DataConfig, in_line};
 use crate::pipeline::{Observer, Progress};
 use crate::{MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
 
@@ -126,7 +126,7 @@ impl ModelRecord {
             Err(PipelineError::BadValue { field: field.to_owned(), message })
         };
         if self.window != data.window {
-            return refuse("data.window", format!("{:?}", self.window), format!("{:?}", data.window));
+            return refuse("data.window", in_line(&self.window), in_line(&data.window));
         }
         let Some(known) = self.trained_on.iter().find(|trained| trained.session == session.session) else {
             return Ok(());
@@ -136,10 +136,10 @@ impl ModelRecord {
             return refuse("seed", part.seed.to_string(), seed.to_string());
         }
         if part.split != data.split {
-            return refuse("data.split", format!("{:?}", part.split), format!("{:?}", data.split));
+            return refuse("data.split", in_line(&part.split), in_line(&data.split));
         }
         if part.units != data.units {
-            return refuse("data.units", format!("{:?}", part.units), format!("{:?}", data.units));
+            return refuse("data.units", in_line(&part.units), in_line(&data.units));
         }
         if known.blake3 != session.blake3 {
             return refuse("data.store", format!("data {}", known.blake3), session.blake3.clone());

@@ -1,5 +1,6 @@
 //! The transfer protocol: every session once unseen by pretraining, met with few or many trials.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -51,8 +52,18 @@ pub fn transfer(
     let data = DataConfig { store, window, split, units: config.units.clone() };
     let all: Vec<SessionId> = config.sessions().cloned().collect();
     let seed = config.seeds.first().copied().unwrap_or_default();
-    let hashes: Vec<_> = load_sessions(&data, &all, seed)?.into_iter().map(|s| s.hash).collect();
+    let loaded = load_sessions(&data, &all, seed)?;
+    let n_trials: Vec<usize> =
+        loaded.iter().map(|s| s.train.split.train.len() + s.train.split.valid.len()).collect();
+    let n_calibration: BTreeMap<SessionId, usize> = all.into_iter().zip(n_trials).collect();
+    let hashes: Vec<_> = loaded.into_iter().map(|s| s.hash).collect();
     folder.settle_data(&hashes)?;
+    // With that many it would be met with all of its trials under a name that says otherwise.
+    for (budget, session, n) in config.calibration.iter().flat_map(|&budget| {
+        n_calibration.iter().filter(move |(_, n)| **n <= budget).map(move |(session, n)| (budget, session, n))
+    }) {
+        observer.note(&format!("{session} has {n} trials for calibration and is not met with {budget}"));
+    }
     let mut manifest = folder.manifest(command, seed, n_threads, hashes)?;
     if let Some(note) = manifest.note_on_code() {
         observer.note(&note);
@@ -75,12 +86,16 @@ pub fn transfer(
         for &seed in &config.seeds {
             for (number, group) in config.groups.iter().enumerate() {
                 let path = fold_path(&root_of(out, seed), number);
-                let mut fold =
-                    Fold { config, data: &data, seed, group, path, manifest: &mut manifest, observer };
+                let has_enough = |session: &&SessionId| {
+                    budget.is_none_or(|budget| n_calibration.get(session).is_some_and(|&n| n > budget))
+                };
+                let sessions: Vec<&SessionId> = group.iter().filter(has_enough).collect();
+                let (data, manifest) = (&data, &mut manifest);
+                let mut fold = Fold { config, data, seed, group, sessions, path, manifest, observer };
                 found.extend(fold.run(budget)?);
                 manifest.peak_memory_bytes = peak_memory_bytes();
                 result = TransferResult::new(found.clone(), ablations.clone());
-                write(&folder, &result, &manifest)?;
+                write(&folder, &result, manifest)?;
             }
         }
     }
@@ -178,6 +193,8 @@ struct Fold<'a> {
     data: &'a DataConfig,
     seed: u64,
     group: &'a [SessionId],
+    /// Those of the group that are met.
+    sessions: Vec<&'a SessionId>,
     path: PathBuf,
     manifest: &'a mut RunManifest,
     observer: &'a mut dyn Observer,
@@ -187,10 +204,10 @@ struct Fold<'a> {
 pub(crate) type Met = (u64, Option<usize>, SessionEvaluation);
 
 impl Fold<'_> {
-    /// Meets every session of the group with so many calibration trials.
+    /// Meets the sessions with so many calibration trials.
     fn run(&mut self, budget: Option<usize>) -> Result<Vec<Met>, PipelineError> {
         let mut found = Vec::new();
-        for session in self.group {
+        for session in self.sessions.clone() {
             let done = self.scores_path(budget, session);
             let evaluation = if done.exists() {
                 read_json(&done)?

@@ -147,7 +147,10 @@ pub struct Exported {
 pub fn export_weights(model: &Path, sessions: &[SessionId], to: &Path) -> Result<Exported, PipelineError> {
     let (model, record) = load_model(model)?;
     let names = TorchNames::of(&record.config).ok_or_else(|| ModelError::Unsupported {
-        what: format!("be exported: models of kind `{}` were not published in PyTorch", record.config.kind()),
+        what: format!(
+            "be exported: there is no map from models of kind `{}` to names of PyTorch code",
+            record.config.kind()
+        ),
         hint: "its folder holds `weights.safetensors`, which any library reads".to_owned(),
     })?;
     let model = if sessions.is_empty() {
