@@ -261,17 +261,23 @@ impl RunFolder {
         data: Vec<SessionHash>,
     ) -> Result<RunManifest, PipelineError> {
         let mut manifest = RunManifest::new(command, seed, n_threads, data);
+        let earlier = self.path.join("manifest.json");
+        let earlier = if earlier.exists() { Some(read_json::<RunManifest>(&earlier)?) } else { None };
         let (path, now) = (self.path.join("code.json"), CodeVersion::current());
-        let mut codes: Vec<CodeVersion> = if path.exists() { read_json(&path)? } else { Vec::new() };
+        let mut codes: Vec<CodeVersion> = match &earlier {
+            _ if path.exists() => read_json(&path)?,
+            // A run of before this file was kept.
+            Some(earlier) => {
+                vec![CodeVersion { version: earlier.version.clone(), commit: earlier.commit.clone() }]
+            }
+            None => Vec::new(),
+        };
         if !codes.contains(&now) {
             codes.push(now.clone());
             write_json(&path, &codes)?;
         }
         manifest.earlier_code = codes.into_iter().filter(|code| *code != now).collect();
-        let earlier = self.path.join("manifest.json");
-        if earlier.exists() {
-            manifest.stages = read_json::<RunManifest>(&earlier)?.stages;
-        }
+        manifest.stages = earlier.map_or_else(Vec::new, |earlier| earlier.stages);
         Ok(manifest)
     }
 
