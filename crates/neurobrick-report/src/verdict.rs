@@ -145,8 +145,8 @@ impl TaskVerdict {
     pub fn baseline_sentence(&self) -> String {
         let model = self.baseline.iter().find_map(|verdict| verdict.model.as_ref());
         let without_baseline = self.baseline.iter().all(|verdict| verdict.opponent.is_none());
-        let subject = model.map_or("no model", Predictor::label);
-        sentence(subject, &self.baseline, |outcome| match outcome {
+        let Some(model) = model else { return "No model was scored.".to_owned() };
+        sentence(model.label(), &self.baseline, |outcome| match outcome {
             Outcome::Better => "beats the best baseline",
             Outcome::Worse => "is worse than the best baseline",
             Outcome::Undecided => "cannot be told apart from the best baseline (interval includes zero)",

@@ -43,11 +43,13 @@ pub mod protocols;
 #[cfg(doctest)]
 mod readme;
 mod run_folder;
+mod run_manifest;
 pub mod scaling;
 mod sessions;
 
 pub use error::PipelineError;
-pub use run_folder::{MetricsRecord, RunFolder, RunManifest, SessionHash, peak_memory_bytes};
+pub use run_folder::{MetricsRecord, RunFolder};
+pub use run_manifest::{CodeVersion, RunManifest, SessionHash, peak_memory_bytes};
 pub use sessions::{LoadedSession, load_sessions};
 
 pub use neurobrick_core as core;

@@ -1,16 +1,16 @@
-//! The folder of a run: its lock, resolved configuration, metrics and manifest.
+//! The folder of a run: its lock, resolved configuration and metrics.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::{recover_dirs, remove_unfinished, write_file};
 use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
+use crate::run_manifest::{CodeVersion, RunManifest, SessionHash};
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,137 +49,11 @@ impl MetricsRecord {
     }
 }
 
-/// Hash of a session's data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionHash {
-    /// The session.
-    pub session: SessionId,
-    /// BLAKE3 of its manifest in the store.
-    pub blake3: String,
-}
-
-/// The code that computed something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CodeVersion {
-    /// Version of neurobrick.
-    pub version: String,
-    /// Commit of the working copy that it was built from, with `+` if that has changes; none outside of one.
-    pub commit: Option<String>,
-}
-
-impl CodeVersion {
-    /// Of this program, by the working copy as it is now.
-    fn current() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), commit: git_commit() }
-    }
-}
-
-/// What a run was made from and on: the record behind every number quoted from it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunManifest {
-    /// Version of this file's format.
-    pub format_version: u32,
-    /// The command, as typed.
-    pub command: String,
-    /// Version of neurobrick.
-    pub version: String,
-    /// Commit of the working copy that neurobrick was built from, if there is one.
-    pub commit: Option<String>,
-    /// Other code that computed results in this folder, which this run went on from.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier_code: Vec<CodeVersion>,
-    /// Seed of every random choice.
-    pub seed: u64,
-    /// Device.
-    pub device: String,
-    /// Processor features that change last bits.
-    pub cpu_features: Vec<String>,
-    /// Threads used.
-    pub n_threads: usize,
-    /// Data the run read.
-    pub data: Vec<SessionHash>,
-    /// Wall time of every stage, in seconds.
-    pub stages: Vec<(String, f64)>,
-    /// Largest resident memory of the process in bytes, where the system tells.
-    pub peak_memory_bytes: Option<u64>,
-}
-
-impl RunManifest {
-    /// A manifest of this process and machine.
-    pub fn new(command: &str, seed: u64, n_threads: usize, data: Vec<SessionHash>) -> Self {
-        let CodeVersion { version, commit } = CodeVersion::current();
-        Self {
-            format_version: 1,
-            command: command.to_owned(),
-            version,
-            commit,
-            earlier_code: Vec::new(),
-            seed,
-            device: "CPU (Flex)".to_owned(),
-            cpu_features: cpu_features(),
-            n_threads,
-            data,
-            stages: Vec::new(),
-            peak_memory_bytes: peak_memory_bytes(),
-        }
-    }
-
-    /// What to tell of results that other code computed, if there are any.
-    pub(crate) fn note_on_code(&self) -> Option<String> {
-        let names = self.earlier_code.iter().map(|code| {
-            let commit = code.commit.as_ref().map_or_else(String::new, |commit| format!(" ({commit})"));
-            format!("{}{commit}", code.version)
-        });
-        let names: Vec<String> = names.collect();
-        (!names.is_empty()).then(|| {
-            let names = names.join(", ");
-            format!("results of other versions of the code are kept: {names}; a new folder computes all with this one")
-        })
-    }
-}
-
-/// Largest resident memory of this process in bytes; `None` where `/proc` does not tell.
-pub fn peak_memory_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
-/// The commit of the working copy that this crate was built from, with `+` if it has changes. The folder that a program is
-/// started in may be another repository.
-fn git_commit() -> Option<String> {
-    let git = |args: &[&str]| {
-        let mut command = std::process::Command::new("git");
-        let output = command.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(args).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    // A crate that a package manager unpacked may lie inside some repository, which does not know it.
-    git(&["ls-files", "--error-unmatch", "Cargo.toml"])?;
-    let commit = git(&["rev-parse", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
-    Some(if changed { format!("{commit}+") } else { commit })
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cpu_features() -> Vec<String> {
-    let known = [
-        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
-        ("fma", std::arch::is_x86_feature_detected!("fma")),
-        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
-    ];
-    known.iter().filter(|(_, has)| *has).map(|(name, _)| (*name).to_owned()).collect()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn cpu_features() -> Vec<String> {
-    vec![std::env::consts::ARCH.to_owned()]
-}
-
 /// What a lock holds, so that another file of that name is told apart.
 const LOCK_MARK: &str = "neurobrick run\n";
+
+/// What a folder holds before anything is computed.
+const RECORDS: [&str; 5] = ["lock", "run.toml", "data.json", "code.json", "metrics.jsonl"];
 
 /// Whether this is the lock of a run.
 fn is_lock(path: &Path) -> Result<bool, PipelineError> {
@@ -312,7 +186,8 @@ impl RunFolder {
         self.path.join("model")
     }
 
-    /// Writes the resolved configuration as `run.toml`, or checks that the one there is the same.
+    /// Writes the resolved configuration as `run.toml`, or checks that the one there is the same. One that led to
+    /// nothing, since its run was refused or stopped before its first checkpoint, is written over.
     ///
     /// # Errors
     /// If the folder holds a run with another configuration.
@@ -320,10 +195,32 @@ impl RunFolder {
         let path = self.path.join("run.toml");
         let text = toml::to_string_pretty(config)
             .map_err(|e| PipelineError::BadFile { path: path.clone(), message: e.to_string() })?;
-        if !self.holds(&text)? {
-            write_file(&path, text.as_bytes())?;
+        match self.holds(&text) {
+            Ok(true) => return Ok(text),
+            Ok(false) => {}
+            Err(PipelineError::OtherRun { .. }) if self.holds_no_result()? => {
+                // The data may be others too.
+                let data = self.path.join("data.json");
+                if data.exists() {
+                    fs::remove_file(&data).map_err(PipelineError::io("remove", &data))?;
+                }
+            }
+            Err(error) => return Err(error),
         }
+        write_file(&path, text.as_bytes())?;
         Ok(text)
+    }
+
+    /// Whether nothing was computed here that would have to be computed again.
+    fn holds_no_result(&self) -> Result<bool, PipelineError> {
+        let checkpoints = self.checkpoints();
+        let has_checkpoints = checkpoints.is_dir()
+            && fs::read_dir(&checkpoints).map_err(PipelineError::io("list", &checkpoints))?.next().is_some();
+        let mut entries = fs::read_dir(&self.path).map_err(PipelineError::io("list", &self.path))?;
+        let is_record = |name: &str| RECORDS.contains(&name) || name == "checkpoints";
+        let only_records =
+            entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_record)));
+        Ok(only_records && !has_checkpoints)
     }
 
     /// Checks that the folder holds no run with another configuration, without writing anything: for a run that keeps

@@ -46,3 +46,20 @@ fn what_a_stopped_process_left_is_put_right() {
     assert_eq!(names(run.path()), ["checkpoints", "lock", "model"]);
     assert_eq!(names(&checkpoints), ["step-000050"]);
 }
+
+#[test]
+fn settings_that_led_to_nothing_are_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::open(folder.path()).unwrap();
+    let settings = |max_lr: f64| std::collections::BTreeMap::from([("max_lr", max_lr)]);
+    run.settle_config(&settings(1.0)).unwrap();
+    fs::write(folder.path().join("data.json"), "[]").unwrap();
+    fs::create_dir(run.checkpoints()).unwrap();
+    assert_eq!(run.settle_config(&settings(0.1)).unwrap(), "max_lr = 0.1\n");
+    assert!(!folder.path().join("data.json").exists());
+    fs::create_dir(run.checkpoints().join("step-000010")).unwrap();
+    assert!(matches!(run.settle_config(&settings(1.0)), Err(PipelineError::OtherRun { .. })));
+    fs::remove_dir(run.checkpoints().join("step-000010")).unwrap();
+    fs::write(folder.path().join("metrics.json"), "{}").unwrap();
+    assert!(matches!(run.settle_config(&settings(1.0)), Err(PipelineError::OtherRun { .. })));
+}

@@ -315,7 +315,8 @@ pub struct EvaluateConfig {
     pub seed: u64,
     /// Sessions to score.
     pub sessions: Vec<SessionId>,
-    /// Models to score.
+    /// Models to score; without any, the baselines are scored alone.
+    #[serde(default)]
     pub models: Vec<ModelSource>,
     /// Stacks to score, which need no gradient step; pretrained models are also scored in a pool with the first.
     #[serde(default)]

@@ -7,7 +7,9 @@ use neurobrick_report as report;
 use neurobrick_schema::SessionSummary;
 use neurobrick_stream::Precision;
 
-use super::evaluate::{data_sources, evaluate_all, model_facts, sessions_in_words, write_results};
+use super::evaluate::{
+    data_sources, evaluate_all, general_notes, model_facts, sessions_in_words, write_results,
+};
 use super::ingest::ingest_all;
 use super::{finetune, inspect, load_model, pretrain};
 use crate::config::{
@@ -169,34 +171,15 @@ fn facts(summary: &SessionSummary) -> report::SessionFacts {
 
 /// What a reader must know to judge the numbers.
 fn notes(config: &DemoConfig) -> Vec<String> {
-    let mut notes = vec![
-        "One seed and one split. The intervals cover the choice of test trials, not the choice of training trials, \
-         initial weights or sessions."
-            .to_owned(),
-        "Baselines choose their hyper-parameters on the validation trials on which models stop early; nobody chooses \
-         anything on test trials."
-            .to_owned(),
-        "The null from the evaluated bins themselves knows the test trials' mean and is therefore strict, most of all \
-         in forward prediction; the null from training trials stands beside it."
-            .to_owned(),
-        "Means over units are ruled by units with a handful of test spikes; read the median and the mean of active \
-         units beside them."
-            .to_owned(),
-        format!(
-            "Training budgets: {} pretraining steps; then per session {} steps end to end, {} for a new stitch, and \
-             {} from scratch. Each keeps its best validation.",
-            config.pretrain.n_steps,
-            config.finetune.n_steps,
-            config.new_stitch.n_steps,
-            config.from_scratch.n_steps
-        ),
-    ];
-    if let Some(max) = config.scoring.max_units {
-        notes.push(format!(
-            "Leave-one-out tasks predict a sample of {max} units per session, drawn by seed, the same for all \
-             predictors; `max_units` lifts the limit."
-        ));
-    }
+    let mut notes: Vec<String> = general_notes(&config.scoring).collect();
+    notes.push(format!(
+        "Training budgets: {} pretraining steps; then per session {} steps end to end, {} for a new stitch, and \
+         {} from scratch. Each keeps its best validation.",
+        config.pretrain.n_steps,
+        config.finetune.n_steps,
+        config.new_stitch.n_steps,
+        config.from_scratch.n_steps
+    ));
     notes.extend(config.notes.iter().cloned());
     notes
 }

@@ -12,7 +12,7 @@ use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{TrainSession, latents, predict};
 
 use super::training::{ModelRecord, load_model, note_left_out};
-use crate::config::EvaluateConfig;
+use crate::config::{EvaluateConfig, ScoringConfig};
 use crate::evaluation::{
     EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation, SharedStack,
     check_targets, decode_session, evaluate_session, run_report, session_figures,
@@ -55,7 +55,7 @@ pub fn evaluate(
     let evaluated = evaluate_all(config, n_threads, observer)?;
     let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
     let finished = Finished {
-        names: names.join(", "),
+        names: if names.is_empty() { "Baselines".to_owned() } else { names.join(", ") },
         model: model_facts(evaluated.model.as_ref()),
         notes: evaluated.model.iter().map(|(_, record)| training_note(record)).collect(),
         command,
@@ -107,11 +107,32 @@ impl Finished<'_> {
             manifest: &manifest,
             config_toml,
             n_resamples: config.scoring.n_resamples,
-            notes: self.notes,
+            notes: general_notes(&config.scoring).chain(self.notes).collect(),
         });
         write_results(folder, &evaluated.result, &page, &manifest)?;
         Ok(page)
     }
+}
+
+/// What a reader must know to judge the scores of any evaluation.
+pub(super) fn general_notes(scoring: &ScoringConfig) -> impl Iterator<Item = String> {
+    let of_all = [
+        "One seed and one split. The intervals cover the choice of test trials, not the choice of training trials, \
+         initial weights or sessions.",
+        "Baselines choose their hyper-parameters on the validation trials on which models stop early; nobody chooses \
+         anything on test trials.",
+        "The null from the evaluated bins themselves knows the test trials' mean and is therefore strict, most of all \
+         in forward prediction; the null from training trials stands beside it.",
+        "Means over units are ruled by units with a handful of test spikes; read the median and the mean of active \
+         units beside them.",
+    ];
+    let sample = scoring.max_units.map(|max| {
+        format!(
+            "Leave-one-out tasks predict a sample of {max} units per session, drawn by seed, the same for all \
+             predictors; `max_units` lifts the limit."
+        )
+    });
+    of_all.map(str::to_owned).into_iter().chain(sample)
 }
 
 /// "1 session", "3 sessions".

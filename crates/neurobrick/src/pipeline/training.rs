@@ -181,7 +181,11 @@ pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError>
     let inner = path.join("model");
     let path = if inner.is_dir() { inner.as_path() } else { path };
     if !path.join("config.json").exists() {
+        let is_within_model = path.parent().is_some_and(|parent| parent.join("config.json").exists());
         let message = match models_below(path) {
+            _ if is_within_model => {
+                "lies inside the folder of a model; name the folder of the run that made it".to_owned()
+            }
             found if found.is_empty() => {
                 "holds no model; name the folder of a finished training run".to_owned()
             }
