@@ -48,6 +48,7 @@ mod sessions;
 
 pub use error::PipelineError;
 pub use run_folder::{MetricsRecord, RunFolder, RunManifest, SessionHash, peak_memory_bytes};
+pub(crate) use sessions::read_recording;
 pub use sessions::{LoadedSession, load_sessions};
 
 pub use neurobrick_core as core;

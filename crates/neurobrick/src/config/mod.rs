@@ -6,6 +6,7 @@ mod decode;
 mod files;
 mod import;
 mod load;
+mod poyo;
 mod scale;
 mod stack;
 mod transfer;
@@ -20,6 +21,10 @@ pub use files::{
 pub(crate) use files::{check_model, check_train};
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub use load::{json_schemas, load, parse_toml};
+pub use poyo::{
+    DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig, Pretraining,
+    SpikeDecoderConfig, UnitDropout,
+};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};
 pub use stack::{StackAblation, StackConfig};
 pub(crate) use transfer::CURVE_PREFIX;
