@@ -16,17 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder: PathBuf = args.next().ok_or("name a folder that does not exist yet")?.into();
     let n_sessions: u64 = args.next().map_or(Ok(5), |n| n.parse())?;
     let store = Store::create(&folder)?;
-    // One pair of latents, which the cursor is: trials of half a second, no two alike.
-    let brain = SharedBrain {
-        regions: vec!["M1".to_owned()],
-        n_pairs: 1,
-        n_bins: 25,
-        memory: 0.98,
-        shared: 0.0,
-        gain: 1.0,
-        rates_hz: [10.0, 40.0],
-        ..SharedBrain::new(1)
-    };
+    let brain = SharedBrain::cursor(1);
     for session in 0..n_sessions {
         // As in real data, no two sessions have the same number of units.
         let n_units = 16 + 2 * usize::try_from(session)?;

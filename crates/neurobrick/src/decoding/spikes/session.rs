@@ -178,3 +178,80 @@ fn free(spikes: &SpikeWindows, train: &[usize], trial: usize, guard_s: f64) -> [
     }
     [bounds[0].min(0.0), bounds[1].max(0.0)]
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use neurobrick_data::{Alignment, BlockConfig, Part, ResampleRule, WindowConfig};
+    use neurobrick_testkit::SharedBrain;
+
+    use super::*;
+
+    /// Windows of half a second that follow each other for a minute, moved as far as they may be.
+    #[test]
+    fn moved_windows_keep_their_distance_and_their_behavior() {
+        let brain = SharedBrain { n_bins: 3000, ..SharedBrain::cursor(3) };
+        let recording = brain.session(0, 1, 6).with_behavior(&ndarray::arr2(&[[1.0, 2.0]]));
+        let window =
+            WindowConfig { align: Alignment::Every(0.5), start_s: 0.0, end_s: 0.5, bin_size_s: 0.02 };
+        let data = SessionData::new(&recording, &window).unwrap();
+        let pattern = vec![Part::Train, Part::Train, Part::Valid, Part::Train, Part::Test];
+        let blocks = SplitOrder::Blocks(BlockConfig { block_s: 2.0, gap_s: 0.7, pattern });
+        let target = BehaviorTarget {
+            name: "x".to_owned(),
+            signal: "cursor".to_owned(),
+            column: "x".to_owned(),
+            rule: ResampleRule::Linear,
+            max_gap_s: 0.1,
+            absolute: false,
+        };
+        for (order, gap_s) in [(SplitOrder::Random, 0.0), (blocks, 0.7)] {
+            let config = SplitConfig { order, ..SplitConfig::default() };
+            let split = TrialSplit::of(&data, &config, 1).unwrap();
+            let session =
+                DecoderSession::new(&recording, &data, (&split, &config), std::slice::from_ref(&target));
+            let session = session.unwrap();
+            let (mut n_moved, jitter_s) = (0, 0.4);
+            for (number, &trial) in session.train.iter().enumerate() {
+                for part in [0.0, 0.3, 1.0] {
+                    let shift_s = session.shift_s(number, jitter_s, part);
+                    assert!(shift_s.abs() <= jitter_s);
+                    n_moved += u32::from(shift_s.abs() > 0.1);
+                    let moved = data.windows()[trial];
+                    let (start_s, end_s) = (moved.start_s + shift_s, moved.end_s + shift_s);
+                    for &other in split.valid.iter().chain(&split.test) {
+                        let other = data.windows()[other];
+                        let distance = (other.start_s - end_s).max(start_s - other.end_s);
+                        assert!(
+                            distance >= gap_s - 1e-9,
+                            "{distance} s from a window that is not for training"
+                        );
+                    }
+                }
+            }
+            assert!(n_moved > 10, "{n_moved}");
+            // Moved by whole bins, a window has the behavior of the recording there; its outputs are asked at the same times.
+            let trial = session.train[1];
+            let (here, there) =
+                (session.values_at(trial, 0.0).unwrap(), session.values_at(trial, 0.04).unwrap());
+            for bin in 0..here.nrows() - 2 {
+                assert!((here[[bin + 2, 0]] - there[[bin, 0]]).abs() < 1e-6, "bin {bin}");
+            }
+            let spikes = |shift_s: f64| session.spikes.window(trial, shift_s, None).spikes;
+            let late = spikes(0.0).into_iter().filter(|spike| spike.time_s >= 0.04);
+            let late: Vec<(usize, f64)> = late.map(|spike| (spike.unit, spike.time_s - 0.04)).collect();
+            let again = spikes(0.04);
+            assert!(late.len() > 10 && again.len() >= late.len());
+            for ((unit, time_s), spike) in late.into_iter().zip(again) {
+                assert!(unit == spike.unit && (time_s - spike.time_s).abs() < 1e-9);
+            }
+            let some = session.spikes.window(trial, 0.0, Some(vec![1, 4]));
+            assert!(some.spikes.iter().all(|spike| [1, 4].contains(&spike.unit)) && !some.spikes.is_empty());
+            // Standardized over the training windows: mean 0, variance 1.
+            let learned = session.values.select(Axis(0), &session.train);
+            let mean = learned.mean().unwrap();
+            let variance = learned.mapv(|v| v * v).mean().unwrap() - mean * mean;
+            assert!(mean.abs() < 1e-9 && (variance - 1.0).abs() < 1e-9, "{mean} {variance}");
+        }
+    }
+}

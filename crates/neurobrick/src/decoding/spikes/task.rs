@@ -231,3 +231,38 @@ fn triangular(UnitDropout { min, mode, max }: UnitDropout, part: f64) -> usize {
     };
     drawn.round() as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bounds, mode and mean of the triangle: (min + mode + max) / 3.
+    #[test]
+    fn numbers_of_units_are_triangular() {
+        let dropout = UnitDropout { min: 30, mode: 100, max: 300 };
+        assert_eq!([0.0, 7.0 / 27.0, 1.0].map(|part| triangular(dropout, part)), [30, 100, 300]);
+        let mut draws = Stream::new(1, Domain::Synthetic, [0, 0, 0]);
+        let drawn: Vec<usize> = (0..20_000).map(|_| triangular(dropout, draws.uniform())).collect();
+        // A standard deviation of 57 leaves a standard error of 0.4.
+        let mean = drawn.iter().sum::<usize>() as f64 / 20_000.0;
+        assert!((mean - 430.0 / 3.0).abs() < 2.0, "{mean}");
+        let fixed = UnitDropout { min: 5, mode: 5, max: 5 };
+        assert_eq!([0.0, 0.5, 1.0].map(|part| triangular(fixed, part)), [5; 3]);
+    }
+
+    #[test]
+    fn units_left_out_are_drawn_anew_and_small_sessions_keep_all() {
+        let dropout = UnitDropout { min: 3, mode: 4, max: 6 };
+        let seen =
+            |n_units, step| seen_units(dropout, n_units, &mut Stream::new(1, WINDOW_DRAWS, [step, 0, 1]));
+        assert_eq!(seen(3, 0), None);
+        for step in 0..50 {
+            let units = seen(40, step).unwrap_or_default();
+            assert!(
+                (3..=6).contains(&units.len()) && units.is_sorted() && units.iter().all(|&unit| unit < 40)
+            );
+        }
+        assert_eq!(seen(40, 1), seen(40, 1));
+        assert_ne!(seen(40, 1), seen(40, 2));
+    }
+}
