@@ -287,7 +287,7 @@ pub(crate) fn judge_prediction(
         predicted.values[[of_test[row / n_bins], row % n_bins]]
     });
     let one_group = vec![0; test.len()];
-    let judged = behavior.judge(&found, "trained on many sessions".to_owned(), judging, |value, draws| {
+    let judged = behavior.judge(&found, "weights as trained".to_owned(), judging, |value, draws| {
         NullDistribution::new(NullTest::CircularShift, &one_group, value, draws, |order| {
             let shifted: Vec<usize> = order.iter().map(|&row| test[row]).collect();
             r2::uniform(&rows(values, &shifted).view(), &found.view())
