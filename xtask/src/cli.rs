@@ -61,13 +61,13 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask pretrain fixtures/configs/pretrain.toml --out runs/pretrain
     ///
-    /// Example: cargo xtask pretrain fixtures/configs/poyo/cursor_pretrain.toml --out runs/cursor_pretrain
+    /// Example: cargo xtask pretrain fixtures/configs/poyo/pretrain.toml --out runs/poyo
     Pretrain(StepArgs),
     /// Fine-tuning on sessions, each by itself, or training from scratch as the control; POYO if the file lists `behaviors`.
     ///
     /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/tuned
     ///
-    /// Example: cargo xtask finetune fixtures/configs/poyo/cursor_finetune.toml --out runs/cursor_tuned
+    /// Example: cargo xtask finetune fixtures/configs/poyo/finetune.toml --out runs/poyo-tuned
     Finetune(StepArgs),
     /// Scores of models and baselines on test trials, with a report; or a submission scored as its benchmark does.
     ///

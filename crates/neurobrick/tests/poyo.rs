@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use ndarray::arr2;
 use neurobrick::config::{
-    DecodeConfig, DecoderStart, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig, Pretraining, load,
-    parse_toml,
+    DecodeConfig, DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig,
+    Pretraining, UnitDropout, load, parse_toml,
 };
-use neurobrick::decoding::{SpikeDecodingError, load_decoder_model};
+use neurobrick::data::Alignment;
+use neurobrick::decoding::load_decoder_model;
 use neurobrick::pipeline::{self, Silent, load_model};
 use neurobrick::schema::{
     Activity, Clock, Recording, RecordingParts, Samples, SessionId, Signal, SignalColumn, Spikes, Store,
@@ -55,14 +56,13 @@ fn the_example_learns_and_carries_over_to_a_session_it_never_saw() {
     for (session, n_units) in [(0, 16), (1, 18), (2, 20), (3, 22), (4, 24)] {
         store.write(&cursor(&SharedBrain::cursor(1), session, 120, n_units)).unwrap();
     }
-    let Pretraining::Decoder(mut pretrain) = Pretraining::load(&fixture("cursor_pretrain.toml")).unwrap()
-    else {
+    let Pretraining::Decoder(mut pretrain) = Pretraining::load(&fixture("pretrain.toml")).unwrap() else {
         panic!("a file that lists behaviors trains a decoder");
     };
-    let Finetuning::Decoder(mut tune) = Finetuning::load(&fixture("cursor_finetune.toml")).unwrap() else {
+    let Finetuning::Decoder(mut tune) = Finetuning::load(&fixture("finetune.toml")).unwrap() else {
         panic!("a file that lists behaviors trains a decoder");
     };
-    let mut decode: DecodeConfig = load(&fixture("cursor_decode.toml")).unwrap();
+    let mut decode: DecodeConfig = load(&fixture("decode.toml")).unwrap();
     pretrain.data.store = at("cursor");
     tune.data.store = at("cursor");
     tune.start = DecoderStart::Pretrained(at("pretrained"));
@@ -254,73 +254,92 @@ fn with_samples(signal: &Signal, new: impl Fn(f64, f64) -> f64) -> Signal {
     Signal::new(signal.name(), None, clock, columns.collect()).unwrap()
 }
 
+fn refused(config: &PretrainDecoderConfig, out: &Path) -> PipelineError {
+    let error = pipeline::pretrain_decoder(config, out, "test", 1, &mut Silent).unwrap_err();
+    assert!(!out.join("run.toml").exists(), "a start that fails leaves no configuration: {error}");
+    error
+}
+
 #[test]
-fn what_cannot_be_decoded_is_refused_with_its_reason() {
+fn settings_that_make_no_sense_are_refused_with_their_name() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let [recording, other] = long_trials();
-    write(&at("store"), &[recording.clone()]);
-    let refuse = |config: &PretrainDecoderConfig, out: &str| {
-        let error = pipeline::pretrain_decoder(config, &at(out), "test", 1, &mut Silent).unwrap_err();
-        assert!(!at(out).join("run.toml").exists(), "{out}: a start that fails leaves no configuration");
-        error
-    };
+    write(&at("store"), std::slice::from_ref(&recording));
     let good = small(&at("store"));
-
-    let mut unknown = good.clone();
-    unknown.sessions = vec![other.info().session.clone()];
-    let error = refuse(&unknown, "unknown");
+    let refuse = |change: &dyn Fn(&mut PretrainDecoderConfig)| {
+        let mut config = good.clone();
+        change(&mut config);
+        refused(&config, &at("run"))
+    };
+    let error = refuse(&|config| config.sessions = vec![other.info().session.clone()]);
     assert!(matches!(error, PipelineError::SessionNotInStore { .. }), "{error}");
-
-    let mut missing = good.clone();
-    missing.behaviors[1].column = "z".to_owned();
-    let error = refuse(&missing, "missing").to_string();
+    let error = refuse(&|config| config.behaviors[1].column = "z".to_owned()).to_string();
     assert!(error.contains("no behavior `speed_y`") && error.contains("x, y"), "{error}");
-
-    let mut sizes = good.clone();
-    sizes.behaviors.pop();
-    let error = refuse(&sizes, "sizes").to_string();
+    let error = refuse(&|config| config.behaviors.truncate(1)).to_string();
     assert!(error.contains("model.n_outputs") && error.contains("lists 1"), "{error}");
-    let mut sizes = good.clone();
-    sizes.data.window.end_s = 0.4;
-    let error = refuse(&sizes, "sizes").to_string();
+    let error = refuse(&|config| config.data.window.end_s = 0.4).to_string();
     assert!(error.contains("model.window_s"), "{error}");
-    let mut values = good.clone();
-    values.train.jitter_s = f64::NAN;
-    let error = refuse(&values, "values");
-    assert!(matches!(&error, PipelineError::BadValue { field, .. } if field == "train.jitter_s"), "{error}");
+    let error = refuse(&|config| config.behaviors[1].name = "x".to_owned()).to_string();
+    assert!(error.contains("two targets are called `x`"), "{error}");
+    let refuse_training = |field: &str, change: &dyn Fn(&mut DecoderTrainConfig)| {
+        let error = refuse(&|config| change(&mut config.train)).to_string();
+        assert!(error.contains(&format!("`train.{field}`")), "{error}");
+    };
+    refuse_training("jitter_s", &|train| train.jitter_s = f64::NAN);
+    refuse_training("batch_size", &|train| train.batch_size = 0);
+    refuse_training("unit_dropout", &|train| {
+        train.unit_dropout = Some(UnitDropout { min: 3, mode: 2, max: 9 });
+    });
+    refuse_training("schedule.max_lr", &|train| train.schedule.max_lr = 0.0);
+}
 
-    // Behavior that is nowhere, constant, or missing in every window but one; and a session of counts.
+/// Behavior that is nowhere, constant, or missing in every window but one; and a session of counts.
+#[test]
+fn sessions_without_behavior_or_spikes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [recording, _] = long_trials();
     let with = |change: &dyn Fn(f64, f64) -> f64| {
         let parts = recording.clone().into_parts();
         let signals = vec![with_samples(&parts.signals[0], change)];
         Recording::from_parts(RecordingParts { signals, ..parts }).unwrap()
     };
     let start = recording.trials().intervals()[0].start_s;
-    let counts = SharedBrain { n_bins: 25, ..SharedBrain::cursor(3) }.session(0, 40, 6).recording;
-    let cases: [(&str, Recording, fn(&SpikeDecodingError) -> bool); 4] = [
-        ("nan", with(&|_, _| f64::NAN), |e| {
-            matches!(e, SpikeDecodingError::TooFewWindows { n_covered: 0, part: "training", .. })
-        }),
-        ("once", with(&|time, value| if time < start + 0.6 { value } else { f64::NAN }), |e| {
-            matches!(e, SpikeDecodingError::TooFewWindows { .. })
-        }),
-        ("still", with(&|_, _| 0.3), |e| matches!(e, SpikeDecodingError::Constant { .. })),
-        ("counts", counts, |e| matches!(e, SpikeDecodingError::NeedsSpikeTimes { .. })),
+    let counts = SharedBrain::cursor(3).session(0, 40, 6).recording;
+    let cases = [
+        ("nan", with(&|_, _| f64::NAN), "every bin of 0 of"),
+        (
+            "once",
+            with(&|time, value| if time < start + 0.6 { value } else { f64::NAN }),
+            "windows, and at least",
+        ),
+        ("still", with(&|_, _| 0.3), "`x` is 0.3"),
+        ("counts", counts, "counts only"),
     ];
-    for (name, recording, is_expected) in cases {
+    for (name, recording, wanted) in cases {
         write(&at(name), &[recording]);
         let mut config = small(&at(name));
         if name == "counts" {
-            config.data.window.align = neurobrick::data::Alignment::TrialStart;
+            config.data.window.align = Alignment::TrialStart;
         }
-        match refuse(&config, &format!("{name}_run")) {
-            PipelineError::SpikeDecoding(error) => assert!(is_expected(&error), "{name}: {error}"),
-            other => panic!("{name}: {other}"),
-        }
+        let error = refused(&config, &at(&format!("{name}_run")));
+        assert!(
+            matches!(error, PipelineError::SpikeDecoding(_)) && error.exit_code() == 65,
+            "{name}: {error}"
+        );
+        assert!(error.to_string().contains(wanted), "{name}: {error}");
     }
+}
 
-    // A model that was trained for something else, and on something else.
+/// A model goes on with, and is scored on, only what it was trained for.
+#[test]
+fn scores_that_would_mislead_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [recording, _] = long_trials();
+    write(&at("store"), std::slice::from_ref(&recording));
+    let good = small(&at("store"));
     pipeline::pretrain_decoder(&good, &at("run"), "test", 1, &mut Silent).unwrap();
     let mut tune = FinetuneDecoderConfig {
         seed: 5,
@@ -386,7 +405,7 @@ fn folders_and_files_are_read_strictly() {
 
     let path = at("pretrain.toml");
     let refused = |from: &str, to: &str| {
-        let text = fs::read_to_string(fixture("cursor_pretrain.toml")).unwrap();
+        let text = fs::read_to_string(fixture("pretrain.toml")).unwrap();
         assert!(text.contains(from), "{from}");
         fs::write(&path, text.replace(from, to)).unwrap();
         Pretraining::load(&path).unwrap_err().to_string()

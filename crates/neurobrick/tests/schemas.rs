@@ -38,7 +38,7 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     }
     load::<PretrainConfig>(&config("pretrain.toml")).unwrap().train.validate().unwrap();
     load::<FinetuneConfig>(&config("finetune.toml")).unwrap().train.validate().unwrap();
-    for name in ["cursor_pretrain.toml", "published_small.toml"] {
+    for name in ["pretrain.toml", "published_small.toml"] {
         let Pretraining::Decoder(pretrain) = Pretraining::load(&config("poyo").join(name)).unwrap() else {
             panic!("{name} trains a decoder");
         };
@@ -46,9 +46,9 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     }
     let published: PretrainDecoderConfig = load(&config("poyo/published_small.toml")).unwrap();
     assert_eq!(published.model.sizes(), &PoyoConfig::small(2));
-    let tune: FinetuneDecoderConfig = load(&config("poyo/cursor_finetune.toml")).unwrap();
+    let tune: FinetuneDecoderConfig = load(&config("poyo/finetune.toml")).unwrap();
     tune.validate().unwrap();
-    load::<DecodeConfig>(&config("poyo/cursor_decode.toml")).unwrap().validate().unwrap();
+    load::<DecodeConfig>(&config("poyo/decode.toml")).unwrap().validate().unwrap();
     load::<EvaluateConfig>(&config("evaluate.toml")).unwrap();
     load::<BwbConfig>(&config("bwb.toml")).unwrap().validate().unwrap();
     for name in ["audit.toml", "audit_sessions.toml"] {

@@ -21,7 +21,7 @@ pub enum SpikeDecodingError {
         /// Name of the target.
         target: String,
         /// What it has.
-        source: DataError,
+        source: Box<DataError>,
     },
     /// Behavior is missing (NaN) in too many windows.
     #[error(

@@ -157,7 +157,7 @@ impl BehaviorTarget {
 
 fn no_behavior(data: &SessionData, target: &BehaviorTarget, source: DataError) -> SpikeDecodingError {
     let (session, target) = (data.session().clone(), target.name.clone());
-    SpikeDecodingError::NoBehavior { session, target, source }
+    SpikeDecodingError::NoBehavior { session, target, source: Box::new(source) }
 }
 
 /// How far training window `trial` may move without coming nearer than `guard_s` to a window that is not for training, and
