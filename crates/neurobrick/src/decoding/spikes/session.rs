@@ -77,7 +77,8 @@ impl DecoderSession {
             // A constant that is no sum of powers of two has a deviation of its last bits.
             if std <= 1e-12 * mean.abs() {
                 let (session, target) = (session.clone(), target.name.clone());
-                return Err(SpikeDecodingError::Constant { session, target, value: mean });
+                let value = learned.first().copied().unwrap_or(mean);
+                return Err(SpikeDecodingError::Constant { session, target, value });
             }
             column.mapv_inplace(|v| (v - mean) / std);
             let signal = recording.signal(&target.signal);
