@@ -57,13 +57,17 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Masked pretraining on many sessions.
+    /// Masked pretraining on many sessions; of a decoder of single spikes (POYO) if the file lists `behaviors`.
     ///
     /// Example: cargo xtask pretrain fixtures/configs/pretrain.toml --out runs/pretrain
+    ///
+    /// Example: cargo xtask pretrain fixtures/configs/poyo/pretrain.toml --out runs/poyo
     Pretrain(StepArgs),
-    /// Fine-tuning on sessions, each by itself; or training from scratch as the control.
+    /// Fine-tuning on sessions, each by itself, or training from scratch as the control; POYO if the file lists `behaviors`.
     ///
     /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/tuned
+    ///
+    /// Example: cargo xtask finetune fixtures/configs/poyo/finetune.toml --out runs/poyo-tuned
     Finetune(StepArgs),
     /// Scores of models and baselines on test trials, with a report; or a submission scored as its benchmark does.
     ///
@@ -112,7 +116,7 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Labels and behavior decoded from counts, baselines' latents and models' latents by every decoder, with nulls.
+    /// Labels and behavior decoded from counts, baselines' latents and models' latents by every decoder and POYO, with nulls.
     ///
     /// Example: cargo xtask decode fixtures/configs/decode.toml --out runs/decode
     Decode(StepArgs),

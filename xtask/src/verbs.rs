@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::config::{BwbConfig, EvaluateConfig};
+use neurobrick::config::{BwbConfig, EvaluateConfig, Finetuning, Pretraining};
 use neurobrick::evaluation::RunComparison;
 use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
 use neurobrick::protocols::{MtmTable, score_nlb};
@@ -65,17 +65,29 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::ReadSession => recordings::read_session(),
         Verb::Inspect { store, sessions, json } => recordings::inspect(store, sessions, *json),
         Verb::Pretrain(step) => {
-            let config = neurobrick::config::load(&step.config)?;
-            with_screen(step.run.n_threads(), |screen| {
-                pipeline::pretrain(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+            let config = Pretraining::load(&step.config)?;
+            let (out, n_threads) = (&step.run.out, step.run.n_threads());
+            with_screen(n_threads, |screen| match &config {
+                Pretraining::Activity(config) => {
+                    pipeline::pretrain(config, out, &command(), n_threads, screen)
+                }
+                Pretraining::Decoder(config) => {
+                    pipeline::pretrain_decoder(config, out, &command(), n_threads, screen)
+                }
             })?;
             say(&format!("model: {}", step.run.out.join("model").display()));
             Ok(())
         }
         Verb::Finetune(step) => {
-            let config = neurobrick::config::load(&step.config)?;
-            with_screen(step.run.n_threads(), |screen| {
-                pipeline::finetune(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+            let config = Finetuning::load(&step.config)?;
+            let (out, n_threads) = (&step.run.out, step.run.n_threads());
+            with_screen(n_threads, |screen| match &config {
+                Finetuning::Activity(config) => {
+                    pipeline::finetune(config, out, &command(), n_threads, screen)
+                }
+                Finetuning::Decoder(config) => {
+                    pipeline::finetune_decoder(config, out, &command(), n_threads, screen)
+                }
             })?;
             say(&format!("models: {}/<session>/model", step.run.out.display()));
             Ok(())

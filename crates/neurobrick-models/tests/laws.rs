@@ -9,6 +9,7 @@ use neurobrick_core::{
 };
 use neurobrick_models::{
     Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig, Poyo, PoyoConfig,
+    PoyoWindow, Spike,
 };
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
@@ -212,4 +213,39 @@ fn a_batch_without_windows_is_refused() {
     let model = Poyo::new(PoyoConfig::small(1), &[spec()], 3, &Device::flex()).unwrap();
     let error = model.forward(&[], Mode::Eval).unwrap_err();
     assert!(matches!(&error, ModelError::Unsupported { .. }), "{error}");
+}
+
+#[test]
+fn a_unit_that_a_window_does_not_see_reaches_no_output() {
+    let model = Poyo::new(PoyoConfig { n_layers: 1, ..PoyoConfig::small(2) }, &[spec()], 3, &Device::flex());
+    let model = model.unwrap();
+    let window = |units: Option<Vec<usize>>| PoyoWindow {
+        session: spec().session,
+        units,
+        spikes: vec![Spike { unit: 0, time_s: 0.2 }, Spike { unit: 2, time_s: 0.7 }],
+        output_times_s: vec![0.1, 0.9],
+    };
+    // Beside a longer window, so that the shorter one is filled up.
+    let answer = |model: &Poyo, units| {
+        array(model.forward(&[window(units), window(None)], Mode::Eval).unwrap())
+            .index_axis(Axis(0), 0)
+            .to_owned()
+    };
+    let mut state = state_dict(&model);
+    let units = &state["sessions.0.units"];
+    let d = units.shape()[1];
+    let moved: Vec<f32> =
+        units.iter::<f32>().enumerate().map(|(i, x)| if i / d == 1 { x + 1.0 } else { x }).collect();
+    state.insert("sessions.0.units".to_owned(), TensorData::new(moved, [SHAPE[2], d]));
+    let other = load_state_dict(model.clone(), state).unwrap();
+    let all: Vec<usize> = (0..SHAPE[2]).collect();
+    assert_eq!(answer(&model, None), answer(&model, Some(all)));
+    assert_ne!(answer(&model, None), answer(&other, None));
+    let seen = || Some(vec![2, 0, 2]);
+    assert_eq!(answer(&model, seen()), answer(&other, seen()));
+    assert_ne!(answer(&model, None), answer(&model, seen()));
+    for units in [vec![0], vec![0, 2, SHAPE[2]]] {
+        let error = model.forward(&[window(Some(units))], Mode::Eval).unwrap_err();
+        assert!(error.to_string().contains("unit"), "{error}");
+    }
 }

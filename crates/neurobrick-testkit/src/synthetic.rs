@@ -1,5 +1,6 @@
 //! Populations driven by low-dimensional dynamics, with known structure and from a seed.
 
+mod behavior;
 mod lorenz;
 mod shared;
 

@@ -1,28 +1,25 @@
-//! Checkpoints and model folders: one atomic, hashed commit point each.
+//! Checkpoints: one atomic, hashed commit point each.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::Tensor;
 use neurobrick_core::weights::{StateDict, from_safetensors, load_state_dict, state_dict, to_safetensors};
-use neurobrick_core::{Context, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
-use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::atomic::{Staging, write_file};
 use neurobrick_schema::manifest::Manifest;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::trainer::{Best, TrainSession, Trainer};
+use crate::trainer::{Best, Trainer};
 use crate::workers::device_of;
-use crate::{AdamW, AdamWConfig, AdamWState, TrainConfig, TrainError};
+use crate::{AdamW, AdamWConfig, AdamWState, TrainError, TrainTask};
 
-const FORMAT_VERSION: u32 = 1;
-const WEIGHTS: &str = "weights.safetensors";
+pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const WEIGHTS: &str = "weights.safetensors";
 const BEST: &str = "best.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
-const CONFIG: &str = "config.json";
-const PARITY: &str = "parity.safetensors";
 
 /// Counters and hashes of a checkpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,7 +49,7 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// The state of a run.
-    pub fn of<M: PopulationModel>(trainer: &Trainer<M>) -> Self {
+    pub fn of<M: Module, T>(trainer: &Trainer<M, T>) -> Self {
         let states = trainer.optimizer.states();
         let mut optimizer = StateDict::new();
         for (path, s) in states {
@@ -113,12 +110,12 @@ impl Checkpoint {
     }
 
     /// Puts the state into a fresh trainer of the same run.
-    pub(crate) fn restore<M: PopulationModel>(
+    pub(crate) fn restore<M: Module, T>(
         self,
-        mut trainer: Trainer<M>,
+        mut trainer: Trainer<M, T>,
         config: AdamWConfig,
         path: &Path,
-    ) -> Result<Trainer<M>, TrainError> {
+    ) -> Result<Trainer<M, T>, TrainError> {
         if self.state.fingerprint != trainer.fingerprint {
             let what = "configuration, seed, sessions or sizes".to_owned();
             return Err(TrainError::ForeignCheckpoint { path: path.to_owned(), what });
@@ -203,138 +200,24 @@ fn step_folders(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
 /// Where dropout masks come from. A run that was begun under another generator cannot be ended as it would have been.
 const DROPOUT_GENERATOR: &str = "philox4x32-10";
 
-/// One hash for everything that must be equal for a checkpoint to fit: configuration, seed, generator of dropout,
-/// sessions with their splits and counts, and the weights the run starts from.
-pub(crate) fn fingerprint<M: PopulationModel>(
-    model: &M,
-    sessions: &[TrainSession],
-    config: &TrainConfig,
-    seed: u64,
-) -> Result<String, TrainError> {
-    let specs: Vec<_> = sessions.iter().map(|s| (s.spec(), &s.split)).collect();
+/// One hash for everything that must be equal for a checkpoint to fit: the task with its data, the generator of dropout, and
+/// the weights the run starts from.
+pub(crate) fn fingerprint<M: Module>(model: &M, task: &impl TrainTask<M>) -> Result<String, TrainError> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(DROPOUT_GENERATOR.as_bytes());
-    hasher.update(&to_json(&(config, seed, specs), Path::new("fingerprint"))?);
-    for session in sessions {
-        for trial in session.data.counts().outer_iter() {
-            let bytes: Vec<u8> = trial.iter().flat_map(|count| count.to_le_bytes()).collect();
-            hasher.update(&bytes);
-        }
-    }
+    task.identify(&mut |bytes| {
+        hasher.update(bytes);
+    })?;
     hasher.update(&to_safetensors(&state_dict(model), BTreeMap::new())?);
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// What a model folder holds beside the weights.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModelFile<C> {
-    format_version: u32,
-    model: C,
-    sessions: Vec<SessionSpec>,
-}
-
-/// Writes a trained model as a folder: `config.json` (model and sessions), `weights.safetensors`, and
-/// `parity.safetensors`, a small input with the output it must give.
-///
-/// # Errors
-/// If the folder cannot be written; an earlier model there is then untouched.
-pub fn save_model_dir<M: PopulationModel, C: Serialize>(
-    path: &Path,
-    model: &M,
-    config: &C,
-    n_bins: usize,
-) -> Result<(), TrainError> {
-    let file =
-        ModelFile { format_version: FORMAT_VERSION, model: config, sessions: model.sessions().to_vec() };
-    let mut parity = StateDict::new();
-    if let Some(spec) = model.sessions().first() {
-        let counts = parity_counts(spec, n_bins);
-        let output = parity_output(model, spec, counts.clone())?;
-        parity.insert("counts".to_owned(), counts);
-        parity.insert("log_rates".to_owned(), output);
-    }
-    let parent = path.parent().unwrap_or(Path::new("."));
-    write_folder(
-        parent,
-        path,
-        &[
-            (CONFIG, to_json(&file, path)?),
-            (WEIGHTS, to_safetensors(&state_dict(model), BTreeMap::new())?),
-            (PARITY, to_safetensors(&parity, BTreeMap::new())?),
-        ],
-    )
-}
-
-/// Largest difference from the stored output that a loaded model may show. Other processors sum in another order;
-/// a wrong weight or a changed formula shows as far more.
-const PARITY_TOLERANCE: f64 = 1e-3;
-
-/// Loads a model folder: verifies hashes, builds the model with `build`, loads weights strictly, and compares its
-/// output with the stored one.
-///
-/// # Errors
-/// If a file is missing or damaged, weights do not fit, or the output is another one.
-pub fn load_model_dir<M: PopulationModel, C: DeserializeOwned>(
-    path: &Path,
-    build: impl FnOnce(&C, &[SessionSpec]) -> Result<M, TrainError>,
-) -> Result<(M, C), TrainError> {
-    let manifest = Manifest::read(path)?;
-    manifest.check_names(path)?;
-    let file: ModelFile<C> = from_json(&manifest.read_file(path, CONFIG)?, &path.join(CONFIG))?;
-    if file.format_version != FORMAT_VERSION {
-        return Err(bad_file(
-            path,
-            format!("format version {} is not {FORMAT_VERSION}", file.format_version),
-        ));
-    }
-    let weights = from_safetensors(&manifest.read_file(path, WEIGHTS)?)?;
-    let model = load_state_dict(build(&file.model, &file.sessions)?, weights)?;
-    let mut parity = from_safetensors(&manifest.read_file(path, PARITY)?)?;
-    if let Some(spec) = file.sessions.first() {
-        let (Some(counts), Some(expected)) = (parity.remove("counts"), parity.remove("log_rates")) else {
-            return Err(bad_file(path, format!("{PARITY} lacks its example")));
-        };
-        let received = parity_output(&model, spec, counts)?;
-        let pairs = expected.iter::<f64>().zip(received.iter::<f64>());
-        // `f64::max` would pass over NaN.
-        let differences = pairs.map(|(a, b)| (a - b).abs());
-        let worst = differences.fold(0.0, |m: f64, d| if d.is_nan() { f64::INFINITY } else { m.max(d) });
-        if worst > PARITY_TOLERANCE {
-            let reason =
-                format!("its stored example is off by {worst:e}: written by an incompatible version");
-            return Err(bad_file(path, reason));
-        }
-    }
-    Ok((model, file.model))
-}
-
-/// Two windows of made-up counts for the parity vector.
-fn parity_counts(spec: &SessionSpec, n_bins: usize) -> TensorData {
-    let mut draws = Stream::new(0, Domain::Synthetic, [0, 0, 0]);
-    #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    let counts: Vec<f32> = (0..2 * n_bins * spec.n_units).map(|_| draws.poisson(0.3) as f32).collect();
-    TensorData::new(counts, [2, n_bins, spec.n_units])
-}
-
-fn parity_output<M: PopulationModel>(
-    model: &M,
-    spec: &SessionSpec,
-    counts: TensorData,
-) -> Result<TensorData, TrainError> {
-    let model = model.valid();
-    let input = ModelInput {
-        session: spec.session.clone(),
-        counts: Tensor::from_data(counts, &device_of(&model)?),
-        hidden: None,
-        context: Context::Full,
-        prompt: Some(Prompt::Neuron),
-    };
-    Ok(model.forward(&input, Mode::Eval)?.log_rates.into_data())
-}
-
 /// Writes files and their manifest into a temporary folder of `parent` and renames it to `target`.
-fn write_folder(parent: &Path, target: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), TrainError> {
+pub(crate) fn write_folder(
+    parent: &Path,
+    target: &Path,
+    files: &[(&str, Vec<u8>)],
+) -> Result<(), TrainError> {
     fs::create_dir_all(parent).map_err(|source| TrainError::Write {
         action: "create",
         path: parent.to_owned(),
@@ -350,14 +233,14 @@ fn write_folder(parent: &Path, target: &Path, files: &[(&str, Vec<u8>)]) -> Resu
     Ok(staging.commit(target)?)
 }
 
-fn to_json<T: Serialize>(value: &T, path: &Path) -> Result<Vec<u8>, TrainError> {
+pub(crate) fn to_json<T: Serialize>(value: &T, path: &Path) -> Result<Vec<u8>, TrainError> {
     serde_json::to_vec_pretty(value).map_err(|e| bad_file(path, e.to_string()))
 }
 
-fn from_json<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, TrainError> {
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T, TrainError> {
     serde_json::from_slice(bytes).map_err(|e| bad_file(path, e.to_string()))
 }
 
-fn bad_file(path: &Path, reason: String) -> TrainError {
+pub(crate) fn bad_file(path: &Path, reason: String) -> TrainError {
     TrainError::BadFile { path: path.to_owned(), reason }
 }

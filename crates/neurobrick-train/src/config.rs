@@ -102,27 +102,72 @@ fn mtm() -> Vec<MaskScheme> {
     MaskScheme::MTM.to_vec()
 }
 
+/// What the loop itself must know of a run, whatever it learns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoopConfig {
+    /// Number of optimizer steps.
+    pub n_steps: u64,
+    /// Learning rate and momentum.
+    pub schedule: OneCycle,
+    /// The optimizer.
+    pub optimizer: AdamWConfig,
+    /// Largest global norm of the gradient; larger gradients are scaled down. `None` does not clip.
+    pub clip_norm: Option<f64>,
+    /// Shards a batch is cut into: more threads than these do not help.
+    pub n_shards: usize,
+    /// Steps between validations.
+    pub valid_every: u64,
+    /// Validations without improvement after which the run stops; `None` never stops early.
+    pub patience: Option<u64>,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+}
+
 impl TrainConfig {
+    /// What the loop must know.
+    pub fn loop_config(&self) -> LoopConfig {
+        LoopConfig {
+            n_steps: self.n_steps,
+            schedule: self.schedule.clone(),
+            optimizer: self.optimizer.clone(),
+            clip_norm: self.clip_norm,
+            n_shards: self.n_shards,
+            valid_every: self.valid_every,
+            patience: self.patience,
+            checkpoint_every: self.checkpoint_every,
+        }
+    }
+
     /// Checks every value once, before a run starts.
+    ///
+    /// # Errors
+    /// On the first value out of range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        require("batch_size", self.batch_size, self.batch_size > 0, "positive")?;
+        require("schemes", "[]", !self.schemes.is_empty(), "a list of at least one scheme")?;
+        for scheme in &self.schemes {
+            if let Some((field, expected, received)) = scheme.fault() {
+                require(field, received, false, expected)?;
+            }
+        }
+        self.loop_config().validate()
+    }
+}
+
+impl LoopConfig {
+    /// Checks every value.
     ///
     /// # Errors
     /// On the first value out of range.
     pub fn validate(&self) -> Result<(), TrainError> {
         let positive = [
             ("n_steps", self.n_steps),
-            ("batch_size", self.batch_size as u64),
             ("n_shards", self.n_shards as u64),
             ("valid_every", self.valid_every),
             ("checkpoint_every", self.checkpoint_every),
         ];
         for (field, value) in positive {
             require(field, value, value > 0, "positive")?;
-        }
-        require("schemes", "[]", !self.schemes.is_empty(), "a list of at least one scheme")?;
-        for scheme in &self.schemes {
-            if let Some((field, expected, received)) = scheme.fault() {
-                require(field, received, false, expected)?;
-            }
         }
         let OneCycle { max_lr, pct_start, div_factor, final_div_factor, base_momentum, max_momentum } =
             self.schedule;

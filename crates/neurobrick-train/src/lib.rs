@@ -1,9 +1,10 @@
-//! Objectives, optimizers, schedules, loops and checkpoints for masked pretraining.
+//! Objectives, optimizers, schedules, loops and checkpoints.
 //!
 //! The loop is our own: masked objectives, clipping by the global norm, momentum cycling and exact resume have no
 //! place in `burn-train`. Order, masks and dropout of a step are functions of (seed, step); a run that is killed
 //! and resumed ends with the bits of one that was never stopped, on any number of threads. The crate names no
-//! model: everything is generic over `PopulationModel`.
+//! model: masked pretraining ([`MaskedSpikes`]) is generic over `PopulationModel`, the loop over what it learns
+//! ([`TrainTask`]).
 //!
 //! ```
 //! use neurobrick_train::OneCycle;
@@ -20,24 +21,35 @@ mod adamw;
 mod checkpoint;
 mod config;
 mod error;
+mod freeze;
 mod gradients;
+mod masked;
+mod model_dir;
 mod predict;
 mod schedule;
 mod shards;
 mod task;
+mod train_task;
 mod trainer;
 mod validation;
 mod workers;
 
 pub use adamw::{AdamW, AdamWState};
-pub use checkpoint::{Checkpoint, latest_checkpoint, load_model_dir, save_model_dir};
-pub use config::{AdamWConfig, TrainConfig, Trainable};
+pub use checkpoint::{Checkpoint, latest_checkpoint};
+pub use config::{AdamWConfig, LoopConfig, TrainConfig, Trainable};
 pub use error::TrainError;
+pub use freeze::freeze_except;
 pub use gradients::Gradients;
+pub use masked::{MaskedSpikes, TrainSession};
+pub use model_dir::{ParityExample, load_any_model_dir, load_model_dir, save_any_model_dir, save_model_dir};
 pub use predict::{Predictions, latents, predict};
 pub use schedule::{OneCycle, PenaltyFactors, PenaltyRamps, Ramp, Rates};
-pub use shards::{BatchLoss, Objective, loss_and_gradients, loss_targets, objective_and_gradients};
+pub use shards::{
+    BatchLoss, Objective, ShardResult, loss_and_gradients, loss_targets, objective_and_gradients,
+    sharded_gradients,
+};
 pub use task::{EvalTask, Region, TaskPlan, TaskQuery};
-pub use trainer::{StepReport, TrainEvent, TrainOutcome, TrainSession, Trainer};
-pub use validation::{SchemeScore, ValidationReport, validate};
+pub use train_task::{TaskStep, TrainTask};
+pub use trainer::{StepReport, TrainEvent, TrainOutcome, Trainer};
+pub use validation::{BehaviorR2, SchemeScore, ValidationReport, validate};
 pub use workers::run_jobs;

@@ -1,5 +1,8 @@
 //! One batch, cut into shards: forward and backward on several cores, gradients added in order.
 
+use std::ops::Range;
+
+use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use ndarray::{ArrayView3, Axis, Slice};
 use neurobrick_core::{DropoutStreams, Masking, Mode, ModelInput, Penalty, PopulationModel};
@@ -72,16 +75,33 @@ pub fn objective_and_gradients<M: PopulationModel>(
     pools: &[rayon::ThreadPool],
 ) -> Result<(BatchLoss, Gradients), TrainError> {
     let part = model.for_session(session)?;
-    let paths = WholePaths::new(&part, model);
     let n_trials = counts.len_of(Axis(0));
-    let size = n_trials.div_ceil(n_shards.max(1)).max(1);
-    let starts: Vec<usize> = (0..n_trials).step_by(size).collect();
-    let run = |own: M, start: usize| {
-        let end = (start + size).min(n_trials);
-        let counts = counts.slice_axis(Axis(0), Slice::from(start..end));
-        let masking = objective.masking.trials(start..end);
-        shard(own, session, counts, Objective { masking: &masking, ..objective }, start as u64)
-    };
+    sharded_gradients((&part, model), n_trials, n_shards, pools, |own, trials| {
+        let first = trials.start as u64;
+        let masking = objective.masking.trials(trials.clone());
+        let counts = counts.slice_axis(Axis(0), Slice::from(trials));
+        shard(own, session, counts, Objective { masking: &masking, ..objective }, first)
+    })
+}
+
+/// Loss and gradients of a batch of `n_examples` that is cut into shards: `run` gets a clone of `part` and the examples of one
+/// shard. Gradients of `part`, whose parameters are parameters of `whole`, come back by the paths of `whole`.
+///
+/// Shards run on `pools` and are added in order, so the bits do not depend on the number of pools.
+///
+/// # Errors
+/// The first error of a shard, or if there is no example.
+pub fn sharded_gradients<M: Module>(
+    (part, whole): (&M, &M),
+    n_examples: usize,
+    n_shards: usize,
+    pools: &[rayon::ThreadPool],
+    run: impl Fn(M, Range<usize>) -> ShardResult + Sync,
+) -> ShardResult {
+    let paths = WholePaths::new(part, whole);
+    let size = n_examples.div_ceil(n_shards.max(1)).max(1);
+    let starts: Vec<usize> = (0..n_examples).step_by(size).collect();
+    let run = |own: M, start: usize| run(own, start..(start + size).min(n_examples));
     let results = if pools.len() < 2 || starts.len() < 2 {
         let own: Vec<M> = starts.iter().map(|_| part.clone()).collect();
         let all = || own.into_iter().zip(&starts).map(|(own, &start)| run(own, start)).collect::<Vec<_>>();
@@ -90,7 +110,7 @@ pub fn objective_and_gradients<M: PopulationModel>(
             None => all(),
         }
     } else {
-        on_pools(&part, &starts, pools, &run)?
+        on_pools(part, &starts, pools, &run)?
     };
     let mut total: Option<(BatchLoss, Gradients)> = None;
     for result in results {
@@ -109,10 +129,11 @@ pub fn objective_and_gradients<M: PopulationModel>(
     Ok((loss, gradients.of_whole(&paths)))
 }
 
-type ShardResult = Result<(BatchLoss, Gradients), TrainError>;
+/// Loss and gradients of a shard or a batch.
+pub type ShardResult = Result<(BatchLoss, Gradients), TrainError>;
 
 /// Shards dealt round to the pools; results by shard.
-fn on_pools<M: PopulationModel>(
+fn on_pools<M: Module>(
     model: &M,
     starts: &[usize],
     pools: &[rayon::ThreadPool],

@@ -1,73 +1,32 @@
 //! The training loop.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use burn::module::{ModuleMapper, Param};
-use burn::tensor::Tensor;
-use ndarray::Axis;
-use neurobrick_core::{ModulePath, PopulationModel, SessionSpec};
-use neurobrick_data::{BatchPlan, SessionData, TrialSplit};
-use neurobrick_random::{Domain, Stream};
+use burn::module::Module;
+use neurobrick_core::PopulationModel;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, fingerprint, prune_checkpoints};
 use crate::workers::{one_thread_pools, pool};
 use crate::{
-    AdamW, Objective, TrainConfig, TrainError, Trainable, ValidationReport, objective_and_gradients, validate,
+    AdamW, LoopConfig, MaskedSpikes, TaskStep, TrainConfig, TrainError, TrainSession, TrainTask, Trainable,
+    ValidationReport, freeze_except,
 };
 
 /// Checkpoints kept on disk.
 const KEPT_CHECKPOINTS: usize = 2;
-
-/// A session to train on: its windows, which of them may be used for what, and its mean rates.
-#[derive(Clone, Debug)]
-pub struct TrainSession {
-    /// Binned windows.
-    pub data: Arc<SessionData>,
-    /// Which trials train, validate and test.
-    pub split: TrialSplit,
-    /// Log of mean spikes per bin of every unit over the training trials (half a spike added): the null of
-    /// validation and the start of read-outs.
-    pub log_mean_rates: Vec<f64>,
-}
-
-impl TrainSession {
-    /// Takes the mean rates from the training trials.
-    ///
-    /// # Errors
-    /// If there is no training or no validation trial.
-    pub fn new(data: Arc<SessionData>, split: TrialSplit) -> Result<Self, TrainError> {
-        let empty = |part| TrainError::NoTrials { session: data.session().to_string(), part };
-        if split.valid.is_empty() {
-            return Err(empty("validation"));
-        }
-        let n_samples = split.train.len() * data.n_bins();
-        let rates = data.mean_rates(&split.train).ok_or_else(|| empty("training"))?;
-        let log_mean_rates = SessionSpec::log_mean_rates(&rates, n_samples);
-        Ok(Self { data, split, log_mean_rates })
-    }
-
-    /// What a model must know of the session.
-    pub fn spec(&self) -> SessionSpec {
-        SessionSpec {
-            session: self.data.session().clone(),
-            n_units: self.data.n_units(),
-            log_mean_rates: Some(self.log_mean_rates.clone()),
-        }
-    }
-}
 
 /// What happened in one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// Number of the step, from 1.
     pub step: u64,
-    /// Session of the batch.
+    /// Session of the batch; `mixed` where it holds several.
     pub session: String,
-    /// Mask scheme of the batch.
+    /// Mask scheme of the batch, or what else it was asked.
     pub scheme: String,
-    /// Masked Poisson loss per counted entry, in nats (up to the constant of the counts).
+    /// Loss per counted entry: masked Poisson loss in nats (up to the constant of the counts); squared error of standardized
+    /// behavior.
     pub loss: f64,
     /// What the model's penalties add per trial, in nats; `None` if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +79,7 @@ pub struct TrainOutcome<M> {
     pub best: M,
     /// Steps after which that was.
     pub best_step: u64,
-    /// Its mean validation score, in bits per spike.
+    /// Its mean validation score, in bits per spike or R².
     pub best_valid: f64,
     /// Steps done.
     pub n_steps: u64,
@@ -128,18 +87,16 @@ pub struct TrainOutcome<M> {
     pub stopped_early: bool,
 }
 
-/// Trains one model; every step is a function of (seed, step) and the state in a checkpoint.
-pub struct Trainer<M> {
+/// Trains one model on one task; every step is a function of (seed, step) and the state in a checkpoint.
+pub struct Trainer<M, T = MaskedSpikes> {
     pub(crate) model: M,
     pub(crate) best_model: M,
     pub(crate) best: Option<Best>,
     pub(crate) optimizer: AdamW,
     pub(crate) step: u64,
     pub(crate) fingerprint: String,
-    sessions: Vec<TrainSession>,
-    config: TrainConfig,
-    seed: u64,
-    plan: BatchPlan,
+    task: T,
+    config: LoopConfig,
     /// One thread each, for shards.
     pools: Vec<rayon::ThreadPool>,
     /// All threads, for what is done once per step.
@@ -147,7 +104,7 @@ pub struct Trainer<M> {
 }
 
 impl<M: PopulationModel> Trainer<M> {
-    /// A run from its first step. `n_threads` changes the speed, never the result.
+    /// A run of masked prediction from its first step. `n_threads` changes the speed, never the result.
     ///
     /// # Errors
     /// If the configuration is out of range or threads cannot be started.
@@ -159,30 +116,35 @@ impl<M: PopulationModel> Trainer<M> {
         n_threads: usize,
     ) -> Result<Self, TrainError> {
         config.validate()?;
-        let n_threads = n_threads.clamp(1, config.n_shards);
-        if sessions.is_empty() {
-            return Err(TrainError::NoSessions);
-        }
         let model = match config.trainable {
-            Trainable::All => model.valid(),
-            Trainable::SessionsOnly => model.valid().map(&mut FreezeCore::<M>::default()),
+            Trainable::All => model,
+            Trainable::SessionsOnly => freeze_except(model.valid(), M::is_session_parameter),
         };
-        let n_trials: Vec<usize> = sessions.iter().map(|s| s.split.train.len()).collect();
-        let plan = BatchPlan::new(&n_trials, config.batch_size, seed);
-        let plan = if config.faithful { plan.fixed() } else { plan };
+        let settings = config.loop_config();
+        Self::with_task(model, MaskedSpikes::new(sessions, config, seed)?, settings, n_threads)
+    }
+}
+
+impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
+    /// A run of any task from its first step. `n_threads` changes the speed, never the result.
+    ///
+    /// # Errors
+    /// If the configuration is out of range or threads cannot be started.
+    pub fn with_task(model: M, task: T, config: LoopConfig, n_threads: usize) -> Result<Self, TrainError> {
+        config.validate()?;
+        let n_threads = n_threads.clamp(1, config.n_shards);
+        let model = model.valid();
         Ok(Self {
             best_model: model.clone(),
             best: None,
             optimizer: AdamW::new(config.optimizer.clone()),
             step: 0,
-            fingerprint: fingerprint(&model, &sessions, &config, seed)?,
+            fingerprint: fingerprint(&model, &task)?,
             pools: one_thread_pools(n_threads)?,
             pool: pool(n_threads)?,
             model,
-            sessions,
+            task,
             config,
-            seed,
-            plan,
         })
     }
 
@@ -205,54 +167,34 @@ impl<M: PopulationModel> Trainer<M> {
         &self.model
     }
 
-    /// One step: batch, masks, loss, gradient, clipping, update.
+    /// One step: loss and gradient of a batch, clipping, update.
     ///
     /// # Errors
     /// If the loss is not a number or the model refuses its input.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
-        let planned = self.plan.batch(self.step);
-        let session = &self.sessions[planned.session_idx];
-        let data = &session.data;
-        let draw = Stream::new(self.seed, Domain::Scheme, [self.step, 0, 0]).below(self.config.schemes.len());
-        let scheme = self.config.schemes[draw];
-        let trials: Vec<usize> = planned.trials.iter().map(|&i| session.split.train[i]).collect();
-        let counts = data.counts().select(Axis(0), &trials);
-        let masking = scheme.draw(trials.len(), data.n_bins(), data.regions(), self.seed, [self.step, 0]);
-        let n_counted = masking.counted().iter().filter(|&&c| c).count() as u64;
-        let objective = Objective {
-            masking: &masking,
-            dropout: Some((self.seed, self.step)),
-            penalties: self.config.penalty_ramps.at(self.step),
-        };
         // By unique reference, which may go to another thread: models are `Send` but not `Sync`.
-        let (model, pools, n_shards) = (&mut self.model, &self.pools, self.config.n_shards);
-        let (loss, mut gradients) = self.pool.install(move || {
-            objective_and_gradients(&*model, data.session(), counts.view(), objective, n_shards, pools)
-        })?;
-        if !loss.total().is_finite() {
-            return Err(TrainError::Diverged {
-                step: self.step + 1,
-                session: data.session().to_string(),
-                scheme: scheme.name(),
-                loss: loss.total(),
-            });
+        let (model, task, step, pools) = (&mut self.model, &self.task, self.step, &self.pools);
+        let TaskStep { session, scheme, loss, penalty, n_counted, mut gradients } =
+            self.pool.install(move || task.step(&*model, step, pools))?;
+        let total = loss + penalty.unwrap_or(0.0);
+        if !total.is_finite() {
+            return Err(TrainError::Diverged { step: self.step + 1, session, scheme, loss: total });
         }
         let grad_norm = self.config.clip_norm.map(|max| self.pool.install(|| gradients.clip(max)));
         let rates = self.config.schedule.at(self.step, self.config.n_steps);
         let report = StepReport {
             step: self.step + 1,
-            session: data.session().to_string(),
-            scheme: scheme.name().to_owned(),
-            loss: loss.likelihood / n_counted.max(1) as f64,
-            penalty: (loss.penalty != 0.0).then(|| loss.penalty / trials.len() as f64),
+            session,
+            scheme: scheme.to_owned(),
+            loss,
+            penalty,
             n_counted,
             lr: rates.lr,
             beta1: rates.beta1,
             grad_norm,
         };
-        // The step owns the weights, so that it can write over them; a part of the best model holds the place.
-        let place_holder = self.best_model.for_session(data.session())?;
-        let model = std::mem::replace(&mut self.model, place_holder);
+        // The step owns the weights, so that it can write over them; the best model holds the place.
+        let model = std::mem::replace(&mut self.model, self.best_model.clone());
         self.model = self.pool.install(|| self.optimizer.step(model, gradients, rates));
         self.step += 1;
         Ok(report)
@@ -263,9 +205,7 @@ impl<M: PopulationModel> Trainer<M> {
     /// # Errors
     /// If the model refuses its input.
     pub fn validate(&mut self) -> Result<(ValidationReport, bool), TrainError> {
-        let draw = if self.config.faithful { self.step } else { 0 };
-        let n_threads = self.pools.len();
-        let report = validate(&self.model, &self.sessions, &self.config.schemes, self.seed, draw, n_threads)?;
+        let report = self.task.validate(&self.model, self.step, self.pools.len())?;
         // A score that is not a number says that the model's rates are none either.
         if !report.mean.is_finite() {
             return Err(TrainError::Diverged {
@@ -337,31 +277,5 @@ impl<M: PopulationModel> Trainer<M> {
             (Some(patience), Some(best)) => best.stale >= patience,
             _ => false,
         }
-    }
-}
-
-/// Stops the gradients of everything that is shared among sessions.
-struct FreezeCore<M> {
-    path: ModulePath,
-    model: std::marker::PhantomData<M>,
-}
-
-impl<M> Default for FreezeCore<M> {
-    fn default() -> Self {
-        Self { path: ModulePath::default(), model: std::marker::PhantomData }
-    }
-}
-
-impl<M: PopulationModel> ModuleMapper for FreezeCore<M> {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.set_require_grad(M::is_session_parameter(self.path.dotted()))
     }
 }

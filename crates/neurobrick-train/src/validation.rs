@@ -26,12 +26,29 @@ pub struct SchemeScore {
     pub n_spikes: u64,
 }
 
-/// Scores of all schemes at one step.
+/// Score of one target of behavior on the validation windows of one session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BehaviorR2 {
+    /// The session.
+    pub session: String,
+    /// Name of the target.
+    pub target: String,
+    /// R² about the mean of the validation windows; `None` if an answer is no number.
+    pub r2: Option<f64>,
+    /// Bins scored.
+    pub n_values: u64,
+}
+
+/// Scores at one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValidationReport {
-    /// One entry a scheme.
+    /// One entry a scheme, for models that predict spikes.
     pub schemes: Vec<SchemeScore>,
-    /// Mean over the schemes that have spikes; what early stopping looks at. Not finite if the model's rates are not.
+    /// One entry a session and target, for models that decode behavior.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behaviors: Vec<BehaviorR2>,
+    /// Mean over the schemes that have spikes, or over sessions and targets; what early stopping looks at. Not finite if what
+    /// the model answers is not.
     pub mean: f64,
 }
 
@@ -86,7 +103,7 @@ pub fn validate<M: PopulationModel>(
         return Err(TrainError::NothingToValidate);
     }
     let mean = defined.iter().sum::<f64>() / defined.len() as f64;
-    Ok(ValidationReport { schemes: scores, mean })
+    Ok(ValidationReport { schemes: scores, behaviors: Vec::new(), mean })
 }
 
 /// Draws of a scheme: those that choose one region for all trials are drawn several times, so that the score does not

@@ -12,6 +12,8 @@ use neurobrick_schema::{SchemaError, SessionId};
 use neurobrick_stream::StreamError;
 use neurobrick_train::TrainError;
 
+use crate::decoding::SpikeDecodingError;
+
 /// An error of a pipeline.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -100,6 +102,9 @@ pub enum PipelineError {
     /// Scores.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// Behavior that cannot be decoded from single spikes.
+    #[error(transparent)]
+    SpikeDecoding(#[from] SpikeDecodingError),
     /// A stream of bins.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -132,6 +137,7 @@ impl PipelineError {
             Self::Config { .. }
             | Self::BadValue { .. }
             | Self::OtherRun { .. }
+            | Self::SpikeDecoding(SpikeDecodingError::OtherTargets { .. })
             | Self::Model(ModelError::BadConfig { .. })
             | Self::Data(DataError::UnevenWindow { .. } | DataError::BadFractions { .. })
             | Self::Train(

@@ -50,6 +50,7 @@ mod sessions;
 pub use error::PipelineError;
 pub use run_folder::{MetricsRecord, RunFolder};
 pub use run_manifest::{CodeVersion, RunManifest, SessionHash, peak_memory_bytes};
+pub(crate) use sessions::read_recording;
 pub use sessions::{LoadedSession, load_sessions};
 
 pub use neurobrick_core as core;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use neurobrick_data::{SessionData, TrialSplit};
-use neurobrick_schema::{Card, SessionId, Store};
+use neurobrick_schema::{Card, Recording, SessionId, Store};
 use neurobrick_train::TrainSession;
 
 use crate::config::DataConfig;
@@ -40,7 +40,7 @@ pub fn load_sessions(
                 known: known.join(", "),
             });
         }
-        let recording = config.units.apply(store.read(session)?)?;
+        let recording = read_recording(&store, config, session)?;
         let data = SessionData::new(&recording, &config.window)?;
         let split = TrialSplit::of(&data, &config.split, seed)?;
         loaded.push(LoadedSession {
@@ -50,4 +50,13 @@ pub fn load_sessions(
         });
     }
     Ok(loaded)
+}
+
+/// A session of the store without the units that do not pass.
+pub(crate) fn read_recording(
+    store: &Store,
+    config: &DataConfig,
+    session: &SessionId,
+) -> Result<Recording, PipelineError> {
+    Ok(config.units.apply(store.read(session)?)?)
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use neurobrick::config::{
-    AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, PretrainConfig,
-    ScaleConfig, TransferConfig, json_schemas, load,
+    AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, FinetuneDecoderConfig,
+    PretrainConfig, PretrainDecoderConfig, Pretraining, ScaleConfig, TransferConfig, json_schemas, load,
 };
+use neurobrick::models::PoyoConfig;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -37,6 +38,17 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     }
     load::<PretrainConfig>(&config("pretrain.toml")).unwrap().train.validate().unwrap();
     load::<FinetuneConfig>(&config("finetune.toml")).unwrap().train.validate().unwrap();
+    for name in ["pretrain.toml", "published_small.toml"] {
+        let Pretraining::Decoder(pretrain) = Pretraining::load(&config("poyo").join(name)).unwrap() else {
+            panic!("{name} trains a decoder");
+        };
+        pretrain.validate().unwrap();
+    }
+    let published: PretrainDecoderConfig = load(&config("poyo/published_small.toml")).unwrap();
+    assert_eq!(published.model.sizes(), &PoyoConfig::small(2));
+    let tune: FinetuneDecoderConfig = load(&config("poyo/finetune.toml")).unwrap();
+    tune.validate().unwrap();
+    load::<DecodeConfig>(&config("poyo/decode.toml")).unwrap().validate().unwrap();
     load::<EvaluateConfig>(&config("evaluate.toml")).unwrap();
     load::<BwbConfig>(&config("bwb.toml")).unwrap().validate().unwrap();
     for name in ["audit.toml", "audit_sessions.toml"] {

@@ -168,6 +168,11 @@ impl Poyo {
         Ok(Self { sessions: own, table: sessions.to_vec(), ..self.clone() })
     }
 
+    /// Whether the parameter at this path belongs to sessions (units, session tokens) rather than to the shared core.
+    pub fn is_session_parameter(path: &str) -> bool {
+        path.starts_with("sessions.")
+    }
+
     fn session_idx(&self, session: &SessionId) -> Result<usize, ModelError> {
         self.table.iter().position(|s| &s.session == session).ok_or_else(|| ModelError::UnknownSession {
             session: session.clone(),

@@ -17,7 +17,9 @@ pub struct Spike {
 pub struct PoyoWindow {
     /// The session.
     pub session: SessionId,
-    /// Spikes, in any order.
+    /// Units that are seen, all if `None`: dropout of units leaves the others out as if they had not been recorded.
+    pub units: Option<Vec<usize>>,
+    /// Spikes of these units, in any order.
     pub spikes: Vec<Spike>,
     /// When outputs are asked for, in seconds from the start of the window.
     pub output_times_s: Vec<f64>,
@@ -52,27 +54,34 @@ impl Tokens {
         places: &[(usize, usize)],
         window_s: f64,
     ) -> Result<Self, ModelError> {
-        let lengths = windows.iter().zip(places).map(|(w, (_, n_units))| 2 * n_units + w.spikes.len());
-        let longest = lengths.max().unwrap_or(0);
+        let mut seen = Vec::with_capacity(windows.len());
+        for (window, &(_, n_units)) in windows.iter().zip(places) {
+            let mut is_seen = vec![window.units.is_none(); n_units];
+            for &unit in window.units.iter().flatten() {
+                *is_seen.get_mut(unit).ok_or_else(|| unknown_unit(window, unit, 0.0, n_units))? = true;
+            }
+            seen.push(is_seen);
+        }
+        let length = |(window, is_seen): (&PoyoWindow, &Vec<bool>)| {
+            2 * is_seen.iter().filter(|seen| **seen).count() + window.spikes.len()
+        };
+        let lengths: Vec<usize> = windows.iter().zip(&seen).map(length).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
         let mut tokens = Self { longest, ..Self::default() };
-        for (window, &(first, n_units)) in windows.iter().zip(places) {
-            for unit in 0..n_units {
+        for (((window, &(first, n_units)), is_seen), length) in
+            windows.iter().zip(places).zip(&seen).zip(lengths)
+        {
+            for unit in (0..n_units).filter(|&unit| is_seen[unit]) {
                 tokens.push(first + unit, START, 0.0);
                 tokens.push(first + unit, END, window_s);
             }
-            for spike in &window.spikes {
-                if spike.unit >= n_units || !spike.time_s.is_finite() {
-                    return Err(ModelError::Unsupported {
-                        what: format!(
-                            "read a spike of unit {} at {} s: session {} has {n_units} units",
-                            spike.unit, spike.time_s, window.session
-                        ),
-                        hint: "number units from 0 and times from the start of the window".to_owned(),
-                    });
+            for &Spike { unit, time_s } in &window.spikes {
+                if !is_seen.get(unit).is_some_and(|seen| *seen) || !time_s.is_finite() {
+                    return Err(unknown_unit(window, unit, time_s, n_units));
                 }
-                tokens.push(first + spike.unit, SPIKE, spike.time_s);
+                tokens.push(first + unit, SPIKE, time_s);
             }
-            for _ in 2 * n_units + window.spikes.len()..longest {
+            for _ in length..longest {
                 tokens.push(first, SPIKE, 0.0);
                 if let Some(last) = tokens.filling.last_mut() {
                     *last = true;
@@ -87,5 +96,17 @@ impl Tokens {
         self.kinds.push(kind);
         self.times_s.push(time_s);
         self.filling.push(false);
+    }
+}
+
+fn unknown_unit(window: &PoyoWindow, unit: usize, time_s: f64, n_units: usize) -> ModelError {
+    let seen = window.units.as_ref().map_or(n_units, Vec::len);
+    ModelError::Unsupported {
+        what: format!(
+            "read unit {unit} at {time_s} s: session {} has {n_units} units, of which the window sees {seen}",
+            window.session
+        ),
+        hint: "number units from 0 and times from the start of the window, and leave out spikes of units that are not seen"
+            .to_owned(),
     }
 }

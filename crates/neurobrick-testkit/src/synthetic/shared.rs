@@ -66,6 +66,21 @@ impl SharedBrain {
         }
     }
 
+    /// One region with one pair of latents, read strongly by units that fire much, in trials of half a second of which no two
+    /// are alike: a cursor that a decoder of single spikes learns within seconds.
+    pub fn cursor(seed: u64) -> Self {
+        Self {
+            regions: vec!["M1".to_owned()],
+            n_pairs: 1,
+            n_bins: 25,
+            memory: 0.98,
+            shared: 0.0,
+            gain: 1.0,
+            rates_hz: [10.0, 40.0],
+            ..Self::new(seed)
+        }
+    }
+
     /// Number of latents of all regions.
     pub fn n_latents(&self) -> usize {
         self.regions.len() * 2 * self.n_pairs

@@ -7,8 +7,8 @@ use schemars::{Schema, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::{
-    AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ImportConfig,
-    PretrainConfig, ScaleConfig, TransferConfig,
+    AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, FinetuneDecoderConfig,
+    ImportConfig, PretrainConfig, PretrainDecoderConfig, ScaleConfig, TransferConfig,
 };
 use crate::PipelineError;
 
@@ -50,6 +50,8 @@ pub fn json_schemas() -> Vec<(&'static str, Schema)> {
         ("demo", schema_for!(DemoConfig)),
         ("pretrain", schema_for!(PretrainConfig)),
         ("finetune", schema_for!(FinetuneConfig)),
+        ("pretrain_decoder", schema_for!(PretrainDecoderConfig)),
+        ("finetune_decoder", schema_for!(FinetuneDecoderConfig)),
         ("evaluate", schema_for!(EvaluateConfig)),
         ("bwb", schema_for!(BwbConfig)),
         ("transfer", schema_for!(TransferConfig)),

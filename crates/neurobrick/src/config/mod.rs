@@ -7,6 +7,7 @@ mod files;
 mod import;
 mod inline;
 mod load;
+mod poyo;
 mod scale;
 mod stack;
 mod transfer;
@@ -22,6 +23,10 @@ pub(crate) use files::{check_model, check_train};
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub(crate) use inline::in_line;
 pub use load::{json_schemas, load, parse_toml};
+pub use poyo::{
+    DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig, Pretraining,
+    SpikeDecoderConfig, UnitDropout,
+};
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};
 pub use stack::{StackAblation, StackConfig};
 pub(crate) use transfer::CURVE_PREFIX;

@@ -254,9 +254,59 @@ impl Task<'_> {
     }
 
     fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
-        let Judging { seed, n_shuffles, n_resamples, .. } = *self.judging;
-        let Behavior { values, trials, fit, test, clusters, .. } = self.behavior;
+        let Behavior { values, trials, fit, test, .. } = self.behavior;
         let predicted = self.predict(setting, values, fit, test)?;
+        let one_group = vec![0; trials.len()];
+        self.behavior.judge(&predicted, choice, self.judging, |value, (seed, n_shuffles)| {
+            NullDistribution::new(NullTest::CircularShift, &one_group, value, (seed, n_shuffles), |order| {
+                self.score(setting, &values.select(Axis(0), order), fit, test)
+            })
+        })
+    }
+}
+
+/// What a model that is not fitted here says of a behavior: `[trial, bin]` for all usable trials of the session.
+pub(crate) struct Predicted<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) decoder: &'a str,
+    pub(crate) values: ArrayView2<'a, f64>,
+}
+
+/// Scores a prediction as those of the decoders are. Its null is the same prediction against the behavior of other test
+/// trials, since nothing is refitted.
+pub(crate) fn judge_prediction(
+    session: &SessionId,
+    behavior: &Behavior,
+    predicted: &Predicted<'_>,
+    judging: &Judging,
+) -> DecodeRow {
+    let Behavior { values, trials, test, .. } = behavior;
+    let of_test: Vec<usize> = test.iter().map(|&row| trials[row]).collect();
+    let n_bins = values.len_of(Axis(1));
+    let found = Array2::from_shape_fn((test.len() * n_bins, 1), |(row, _)| {
+        predicted.values[[of_test[row / n_bins], row % n_bins]]
+    });
+    let one_group = vec![0; test.len()];
+    let judged = behavior.judge(&found, "weights as trained".to_owned(), judging, |value, draws| {
+        NullDistribution::new(NullTest::CircularShift, &one_group, value, draws, |order| {
+            let shifted: Vec<usize> = order.iter().map(|&row| test[row]).collect();
+            r2::uniform(&rows(values, &shifted).view(), &found.view())
+        })
+    });
+    DecodeRow::new(session, [&behavior.name, predicted.name, predicted.decoder], judged)
+}
+
+impl Behavior {
+    /// The score of `predicted`, the bins of the test trials as rows; `null` gets its value, a seed and a number of draws.
+    fn judge(
+        &self,
+        predicted: &Array2<f64>,
+        choice: String,
+        judging: &Judging,
+        null: impl FnOnce(f64, (u64, usize)) -> Result<NullDistribution, MetricError>,
+    ) -> Result<Decoded, MetricError> {
+        let Judging { seed, n_shuffles, n_resamples, .. } = *judging;
+        let Behavior { values, fit, test, clusters, .. } = self;
         let truth = rows(values, test);
         let value = r2::uniform(&truth.view(), &predicted.view())?;
         let n_bins = values.len_of(Axis(1));
@@ -265,11 +315,7 @@ impl Task<'_> {
             let (truth, predicted) = (truth.select(Axis(0), drawn), predicted.select(Axis(0), drawn));
             r2::uniform(&truth.view(), &predicted.view()).ok()
         });
-        let one_group = vec![0; trials.len()];
-        let null =
-            NullDistribution::new(NullTest::CircularShift, &one_group, value, (seed, n_shuffles), |order| {
-                self.score(setting, &values.select(Axis(0), order), fit, test)
-            })?;
+        let null = null(value, (seed, n_shuffles))?;
         // The mean course over training trials knows the task but no trial.
         let course = values.select(Axis(0), fit).sum_axis(Axis(0)) / fit.len() as f64;
         let naive = Array2::from_shape_fn(truth.dim(), |(row, k)| course[[row % n_bins, k]]);
@@ -284,7 +330,7 @@ impl Task<'_> {
 }
 
 /// Bins of trials as rows.
-fn rows(values: &Array3<f64>, trials: &[usize]) -> Array2<f64> {
+pub(crate) fn rows(values: &Array3<f64>, trials: &[usize]) -> Array2<f64> {
     let (_, n_bins, n_columns) = values.dim();
     Array2::from_shape_fn((trials.len() * n_bins, n_columns), |(row, k)| {
         values[[trials[row / n_bins], row % n_bins, k]]

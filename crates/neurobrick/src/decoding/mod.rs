@@ -4,11 +4,13 @@ mod behavior;
 mod labels;
 mod network;
 mod result;
+pub(crate) mod spikes;
 
-pub(crate) use behavior::{Behavior, decode_behavior};
+pub(crate) use behavior::{Behavior, Predicted, decode_behavior, judge_prediction, rows};
 pub(crate) use labels::{SHRINKAGES, decode_labels};
 pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 pub use result::{DecodeResult, DecodeRow};
+pub use spikes::{BehaviorScale, DecoderSpec, SessionScales, SpikeDecodingError, load_decoder_model};
 
 use ndarray::{Array2, Array3, Axis};
 

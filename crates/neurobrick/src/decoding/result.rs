@@ -78,7 +78,8 @@ impl DecodeResult {
         let mut text = String::from(
             "# Decoding\n\nScores on test trials: balanced accuracy of labels, R² of behavior. Penalties are chosen on training \
              and validation trials only. The null refits the decoder to labels shuffled within blocks of trials (behavior: \
-             shifted against the trials); `p shifted` shifts labels as well.\n",
+             shifted against the trials); `p shifted` shifts labels as well. A model that was trained before (`poyo`) is not \
+             refitted: its null is its own prediction against the behavior of other test trials.\n",
         );
         let mut last = None;
         for row in &self.rows {

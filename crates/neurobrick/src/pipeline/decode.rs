@@ -1,24 +1,29 @@
 //! Labels and behavior decoded from counts, baselines' latents and models' latents.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ndarray::Axis;
+use ndarray::{Array3, Axis};
 use neurobrick_core::Prompt;
-use neurobrick_data::{BehaviorConfig, DataError, ResampleRule, resampling_clusters};
+use neurobrick_data::{DataError, ResampleRule, resampling_clusters};
 use neurobrick_metrics::{TemporalFactors, TemporalFactorsConfig};
 use neurobrick_models::rounded;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_schema::{Interval, Store};
+use neurobrick_stream::Precision;
 use neurobrick_train::latents;
 
 use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
-use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature};
-use crate::decoding::{Behavior, DecodeResult, DecodeRow, Feature, Judging, decode_behavior, decode_labels};
+use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature, ModelSource};
+use crate::decoding::spikes::{SpikeWindows, is_decoder_dir, predict};
+use crate::decoding::{
+    Behavior, DecodeResult, DecodeRow, Feature, Judging, Predicted, decode_behavior, decode_labels,
+    judge_prediction, load_decoder_model,
+};
 use crate::evaluation::labels;
 use crate::pipeline::{Observer, Progress};
-use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
+use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
 
 /// Decodes every target of every session, and writes `decode.json`, `decode.md` and `manifest.json` into `out`.
 ///
@@ -55,6 +60,7 @@ pub fn decode(
     for session in &sessions {
         note_left_out(&session.train.data, observer);
         let features = features(config, session, n_threads)?;
+        let decoders = decoders(config, session, n_threads)?;
         let id = &session.hash.session;
         let mut advance = |target: &str, observer: &mut dyn Observer| {
             state.message = format!("{id}: {target}");
@@ -73,6 +79,13 @@ pub fn decode(
             for feature in &features {
                 advance(&target.name, observer);
                 rows.extend(decode_behavior(id, &behavior, feature, &judging));
+            }
+            for decoder in &decoders {
+                advance(&target.name, observer);
+                let k = decoder.output(target)?;
+                let (name, values) = (decoder.name, decoder.values.index_axis(Axis(2), k));
+                let predicted = Predicted { name, decoder: "poyo", values };
+                rows.push(judge_prediction(id, &behavior, &predicted, &judging));
             }
         }
     }
@@ -119,11 +132,82 @@ fn features(
         });
     }
     for source in &config.models {
-        let (model, record) = load_model(&session_run(&source.path, &session.hash.session).join("model"))?;
+        if is_decoder_dir(&model_dir(source, session)) {
+            continue;
+        }
+        let (model, record) = load_model(&model_dir(source, session))?;
         record.check_scores(&config.data, config.seed, &session.hash)?;
         let model = rounded(model, source.precision)?;
         let values = latents(&model, data, &all, Prompt::Neuron, n_threads)?;
         found.push(Feature::latents(&source.name, values));
+    }
+    Ok(found)
+}
+
+/// The model of a session as `finetune` leaves it; a decoder of many sessions, as `pretrain` leaves it, stands for all.
+fn model_dir(source: &ModelSource, session: &LoadedSession) -> PathBuf {
+    let own = session_run(&source.path, &session.hash.session).join("model");
+    let shared = source.path.join("model");
+    if !own.exists() && is_decoder_dir(&shared) { shared } else { own }
+}
+
+/// What a decoder of single spikes says of all trials of a session.
+struct DecoderAnswers<'a> {
+    name: &'a str,
+    targets: Vec<BehaviorTarget>,
+    /// In units of measure, `[trial, bin, K]`.
+    values: Array3<f64>,
+}
+
+impl DecoderAnswers<'_> {
+    /// The output that answers `target`.
+    fn output(&self, target: &BehaviorTarget) -> Result<usize, PipelineError> {
+        self.targets.iter().position(|own| own == target).ok_or_else(|| {
+            let known: Vec<&str> = self.targets.iter().map(|own| own.name.as_str()).collect();
+            PipelineError::BadValue {
+                field: "behaviors".to_owned(),
+                message: format!(
+                    "`{}` is not what the model `{}` was trained on, which is {}; copy its `behaviors` with all their keys",
+                    target.name,
+                    self.name,
+                    known.join(", ")
+                ),
+            }
+        })
+    }
+}
+
+/// The answers of those models that decode single spikes.
+fn decoders<'a>(
+    config: &'a DecodeConfig,
+    session: &LoadedSession,
+    n_threads: usize,
+) -> Result<Vec<DecoderAnswers<'a>>, PipelineError> {
+    let mut found = Vec::new();
+    for source in &config.models {
+        let path = model_dir(source, session);
+        if !is_decoder_dir(&path) {
+            continue;
+        }
+        if source.precision != Precision::F32 {
+            return Err(PipelineError::BadValue {
+                field: "models.precision".to_owned(),
+                message: format!("`{}` decodes single spikes and is stored as f32 only", source.name),
+            });
+        }
+        let (model, record) = load_decoder_model(&path)?;
+        record.check_scores(&config.data, config.seed, &session.hash)?;
+        let id = &session.hash.session;
+        let recording = read_recording(&Store::open(&config.data.store)?, &config.data, id)?;
+        let data = &session.train.data;
+        let spikes = SpikeWindows::new(&recording, data)?;
+        let all: Vec<usize> = (0..data.n_trials()).collect();
+        let mut values = predict(&model, &spikes, &all, n_threads)?;
+        let scales = record.config.scales.iter().find(|scales| scales.session == *id);
+        for (k, scale) in scales.iter().flat_map(|scales| &scales.scales).enumerate() {
+            values.index_axis_mut(Axis(2), k).mapv_inplace(|v| v * scale.std + scale.mean);
+        }
+        found.push(DecoderAnswers { name: &source.name, targets: record.config.behaviors, values });
     }
     Ok(found)
 }
@@ -138,18 +222,14 @@ fn behavior(
     let id = &session.hash.session;
     let recording = Store::open(&config.data.store)?.read(id)?;
     let (data, split) = (&session.train.data, &session.train.split);
-    let BehaviorTarget { signal, column, rule, max_gap_s, .. } = target.clone();
-    let measured = BehaviorConfig { signal, column, rule, max_gap_s };
-    let mut values = data.behavior(&recording, &measured).map_err(|error| match error {
+    let values = data.behavior(&recording, &target.measured()).map_err(|error| match error {
         DataError::UnknownSignal { .. } => PipelineError::BadValue {
             field: "behaviors".to_owned(),
             message: format!("session {id}: {error}"),
         },
         other => other.into(),
     })?;
-    if target.absolute {
-        values.mapv_inplace(f64::abs);
-    }
+    let values = target.sized(values);
     let covered = |trial: usize| values.row(trial).iter().all(|value| value.is_finite());
     let trials: Vec<usize> = (0..data.n_trials()).filter(|&trial| covered(trial)).collect();
     if trials.len() < data.n_trials() {

@@ -4,15 +4,35 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use neurobrick_schema::Store;
+use neurobrick_schema::{SessionId, Store};
 use neurobrick_train::EvalTask;
 
 use super::stack::{learn, required};
 use super::training::{ModelRecord, TrainedSession, TrainingRun, train_in};
-use crate::config::{PretrainConfig, check_model, check_train};
+use crate::config::{DataConfig, PretrainConfig, check_model, check_train};
 use crate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use crate::pipeline::Observer;
 use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
+
+/// The sessions named, or all of the store, without those excluded.
+pub(super) fn sessions_to_learn(
+    data: &DataConfig,
+    named: &[SessionId],
+    exclude: &[SessionId],
+) -> Result<Vec<SessionId>, PipelineError> {
+    let mut ids = named.to_vec();
+    if ids.is_empty() {
+        ids = Store::open(&data.store)?.sessions()?;
+    }
+    ids.retain(|id| !exclude.contains(id));
+    if ids.is_empty() {
+        return Err(PipelineError::BadValue {
+            field: "sessions".to_owned(),
+            message: "no session is left to pretrain on".to_owned(),
+        });
+    }
+    Ok(ids)
+}
 
 /// Pretrains into the run folder `out`: the model into `model/`, what closed forms learn from the same sessions into
 /// `stack.json`. Resumes if the folder holds a checkpoint of the same run.
@@ -29,17 +49,7 @@ pub fn pretrain(
     check_model(&config.model, &config.data.window)?;
     check_train("train", &config.train)?;
     config.stack.validate()?;
-    let mut ids = config.sessions.clone();
-    if ids.is_empty() {
-        ids = Store::open(&config.data.store)?.sessions()?;
-    }
-    ids.retain(|id| !config.exclude.contains(id));
-    if ids.is_empty() {
-        return Err(PipelineError::BadValue {
-            field: "sessions".to_owned(),
-            message: "no session is left to pretrain on".to_owned(),
-        });
-    }
+    let ids = sessions_to_learn(&config.data, &config.sessions, &config.exclude)?;
     let folder = RunFolder::open(out)?;
     let loaded = load_sessions(&config.data, &ids, config.seed)?;
     // Only now: a start that fails leaves no configuration behind.

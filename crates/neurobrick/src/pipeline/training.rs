@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use burn::module::Module;
 use burn::tensor::Device;
 use neurobrick_core::{ModelError, PopulationModel};
 use neurobrick_data::{SessionData, SplitConfig, UnitFilter, WindowConfig};
@@ -11,22 +12,23 @@ use neurobrick_models::torch::TorchNames;
 use neurobrick_models::{AnyModel, ModelConfig};
 use neurobrick_schema::SessionId;
 use neurobrick_train::{
-    TrainConfig, TrainError, TrainEvent, TrainSession, Trainer, latest_checkpoint, load_model_dir,
+    TrainConfig, TrainError, TrainEvent, TrainSession, TrainTask, Trainer, latest_checkpoint, load_model_dir,
     save_model_dir,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DataConfig, in_line};
+use crate::decoding::spikes::is_decoder_dir;
 use crate::pipeline::{Observer, Progress};
 use crate::{MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
 
 /// What a model folder says beside the weights: sizes, and what the model has been trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ModelRecord {
+pub struct ModelRecord<C = ModelConfig> {
     /// Kind and sizes.
-    pub config: ModelConfig,
+    pub config: C,
     /// Seed of the last training and its splits.
     pub seed: u64,
     /// Window and bins.
@@ -90,7 +92,7 @@ pub struct ImportedFrom {
     pub sessions: Vec<SessionId>,
 }
 
-impl ModelRecord {
+impl<C> ModelRecord<C> {
     /// Trials and units of a session as this model was trained on it; of a session it never saw, as it was trained last.
     pub fn part_of(&self, session: &SessionId) -> TrainedPart {
         let known = self.trained_on.iter().find(|trained| trained.session == *session);
@@ -193,6 +195,11 @@ pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError>
         };
         return Err(PipelineError::BadFile { path: path.to_owned(), message });
     }
+    if is_decoder_dir(path) {
+        let message =
+            "holds a decoder of behavior, which predicts no spikes; score it with `decode`".to_owned();
+        return Err(PipelineError::BadFile { path: path.to_owned(), message });
+    }
     let build = |record: &ModelRecord, specs: &[_]| -> Result<AnyModel, TrainError> {
         Ok(record.config.build(specs, 0, &Device::flex())?)
     };
@@ -254,31 +261,58 @@ pub(super) struct TrainingRun<'a> {
     pub(super) n_threads: usize,
 }
 
-/// Trains in `folder`: resumes from its newest valid checkpoint, appends to its metrics, and ends with the model of
-/// the best validation in `model/`.
+/// Trains in `folder` and ends with the model of the best validation in `model/`.
 pub(super) fn train_in(
     folder: &RunFolder,
     run: TrainingRun<'_>,
     manifest: &mut RunManifest,
     observer: &mut dyn Observer,
 ) -> Result<(), PipelineError> {
-    let started = Instant::now();
-    let n_bins = run.record.config.n_bins();
-    for session in &run.sessions {
+    let TrainingRun { stage, model, record, sessions, train, n_threads } = run;
+    let n_bins = record.config.n_bins();
+    for session in &sessions {
         note_left_out(&session.data, observer);
     }
-    let mut trainer =
-        Trainer::new(run.model, run.sessions, run.train.clone(), run.record.seed, run.n_threads)?;
+    let n_sessions = sessions.len();
+    let stage = Stage { name: stage, n_steps: train.n_steps, n_sessions, loss: "nats", valid: "bits/spike" };
+    let trainer = Trainer::new(model, sessions, train.clone(), record.seed, n_threads)?;
+    run_in(folder, stage, trainer, manifest, observer, |path, best| {
+        save_model_dir(path, best, &record, n_bins)
+    })
+}
+
+/// What a person is told of a run.
+pub(super) struct Stage {
+    pub(super) name: String,
+    pub(super) n_steps: u64,
+    pub(super) n_sessions: usize,
+    /// Unit of the loss.
+    pub(super) loss: &'static str,
+    /// Unit of the validation score.
+    pub(super) valid: &'static str,
+}
+
+/// Runs a trainer in `folder`: resumes from its newest valid checkpoint, appends to its metrics, and saves the model of the
+/// best validation as `model/`.
+pub(super) fn run_in<M: Module, T: TrainTask<M>>(
+    folder: &RunFolder,
+    stage: Stage,
+    mut trainer: Trainer<M, T>,
+    manifest: &mut RunManifest,
+    observer: &mut dyn Observer,
+    save: impl FnOnce(&Path, &M) -> Result<(), TrainError>,
+) -> Result<(), PipelineError> {
+    let started = Instant::now();
     if let Some(checkpoint) = latest_checkpoint(&folder.checkpoints())? {
         trainer = trainer.resume(&checkpoint)?;
-        observer.note(&format!("{}: resumed after step {}", run.stage, trainer.steps_done()));
+        observer.note(&format!("{}: resumed after step {}", stage.name, trainer.steps_done()));
     }
     let resumed_at = trainer.steps_done();
     let mut metrics = folder.metrics_after(resumed_at)?;
     let mut state = Progress {
-        stage: run.stage,
+        stage: stage.name,
         done: trainer.steps_done(),
-        total: run.train.n_steps,
+        total: stage.n_steps,
         message: String::new(),
     };
     let (mut loss, mut valid) = (f64::NAN, f64::NAN);
@@ -308,7 +342,8 @@ pub(super) fn train_in(
             }
         }
         let known = |label: &str, value: f64| (!value.is_nan()).then(|| format!("{label} {value:.4}"));
-        let parts = [known("loss [nats]", loss), known("valid [bits/spike]", valid)];
+        let labels = [format!("loss [{}]", stage.loss), format!("valid [{}]", stage.valid)];
+        let parts = [known(&labels[0], loss), known(&labels[1], valid)];
         state.message = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         observer.progress(&state);
         Ok(())
@@ -317,7 +352,7 @@ pub(super) fn train_in(
         (_, Some(error)) => return Err(error),
         (outcome, None) => outcome?,
     };
-    save_model_dir(&folder.model(), &outcome.best, &run.record, n_bins)?;
+    save(&folder.model(), &outcome.best)?;
     let seconds = started.elapsed().as_secs_f64();
     // The time of this process only: a stage that went on from a checkpoint says so.
     let name = if resumed_at == 0 {
@@ -327,12 +362,13 @@ pub(super) fn train_in(
     };
     manifest.stages.push((name, seconds));
     observer.note(&format!(
-        "{}: best {:+.4} bits/spike on validation trials after {} of {} steps, {}, {seconds:.0} s",
+        "{}: best {:+.4} {} on validation trials after {} of {} steps, {}, {seconds:.0} s",
         state.stage,
         outcome.best_valid,
+        stage.valid,
         outcome.best_step,
         outcome.n_steps,
-        super::evaluate::sessions_in_words(outcome.best.sessions().len()),
+        super::evaluate::sessions_in_words(stage.n_sessions),
     ));
     Ok(())
 }

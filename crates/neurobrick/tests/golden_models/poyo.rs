@@ -54,6 +54,7 @@ impl Case {
     fn windows(&self) -> Vec<PoyoWindow> {
         let window = |w: &Window| PoyoWindow {
             session: self.sessions[w.session].id.clone(),
+            units: None,
             spikes: w.spikes.iter().map(|&(unit, time_s)| Spike { unit, time_s }).collect(),
             output_times_s: w.output_times.clone(),
         };

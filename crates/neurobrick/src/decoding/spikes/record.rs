@@ -1,0 +1,119 @@
+//! Model folders of decoders of behavior.
+
+use std::path::Path;
+
+use burn::tensor::{Device, TensorData};
+use neurobrick_core::weights::StateDict;
+use neurobrick_core::{Mode, SessionSpec};
+use neurobrick_models::{Poyo, PoyoWindow, Spike};
+use neurobrick_random::{Domain, Stream};
+use neurobrick_schema::SessionId;
+use neurobrick_train::{ParityExample, TrainError, load_any_model_dir, save_any_model_dir};
+use serde::{Deserialize, Serialize};
+
+use crate::PipelineError;
+use crate::config::{BehaviorTarget, SpikeDecoderConfig};
+use crate::pipeline::ModelRecord;
+
+/// Spikes of the example that a folder holds.
+const N_EXAMPLE_SPIKES: usize = 64;
+/// Outputs of it.
+const N_EXAMPLE_OUTPUTS: usize = 8;
+
+/// How one target was standardized: by the bins of the training windows of one session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BehaviorScale {
+    /// Mean, in the unit of the signal.
+    pub mean: f64,
+    /// Standard deviation.
+    pub std: f64,
+    /// Unit of measure, if the signal says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+/// How the targets of a session were standardized, in their order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionScales {
+    /// The session.
+    pub session: SessionId,
+    /// One scale for each target.
+    pub scales: Vec<BehaviorScale>,
+}
+
+/// A decoder: its sizes, what it decodes, and how to turn its outputs into units of measure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderSpec {
+    /// Kind and sizes.
+    pub model: SpikeDecoderConfig,
+    /// One target for each output, as trained last.
+    pub behaviors: Vec<BehaviorTarget>,
+    /// Scales of the sessions that the model knows.
+    pub scales: Vec<SessionScales>,
+}
+
+/// Whether a model folder holds a decoder of behavior. A folder that cannot be read holds none.
+pub(crate) fn is_decoder_dir(path: &Path) -> bool {
+    let bytes = std::fs::read(path.join("config.json")).unwrap_or_default();
+    let found: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+    found.is_some_and(|file| file.pointer("/model/config/model/kind").is_some_and(|kind| kind == "poyo"))
+}
+
+/// Writes a trained decoder as a model folder.
+pub(crate) fn save_decoder_model(
+    path: &Path,
+    model: &Poyo,
+    record: &ModelRecord<DecoderSpec>,
+) -> Result<(), TrainError> {
+    let Some(first) = model.sessions().first() else { return Err(TrainError::NoSessions) };
+    let window_s = model.config().window_s;
+    let mut draws = Stream::new(0, Domain::Synthetic, [12, 0, 0]);
+    let spikes: Vec<f64> = (0..N_EXAMPLE_SPIKES)
+        .flat_map(|_| [draws.below(first.n_units.max(1)) as f64, draws.uniform_in(0.0, window_s)])
+        .collect();
+    let times = (0..N_EXAMPLE_OUTPUTS).map(|i| (i as f64 + 0.5) / N_EXAMPLE_OUTPUTS as f64 * window_s);
+    let times: Vec<f64> = times.collect();
+    let inputs = StateDict::from([
+        ("spikes".to_owned(), TensorData::new(spikes, [N_EXAMPLE_SPIKES, 2])),
+        ("output_times_s".to_owned(), TensorData::new(times, [N_EXAMPLE_OUTPUTS])),
+    ]);
+    let outputs = answer(model, first, &inputs)?;
+    save_any_model_dir(path, model, (record, model.sessions()), ParityExample { inputs, outputs })
+}
+
+/// Loads a decoder onto the CPU, verified: hashes, strict weights, and its example. The folder of a run stands for the model
+/// in it.
+///
+/// # Errors
+/// If a file is missing or damaged, the folder holds another kind of model, or the model answers its example differently.
+pub fn load_decoder_model(path: &Path) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
+    let inner = path.join("model");
+    let path = if inner.is_dir() { inner.as_path() } else { path };
+    if !is_decoder_dir(path) {
+        let message = "holds no decoder of single spikes; name the folder of a run of `pretrain` or `finetune` whose \
+                       configuration lists `behaviors`";
+        return Err(PipelineError::BadFile { path: path.to_owned(), message: message.to_owned() });
+    }
+    let build = |record: &ModelRecord<DecoderSpec>, specs: &[SessionSpec]| {
+        Ok(Poyo::new(record.config.model.sizes().clone(), specs, 0, &Device::flex())?)
+    };
+    Ok(load_any_model_dir(path, build, |model, spec, inputs| answer(model, spec, &inputs))?)
+}
+
+fn answer(model: &Poyo, spec: &SessionSpec, inputs: &StateDict) -> Result<TensorData, TrainError> {
+    let numbers = |name: &str| -> Vec<f64> {
+        inputs.get(name).map_or_else(Vec::new, |data| data.iter::<f64>().collect())
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers of units")]
+    let spike = |pair: &[f64]| Spike { unit: pair[0] as usize, time_s: pair[1] };
+    let window = PoyoWindow {
+        session: spec.session.clone(),
+        units: None,
+        spikes: numbers("spikes").chunks_exact(2).map(spike).collect(),
+        output_times_s: numbers("output_times_s"),
+    };
+    Ok(model.forward(&[window], Mode::Eval)?.into_data())
+}

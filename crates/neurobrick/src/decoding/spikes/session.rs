@@ -1,0 +1,258 @@
+//! A session that a decoder of behavior learns from.
+
+use ndarray::{Array2, Array3, Axis, s};
+use neurobrick_core::SessionSpec;
+use neurobrick_data::{BehaviorConfig, DataError, Grid, SessionData, SplitConfig, SplitOrder, TrialSplit};
+use neurobrick_schema::{Interval, Recording, Signal};
+
+use super::{BehaviorScale, SpikeDecodingError, SpikeWindows};
+use crate::config::BehaviorTarget;
+
+/// Spikes, behavior and what may be learned of both.
+pub(crate) struct DecoderSession {
+    pub(crate) spikes: SpikeWindows,
+    signals: Vec<Signal>,
+    targets: Vec<BehaviorTarget>,
+    bin_size_s: f64,
+    /// Standardized behavior of every window, `[trial, bin, K]`; NaN where there is none.
+    pub(crate) values: Array3<f64>,
+    /// How it was standardized, by target.
+    pub(crate) scales: Vec<BehaviorScale>,
+    /// Training windows in which every target has a value in every bin.
+    pub(crate) train: Vec<usize>,
+    /// Validation windows of which the same holds.
+    pub(crate) valid: Vec<usize>,
+    /// Seconds by which each of `train` may be moved to the left (negative) and right, whatever jitter is asked for.
+    free_s: Vec<[f64; 2]>,
+}
+
+impl DecoderSession {
+    /// Reads behavior on the windows of `data` and standardizes it by the training windows alone.
+    ///
+    /// # Errors
+    /// [`SpikeDecodingError`].
+    pub(crate) fn new(
+        recording: &Recording,
+        data: &SessionData,
+        (split, split_config): (&TrialSplit, &SplitConfig),
+        targets: &[BehaviorTarget],
+    ) -> Result<Self, SpikeDecodingError> {
+        let spikes = SpikeWindows::new(recording, data)?;
+        let session = data.session();
+        let mut values = Array3::zeros((data.n_trials(), data.n_bins(), targets.len()));
+        for (k, target) in targets.iter().enumerate() {
+            let found = data.behavior(recording, &target.measured());
+            let found = found.map_err(|source| no_behavior(data, target, source))?;
+            values.index_axis_mut(Axis(2), k).assign(&target.sized(found));
+        }
+        let missing = |trial: usize, k: usize| values.slice(s![trial, .., k]).iter().any(|v| !v.is_finite());
+        let covered = |part: &'static str, all: &[usize]| -> Result<Vec<usize>, SpikeDecodingError> {
+            let is_covered = |trial: &usize| (0..targets.len()).all(|k| !missing(*trial, k));
+            let found: Vec<usize> = all.iter().copied().filter(is_covered).collect();
+            // Two values at least are needed for a scale, and one window may hold one bin.
+            let needed = if part == "training" { 2 } else { 1 };
+            if found.len() >= needed {
+                return Ok(found);
+            }
+            let n_missing = |k: usize| all.iter().filter(|trial| missing(**trial, k)).count();
+            let worst = (0..targets.len()).max_by_key(|&k| n_missing(k)).unwrap_or(0);
+            Err(SpikeDecodingError::TooFewWindows {
+                session: session.clone(),
+                part,
+                n_covered: found.len(),
+                n_windows: all.len(),
+                needed,
+                target: targets[worst].name.clone(),
+            })
+        };
+        let train = covered("training", &split.train)?;
+        let valid = covered("validation", &split.valid)?;
+        let mut scales = Vec::with_capacity(targets.len());
+        for (k, target) in targets.iter().enumerate() {
+            let mut column = values.index_axis_mut(Axis(2), k);
+            let learned: Array2<f64> = column.select(Axis(0), &train);
+            let n = learned.len() as f64;
+            let mean = learned.sum() / n;
+            let std = (learned.mapv(|v| (v - mean) * (v - mean)).sum() / n).sqrt();
+            // A constant that is no sum of powers of two has a deviation of its last bits.
+            if std <= 1e-12 * mean.abs() {
+                let (session, target) = (session.clone(), target.name.clone());
+                let value = learned.first().copied().unwrap_or(mean);
+                return Err(SpikeDecodingError::Constant { session, target, value });
+            }
+            column.mapv_inplace(|v| (v - mean) / std);
+            let signal = recording.signal(&target.signal);
+            let unit = signal.and_then(|signal| signal.column(&target.column)?.unit.clone());
+            scales.push(BehaviorScale { mean, std, unit });
+        }
+        let guard_s = match &split_config.order {
+            SplitOrder::Blocks(blocks) => blocks.gap_s,
+            _ => 0.0,
+        };
+        let free_s = train.iter().map(|&trial| free(&spikes, &split.train, trial, guard_s)).collect();
+        Ok(Self {
+            spikes,
+            signals: recording.signals().to_vec(),
+            targets: targets.to_vec(),
+            bin_size_s: data.bin_size_s(),
+            values,
+            scales,
+            train,
+            valid,
+            free_s,
+        })
+    }
+
+    /// What a model must know of the session.
+    pub(crate) fn spec(&self) -> SessionSpec {
+        SessionSpec {
+            session: self.spikes.session().clone(),
+            n_units: self.spikes.n_units(),
+            log_mean_rates: None,
+        }
+    }
+
+    /// The shift of training window number `window` at `part` (from 0 to 1) of what `jitter_s` and the split allow.
+    pub(crate) fn shift_s(&self, window: usize, jitter_s: f64, part: f64) -> f64 {
+        let [left, right] = self.free_s[window];
+        let (left, right) = (left.max(-jitter_s), right.min(jitter_s));
+        left + part * (right - left)
+    }
+
+    /// Standardized behavior `[bin, K]` of a window moved by `shift_s`; NaN where there is none.
+    ///
+    /// # Errors
+    /// If the grid cannot be counted in nanoseconds.
+    pub(crate) fn values_at(&self, trial: usize, shift_s: f64) -> Result<Array2<f64>, DataError> {
+        let base = self.values.index_axis(Axis(0), trial);
+        if shift_s == 0.0 {
+            return Ok(base.to_owned());
+        }
+        let start_s = self.spikes.windows()[trial].start_s + shift_s;
+        let grid = Grid::new(start_s, self.bin_size_s, base.nrows())?;
+        let mut values = Array2::zeros(base.dim());
+        for (k, (target, scale)) in self.targets.iter().zip(&self.scales).enumerate() {
+            let found = target.measured().on_grid(&self.signals, &grid)?;
+            let found = target.sized(ndarray::Array1::from_vec(found));
+            values.column_mut(k).assign(&found.mapv(|v| (v - scale.mean) / scale.std));
+        }
+        Ok(values)
+    }
+}
+
+impl BehaviorTarget {
+    /// Signal, column and rule.
+    pub(crate) fn measured(&self) -> BehaviorConfig {
+        let Self { signal, column, rule, max_gap_s, .. } = self.clone();
+        BehaviorConfig { signal, column, rule, max_gap_s }
+    }
+
+    /// The values themselves, or without their sign.
+    pub(crate) fn sized<D: ndarray::Dimension>(
+        &self,
+        values: ndarray::Array<f64, D>,
+    ) -> ndarray::Array<f64, D> {
+        if self.absolute { values.mapv_into(f64::abs) } else { values }
+    }
+}
+
+fn no_behavior(data: &SessionData, target: &BehaviorTarget, source: DataError) -> SpikeDecodingError {
+    let (session, target) = (data.session().clone(), target.name.clone());
+    SpikeDecodingError::NoBehavior { session, target, source: Box::new(source) }
+}
+
+/// How far training window `trial` may move without coming nearer than `guard_s` to a window that is not for training, and
+/// without leaving the recorded spikes.
+fn free(spikes: &SpikeWindows, train: &[usize], trial: usize, guard_s: f64) -> [f64; 2] {
+    let Interval { start_s, end_s } = spikes.windows()[trial];
+    let [first, last] = spikes.recorded().unwrap_or([start_s, end_s]);
+    let mut bounds = [first - start_s, last - end_s];
+    for (other, window) in spikes.windows().iter().enumerate() {
+        if train.binary_search(&other).is_ok() {
+            continue;
+        }
+        if window.start_s < start_s {
+            bounds[0] = bounds[0].max(window.end_s + guard_s - start_s);
+        } else {
+            bounds[1] = bounds[1].min(window.start_s - guard_s - end_s);
+        }
+    }
+    [bounds[0].min(0.0), bounds[1].max(0.0)]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use neurobrick_data::{Alignment, BlockConfig, Part, ResampleRule, WindowConfig};
+    use neurobrick_testkit::SharedBrain;
+
+    use super::*;
+
+    /// Windows of half a second that follow each other for a minute, moved as far as they may be.
+    #[test]
+    fn moved_windows_keep_their_distance_and_their_behavior() {
+        let brain = SharedBrain { n_bins: 3000, ..SharedBrain::cursor(3) };
+        let recording = brain.session(0, 1, 6).with_behavior(&ndarray::arr2(&[[1.0, 2.0]]));
+        let window =
+            WindowConfig { align: Alignment::Every(0.5), start_s: 0.0, end_s: 0.5, bin_size_s: 0.02 };
+        let data = SessionData::new(&recording, &window).unwrap();
+        let pattern = vec![Part::Train, Part::Train, Part::Valid, Part::Train, Part::Test];
+        let blocks = SplitOrder::Blocks(BlockConfig { block_s: 2.0, gap_s: 0.7, pattern });
+        let target = BehaviorTarget {
+            name: "x".to_owned(),
+            signal: "cursor".to_owned(),
+            column: "x".to_owned(),
+            rule: ResampleRule::Linear,
+            max_gap_s: 0.1,
+            absolute: false,
+        };
+        for (order, gap_s) in [(SplitOrder::Random, 0.0), (blocks, 0.7)] {
+            let config = SplitConfig { order, ..SplitConfig::default() };
+            let split = TrialSplit::of(&data, &config, 1).unwrap();
+            let session =
+                DecoderSession::new(&recording, &data, (&split, &config), std::slice::from_ref(&target));
+            let session = session.unwrap();
+            let (mut n_moved, jitter_s) = (0, 0.4);
+            for (number, &trial) in session.train.iter().enumerate() {
+                for part in [0.0, 0.3, 1.0] {
+                    let shift_s = session.shift_s(number, jitter_s, part);
+                    assert!(shift_s.abs() <= jitter_s);
+                    n_moved += u32::from(shift_s.abs() > 0.1);
+                    let moved = data.windows()[trial];
+                    let (start_s, end_s) = (moved.start_s + shift_s, moved.end_s + shift_s);
+                    for &other in split.valid.iter().chain(&split.test) {
+                        let other = data.windows()[other];
+                        let distance = (other.start_s - end_s).max(start_s - other.end_s);
+                        assert!(
+                            distance >= gap_s - 1e-9,
+                            "{distance} s from a window that is not for training"
+                        );
+                    }
+                }
+            }
+            assert!(n_moved > 10, "{n_moved}");
+            // Moved by whole bins, a window has the behavior of the recording there; its outputs are asked at the same times.
+            let trial = session.train[1];
+            let (here, there) =
+                (session.values_at(trial, 0.0).unwrap(), session.values_at(trial, 0.04).unwrap());
+            for bin in 0..here.nrows() - 2 {
+                assert!((here[[bin + 2, 0]] - there[[bin, 0]]).abs() < 1e-6, "bin {bin}");
+            }
+            let spikes = |shift_s: f64| session.spikes.window(trial, shift_s, None).spikes;
+            let late = spikes(0.0).into_iter().filter(|spike| spike.time_s >= 0.04);
+            let late: Vec<(usize, f64)> = late.map(|spike| (spike.unit, spike.time_s - 0.04)).collect();
+            let again = spikes(0.04);
+            assert!(late.len() > 10 && again.len() >= late.len());
+            for ((unit, time_s), spike) in late.into_iter().zip(again) {
+                assert!(unit == spike.unit && (time_s - spike.time_s).abs() < 1e-9);
+            }
+            let some = session.spikes.window(trial, 0.0, Some(vec![1, 4]));
+            assert!(some.spikes.iter().all(|spike| [1, 4].contains(&spike.unit)) && !some.spikes.is_empty());
+            // Standardized over the training windows: mean 0, variance 1.
+            let learned = session.values.select(Axis(0), &session.train);
+            let mean = learned.mean().unwrap();
+            let variance = learned.mapv(|v| v * v).mean().unwrap() - mean * mean;
+            assert!(mean.abs() < 1e-9 && (variance - 1.0).abs() < 1e-9, "{mean} {variance}");
+        }
+    }
+}
