@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use neurobrick_schema::{
-    Activity, BinnedCounts, Column, ColumnValues, Recording, RecordingParts, RegionLevel, Spikes, Unit,
-    unit_quality,
+    Activity, BinnedCounts, Column, Recording, RecordingParts, RegionLevel, Spikes, Unit, unit_quality,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
+use crate::texts::texts;
 
 /// Rules that a unit must pass. Without any, all units do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -164,18 +164,13 @@ impl UnitFilter {
     }
 }
 
-/// Text of a column of labels, also of truth values and whole numbers.
 fn labels(recording: &Recording, name: &str) -> Result<Vec<Option<String>>, DataError> {
-    let column = recording.unit_column(name).map(|column| &column.values);
-    match column {
-        Some(ColumnValues::Text(values)) => Ok(values.clone()),
-        Some(ColumnValues::Int(values)) => Ok(values.iter().map(|v| v.map(|v| v.to_string())).collect()),
-        Some(ColumnValues::Bool(values)) => Ok(values.iter().map(|v| v.map(|v| v.to_string())).collect()),
-        _ => Err(DataError::UnknownUnitColumn {
+    recording.unit_column(name).and_then(|column| texts(&column.values)).ok_or_else(|| {
+        DataError::UnknownUnitColumn {
             session: recording.info().session.clone(),
             column: name.to_owned(),
             kind: "of text, whole numbers or truth values",
             known: recording.unit_columns().iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "),
-        }),
-    }
+        }
+    })
 }
