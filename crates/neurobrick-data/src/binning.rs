@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Grid, ticks};
+use crate::room::Room;
 use crate::{DataError, ExcludedTrial};
 
 /// What time zero of a window is.
@@ -103,6 +104,16 @@ fn slide(
     };
     let start = |index: usize| first + index as f64 * stride_s;
     let length_s = window.end_s - window.start_s;
+    // Not fewer than there will be, whichever way the quotient is rounded.
+    let most = ((last - first - length_s) / stride_s).max(0.0) + 2.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and at most usize::MAX"
+    )]
+    let n_windows = most as usize;
+    Room { n_windows, n_bins: window.n_bins()?, n_units: recording.n_units() }
+        .check(&recording.info().session)?;
     let mut zeros_s = Vec::new();
     while start(zeros_s.len()) + length_s <= last {
         zeros_s.push(start(zeros_s.len()) - window.start_s);
@@ -126,7 +137,8 @@ fn count_windows(
     names: &[usize],
 ) -> Result<Array3<u16>, DataError> {
     let (n_bins, n_units) = (window.n_bins()?, recording.n_units());
-    let mut counts = vec![0; zeros_s.len() * n_bins * n_units];
+    let session = &recording.info().session;
+    let mut counts = Room { n_windows: zeros_s.len(), n_bins, n_units }.zeros(session)?;
     let (times, units) = (spikes.times_s(), spikes.units());
     for (index, &zero) in zeros_s.iter().enumerate() {
         let grid = Grid::new(zero + window.start_s, window.bin_size_s, n_bins)?;
@@ -135,7 +147,7 @@ fn count_windows(
         let to = from + times[from..].partition_point(|&time| ticks(time) < grid.edge(n_bins));
         let row = &mut counts[index * n_bins * n_units..][..n_bins * n_units];
         grid.count(&times[from..to], &units[from..to], n_units, row).map_err(|unit| {
-            DataError::CountOverflow { session: recording.info().session.clone(), unit, trial: names[index] }
+            DataError::CountOverflow { session: session.clone(), unit, trial: names[index] }
         })?;
     }
     Array3::from_shape_vec((zeros_s.len(), n_bins, n_units), counts).map_err(|_| DataError::BadGrid {

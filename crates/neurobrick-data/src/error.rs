@@ -85,6 +85,21 @@ pub enum DataError {
         /// Index of the trial.
         trial: usize,
     },
+    /// Counts that do not fit into memory.
+    #[error(
+        "session {session}: {n_windows} windows of {n_bins} bins and {n_units} units take {:.1} GB of memory, more than there is; let windows slide further (`align = {{ every = .. }}`), make them shorter or their bins wider, or keep fewer units (`units`)",
+        2e-9 * *n_windows as f64 * *n_bins as f64 * *n_units as f64
+    )]
+    TooLarge {
+        /// The session.
+        session: SessionId,
+        /// Number of windows, to one or two.
+        n_windows: usize,
+        /// Bins of each.
+        n_bins: usize,
+        /// Number of units.
+        n_units: usize,
+    },
     /// A grid without bins, or one that whole nanoseconds cannot hold.
     #[error(
         "a grid of {n_bins} bins of {bin_size_s} s from {start_s} s: at least one bin of at least a nanosecond is needed"

@@ -37,6 +37,7 @@ mod mixed;
 mod overlap;
 mod regions;
 mod resample;
+mod room;
 mod session;
 mod splits;
 mod texts;

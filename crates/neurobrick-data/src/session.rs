@@ -40,7 +40,7 @@ impl SessionData {
     ///
     /// # Errors
     /// If the window is no whole number of bins, the alignment column is missing, or recorded counts do not
-    /// contain the grid asked for.
+    /// contain the grid asked for; [`DataError::TooLarge`] where memory does not hold the windows.
     pub fn new(recording: &Recording, window: &WindowConfig) -> Result<Self, DataError> {
         let binned = bin_recording(recording, window)?;
         let window_at = |zero: f64| Interval { start_s: zero + window.start_s, end_s: zero + window.end_s };
