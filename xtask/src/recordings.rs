@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use neurobrick::PipelineError;
-use neurobrick::ingest::{Found, IngestOptions, IngestSummary, Isolation, Refusal, serve};
+use neurobrick::ingest::{Found, IngestOptions, IngestSummary, Isolation, READERS, Refusal, serve};
 use neurobrick::pipeline;
 use neurobrick::schema::SessionId;
 
@@ -28,7 +28,8 @@ pub(crate) fn ingest(args: &IngestArgs) -> Result<(), Failure> {
         memory_bytes: args.memory_mib << 20,
         time: Duration::from_secs(args.time_limit_s),
     };
-    let options = IngestOptions { n_workers: args.n_jobs(), isolation: Some(isolation) };
+    let options =
+        IngestOptions { n_workers: args.n_jobs(), isolation: Some(isolation), ..IngestOptions::default() };
     let summary = with_screen(1, |screen| pipeline::ingest_with(&args.paths, &args.store, &options, screen))?;
     say(&table(&rows(&summary)));
     say(&format!(
@@ -42,7 +43,7 @@ pub(crate) fn ingest(args: &IngestArgs) -> Result<(), Failure> {
 
 /// Answers the parent process of a reading, see [`neurobrick::ingest::Isolation`].
 pub(crate) fn read_session() -> Result<(), Failure> {
-    Ok(serve(std::io::stdin(), std::io::stdout()).map_err(PipelineError::from)?)
+    Ok(serve(std::io::stdin(), std::io::stdout(), &READERS).map_err(PipelineError::from)?)
 }
 
 fn dry_run(args: &IngestArgs) -> Result<(), Failure> {

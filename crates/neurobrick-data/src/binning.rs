@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Grid, ticks};
+use crate::room::Room;
 use crate::{DataError, ExcludedTrial};
 
 /// What time zero of a window is.
@@ -71,18 +72,35 @@ pub(crate) struct Binned {
     pub(crate) zeros_s: Vec<f64>,
 }
 
-pub(crate) fn bin_recording(recording: &Recording, window: &WindowConfig) -> Result<Binned, DataError> {
+/// From the first spike of any unit to the last, in seconds; `None` without spikes, and of counts.
+pub(crate) fn recorded(recording: &Recording) -> Option<(f64, f64)> {
+    let Activity::Spikes(spikes) = recording.activity() else { return None };
+    spikes.times_s().first().copied().zip(spikes.times_s().last().copied())
+}
+
+/// `recorded` is that of all units, also of those that a filter has taken out.
+pub(crate) fn bin_recording(
+    recording: &Recording,
+    recorded: Option<(f64, f64)>,
+    window: &WindowConfig,
+) -> Result<Binned, DataError> {
     match (recording.activity(), &window.align) {
-        (Activity::Spikes(spikes), Alignment::Every(every_s)) => slide(recording, spikes, window, *every_s),
-        (Activity::Spikes(spikes), _) => bin_spikes(recording, spikes, window),
+        (Activity::Spikes(spikes), Alignment::Every(every_s)) => {
+            slide(recording, spikes, recorded, window, *every_s)
+        }
+        (Activity::Spikes(spikes), _) => bin_spikes(recording, spikes, recorded, window),
         (Activity::Counts(counts), _) => rebin_counts(recording, counts, window),
     }
 }
 
-fn bin_spikes(recording: &Recording, spikes: &Spikes, window: &WindowConfig) -> Result<Binned, DataError> {
+fn bin_spikes(
+    recording: &Recording,
+    spikes: &Spikes,
+    recorded: Option<(f64, f64)>,
+    window: &WindowConfig,
+) -> Result<Binned, DataError> {
     let zeros = time_zeros(recording, &window.align)?;
-    let times = spikes.times_s();
-    let (trials, excluded) = usable_trials(&zeros, times.first().copied().zip(times.last().copied()), window);
+    let (trials, excluded) = usable_trials(&zeros, recorded, window);
     let zeros_s: Vec<f64> = trials.iter().filter_map(|&trial| zeros[trial]).collect();
     let counts = count_windows(recording, spikes, window, &zeros_s, &trials)?;
     Ok(Binned { counts, trials, excluded, zeros_s })
@@ -92,17 +110,26 @@ fn bin_spikes(recording: &Recording, spikes: &Spikes, window: &WindowConfig) -> 
 fn slide(
     recording: &Recording,
     spikes: &Spikes,
+    recorded: Option<(f64, f64)>,
     window: &WindowConfig,
     every_s: f64,
 ) -> Result<Binned, DataError> {
     let bin_size_s = window.bin_size_s;
     let stride = whole_number(every_s / bin_size_s).filter(|&bins| bins > 0);
     let stride_s = stride.ok_or(DataError::BadStride { every_s, bin_size_s })? as f64 * bin_size_s;
-    let (Some(&first), Some(&last)) = (spikes.times_s().first(), spikes.times_s().last()) else {
-        return count_none(recording, window);
-    };
+    let Some((first, last)) = recorded else { return count_none(recording, window) };
     let start = |index: usize| first + index as f64 * stride_s;
     let length_s = window.end_s - window.start_s;
+    // Not fewer than there will be, whichever way the quotient is rounded.
+    let most = ((last - first - length_s) / stride_s).max(0.0) + 2.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and at most usize::MAX"
+    )]
+    let n_windows = most as usize;
+    Room { n_windows, n_bins: window.n_bins()?, n_units: recording.n_units() }
+        .check(&recording.info().session)?;
     let mut zeros_s = Vec::new();
     while start(zeros_s.len()) + length_s <= last {
         zeros_s.push(start(zeros_s.len()) - window.start_s);
@@ -126,7 +153,8 @@ fn count_windows(
     names: &[usize],
 ) -> Result<Array3<u16>, DataError> {
     let (n_bins, n_units) = (window.n_bins()?, recording.n_units());
-    let mut counts = vec![0; zeros_s.len() * n_bins * n_units];
+    let session = &recording.info().session;
+    let mut counts = Room { n_windows: zeros_s.len(), n_bins, n_units }.zeros(session)?;
     let (times, units) = (spikes.times_s(), spikes.units());
     for (index, &zero) in zeros_s.iter().enumerate() {
         let grid = Grid::new(zero + window.start_s, window.bin_size_s, n_bins)?;
@@ -135,7 +163,7 @@ fn count_windows(
         let to = from + times[from..].partition_point(|&time| ticks(time) < grid.edge(n_bins));
         let row = &mut counts[index * n_bins * n_units..][..n_bins * n_units];
         grid.count(&times[from..to], &units[from..to], n_units, row).map_err(|unit| {
-            DataError::CountOverflow { session: recording.info().session.clone(), unit, trial: names[index] }
+            DataError::CountOverflow { session: session.clone(), unit, trial: names[index] }
         })?;
     }
     Array3::from_shape_vec((zeros_s.len(), n_bins, n_units), counts).map_err(|_| DataError::BadGrid {

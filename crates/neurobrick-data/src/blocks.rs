@@ -19,6 +19,17 @@ pub enum Part {
     Test,
 }
 
+impl Part {
+    /// The name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// Blocks of time, dealt to the parts in a pattern that repeats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -5,6 +5,7 @@ use neurobrick_schema::{Activity, Recording};
 
 use crate::DataError;
 use crate::grid::Grid;
+use crate::room::Room;
 
 /// Counts of a whole session, `[bin, unit]`.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ impl ContinuousCounts {
     ///
     /// # Errors
     /// [`DataError::BadGrid`]; [`DataError::NeedsSpikeTimes`] for a recording that exists as counts only;
-    /// [`DataError::CountOverflow`].
+    /// [`DataError::CountOverflow`]; [`DataError::TooLarge`].
     pub fn new(recording: &Recording, start_s: f64, end_s: f64, bin_size_s: f64) -> Result<Self, DataError> {
         let session = &recording.info().session;
         let Activity::Spikes(spikes) = recording.activity() else {
@@ -34,7 +35,7 @@ impl ContinuousCounts {
         let n_bins = if n_bins < f64::from(u32::MAX) { n_bins.max(0.0) as usize } else { usize::MAX };
         let grid = Grid::new(start_s, bin_size_s, n_bins)?;
         let n_units = recording.n_units();
-        let mut counts = vec![0; n_bins * n_units];
+        let mut counts = Room { n_windows: 1, n_bins, n_units }.zeros(session)?;
         grid.count(spikes.times_s(), spikes.units(), n_units, &mut counts)
             .map_err(|unit| DataError::CountOverflow { session: session.clone(), unit, trial: 0 })?;
         let counts = Array2::from_shape_vec((n_bins, n_units), counts);

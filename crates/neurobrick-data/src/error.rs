@@ -2,6 +2,8 @@
 
 use neurobrick_schema::{SchemaError, SessionId};
 
+use crate::Part;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -83,6 +85,21 @@ pub enum DataError {
         /// Index of the trial.
         trial: usize,
     },
+    /// Counts that do not fit into memory.
+    #[error(
+        "session {session}: {n_windows} windows of {n_bins} bins and {n_units} units take {:.1} GB of memory, more than there is; let windows slide further (`align = {{ every = .. }}`), make them shorter or their bins wider, or keep fewer units (`units`)",
+        2e-9 * *n_windows as f64 * *n_bins as f64 * *n_units as f64
+    )]
+    TooLarge {
+        /// The session.
+        session: SessionId,
+        /// Number of windows, to one or two.
+        n_windows: usize,
+        /// Bins of each.
+        n_bins: usize,
+        /// Number of units.
+        n_units: usize,
+    },
     /// A grid without bins, or one that whole nanoseconds cannot hold.
     #[error(
         "a grid of {n_bins} bins of {bin_size_s} s from {start_s} s: at least one bin of at least a nanosecond is needed"
@@ -132,6 +149,67 @@ pub enum DataError {
         "leave train, valid and test out where blocks are dealt: the pattern says how much each part gets"
     )]
     BlocksAndFractions,
+    /// A column has parts of its own.
+    #[error(
+        "leave train, valid and test of `split` out where a column deals trials; how much a part gets is a matter of its values"
+    )]
+    ColumnAndFractions,
+    /// Values and cuts that make no three parts.
+    #[error("the split by column `{column}`: {detail}")]
+    BadColumnSplit {
+        /// The column.
+        column: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Trials have no such column, or it holds neither text, whole numbers nor truth values.
+    #[error(
+        "session {session}: trials have no column `{column}` of text, whole numbers or truth values to split by; they have: {known}"
+    )]
+    UnknownSplitColumn {
+        /// The session.
+        session: SessionId,
+        /// The column asked for.
+        column: String,
+        /// The columns there are.
+        known: String,
+    },
+    /// A trial that belongs to no part.
+    #[error(
+        "session {session}: `{column}` of trial {trial} is {value}, which neither train, valid, test nor leave_out names"
+    )]
+    UnknownSplitValue {
+        /// The session.
+        session: SessionId,
+        /// The column.
+        column: String,
+        /// Row of the trial table.
+        trial: usize,
+        /// The value.
+        value: String,
+    },
+    /// A part without a trial.
+    #[error(
+        "session {session}: no usable trial is left for {part} by column `{column}`; name other values, or cut another fraction", part = part.name()
+    )]
+    EmptyPart {
+        /// The session.
+        session: SessionId,
+        /// The part.
+        part: Part,
+        /// The column.
+        column: String,
+    },
+    /// The source says which part a trial is in, but not when it was: dealt otherwise, trials that overlap may part.
+    #[error(
+        "session {session} does not say when trials were, so a split of ours could put trials that overlap on both sides; its column `split` has the values {}; use it: {}", values.join(", "), suggestion(values)
+    )]
+    SplitOfSource {
+        /// The session.
+        session: SessionId,
+        /// Values of its column, in order of appearance.
+        values: Vec<String>,
+    },
     /// Windows cannot slide by nothing.
     #[error(
         "`align = {{ every = .. }}` must be a whole number of bins of {bin_size_s} s, at least one; received {every_s}"
@@ -194,4 +272,17 @@ pub enum DataError {
         /// What is missing.
         detail: String,
     },
+}
+
+/// A split by the column `split`: its first value trains, its last one tests, and what is between or cut off validates.
+fn suggestion(values: &[String]) -> String {
+    let [train, valid @ .., test] = values else { return String::new() };
+    let valid = if valid.is_empty() {
+        "cut = [{ part = \"valid\", from = \"train\", fraction = 0.125 }]".to_owned()
+    } else {
+        format!("valid = {valid:?}")
+    };
+    format!(
+        "`order = {{ column = {{ name = \"split\", train = [{train:?}], test = [{test:?}], {valid} }} }}`"
+    )
 }

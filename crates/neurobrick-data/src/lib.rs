@@ -3,7 +3,7 @@
 //! Everything here is a pure function of its input and a seed. A [`UnitFilter`] says which units are good enough. A
 //! [`SessionData`] holds one session's counts as `[trial, bin, unit]`, and puts signals on the same bins
 //! ([`BehaviorConfig`]); [`ContinuousCounts`] holds a whole session, of which windows are views. [`TrialSplit`] says which
-//! trials may be trained on, [`resampling_clusters`] which may be resampled one by one, [`SessionSplit`] which sessions or subjects, [`hold_out_units`] which units are hidden.
+//! trials may be trained on (of a source that says so, [`ColumnConfig`]), [`resampling_clusters`] which may be resampled one by one, [`SessionSplit`] which sessions or subjects, [`hold_out_units`] which units are hidden.
 //! [`BatchPlan`] (batches of one session) and [`MixedPlan`] (of many, weighted) tell for any step which trials it sees,
 //! without remembering anything between steps.
 //!
@@ -28,6 +28,7 @@
 mod batches;
 mod binning;
 mod blocks;
+mod column_split;
 mod continuous;
 mod error;
 mod grid;
@@ -36,13 +37,16 @@ mod mixed;
 mod overlap;
 mod regions;
 mod resample;
+mod room;
 mod session;
 mod splits;
+mod texts;
 mod units;
 
 pub use batches::{BatchPlan, PlannedBatch};
 pub use binning::{Alignment, WindowConfig};
 pub use blocks::{BlockConfig, Part};
+pub use column_split::{ColumnConfig, CutConfig, CutOrder};
 pub use continuous::ContinuousCounts;
 pub use error::DataError;
 pub use grid::{Grid, ticks};

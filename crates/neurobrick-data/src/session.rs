@@ -4,10 +4,10 @@ use ndarray::{Array2, Array3, Axis};
 use neurobrick_schema::{Interval, Recording, SessionId, SubjectId, Trials};
 use serde::{Deserialize, Serialize};
 
-use crate::binning::bin_recording;
+use crate::binning::{bin_recording, recorded};
 use crate::grid::Grid;
 use crate::resample::BehaviorConfig;
-use crate::{Alignment, DataError, RegionTable, WindowConfig};
+use crate::{Alignment, DataError, RegionTable, UnitFilter, WindowConfig};
 
 /// A trial that yields no window, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,34 @@ impl SessionData {
     ///
     /// # Errors
     /// If the window is no whole number of bins, the alignment column is missing, or recorded counts do not
-    /// contain the grid asked for.
+    /// contain the grid asked for; [`DataError::TooLarge`] where memory does not hold the windows.
     pub fn new(recording: &Recording, window: &WindowConfig) -> Result<Self, DataError> {
-        let binned = bin_recording(recording, window)?;
+        Self::within(recording, recorded(recording), window)
+    }
+
+    /// The same of the units that pass a filter, and the recording without the others.
+    ///
+    /// Which trials are usable does not depend on the filter: what was recorded reaches from the first spike to the last of
+    /// all units, also of those that do not pass.
+    ///
+    /// # Errors
+    /// Those of [`UnitFilter::passing`] and [`SessionData::new`].
+    pub fn of_units(
+        recording: Recording,
+        filter: &UnitFilter,
+        window: &WindowConfig,
+    ) -> Result<(Self, Recording), DataError> {
+        let recorded = recorded(&recording);
+        let recording = filter.apply(recording)?;
+        Ok((Self::within(&recording, recorded, window)?, recording))
+    }
+
+    fn within(
+        recording: &Recording,
+        recorded: Option<(f64, f64)>,
+        window: &WindowConfig,
+    ) -> Result<Self, DataError> {
+        let binned = bin_recording(recording, recorded, window)?;
         let window_at = |zero: f64| Interval { start_s: zero + window.start_s, end_s: zero + window.end_s };
         let windows: Vec<Interval> = binned.zeros_s.into_iter().map(window_at).collect();
         let trials = match window.align {

@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::BlockConfig;
+use crate::column_split::ColumnConfig;
 use crate::grid::ticks;
 use crate::overlap::TOUCH;
+use crate::texts::texts;
 use crate::{DataError, SessionData};
 
 /// How trials are dealt to the parts.
@@ -21,6 +23,8 @@ pub enum SplitOrder {
     Chronological,
     /// Blocks of time are dealt in a pattern, with a gap between parts. The pattern takes the place of the fractions.
     Blocks(BlockConfig),
+    /// A trial column says which part a trial is in. It takes the place of the fractions.
+    Column(ColumnConfig),
 }
 
 /// Fractions of the trials of each session that train, validate and test.
@@ -65,8 +69,18 @@ impl TrialSplit {
     ///
     /// # Errors
     /// Those of [`TrialSplit::new`] and [`BlockConfig::split`]; [`DataError::OverlapLeaks`] for windows that overlap, unless
-    /// blocks are dealt; [`DataError::BlocksAndFractions`].
+    /// blocks are dealt or they are in the same part of a column; [`DataError::BlocksAndFractions`];
+    /// [`DataError::SplitOfSource`] where the source does not say when trials were, but which part they are in.
+    ///
+    /// Of a column: [`DataError::ColumnAndFractions`], [`DataError::BadColumnSplit`], [`DataError::UnknownSplitColumn`],
+    /// [`DataError::UnknownSplitValue`], [`DataError::EmptyPart`].
     pub fn of(data: &SessionData, config: &SplitConfig, seed: u64) -> Result<Self, DataError> {
+        if let SplitOrder::Column(column) = &config.order {
+            return Self::of_column(data, column, config, seed);
+        }
+        if let Some(values) = split_of_source(data) {
+            return Err(DataError::SplitOfSource { session: data.session().clone(), values });
+        }
         if let SplitOrder::Blocks(blocks) = &config.order {
             let own = SplitConfig { order: config.order.clone(), ..SplitConfig::default() };
             if *config != own {
@@ -83,12 +97,36 @@ impl TrialSplit {
         Self::new(data.session(), data.n_trials(), config, seed)
     }
 
+    fn of_column(
+        data: &SessionData,
+        column: &ColumnConfig,
+        config: &SplitConfig,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let fractions = |of: &SplitConfig| [of.train, of.valid, of.test].map(f64::to_bits);
+        if fractions(config) != fractions(&SplitConfig::default()) {
+            return Err(DataError::ColumnAndFractions);
+        }
+        let mut split = column.split(data, seed)?;
+        let (n_train, n_valid) = calibration(config.max_calibration, split.train.len(), split.valid.len())?;
+        let place = [name_index(data.session().as_str()), 0, 0];
+        let order = Stream::new(seed, Domain::Split, place).permutation(data.n_trials());
+        for (trials, n) in [(&mut split.train, n_train), (&mut split.valid, n_valid)] {
+            if n < trials.len() {
+                trials.sort_by_key(|&trial| order[trial]);
+                trials.truncate(n);
+                trials.sort_unstable();
+            }
+        }
+        Ok(split)
+    }
+
     /// Splits `n_trials` trials of `session`. The permutation depends on the seed and on the session's id, so
     /// adding a session leaves the splits of the others alone.
     ///
     /// # Errors
     /// If the fractions are not positive or do not sum to one, fewer than two calibration trials are allowed, or a part
-    /// would be empty.
+    /// would be empty; for orders that depend on more than the number of trials, which [`TrialSplit::of`] deals.
     pub fn new(
         session: &SessionId,
         n_trials: usize,
@@ -107,21 +145,15 @@ impl TrialSplit {
             let fractions = format!("{train} / {valid} / {test}");
             return Err(DataError::TooFewTrials { session: session.clone(), n_trials, fractions });
         }
-        let (mut end_train, mut end_valid) = (n_train, n_not_test);
-        if let Some(max) = max_calibration.filter(|&max| max < n_not_test) {
-            if max < 2 {
-                return Err(DataError::TooFewCalibration { received: max });
-            }
-            let n_valid = (max / 4).max(1).min(n_not_test - n_train);
-            end_train = (max - n_valid).min(n_train);
-            end_valid = n_train + n_valid;
-        }
+        let (end_train, n_valid) = calibration(max_calibration, n_train, n_not_test - n_train)?;
+        let end_valid = n_train + n_valid;
         let dealt = match order {
             SplitOrder::Random => {
                 Stream::new(seed, Domain::Split, [name_index(session.as_str()), 0, 0]).permutation(n_trials)
             }
             SplitOrder::Chronological => (0..n_trials).collect(),
             SplitOrder::Blocks(_) => return Err(DataError::BlocksAndFractions),
+            SplitOrder::Column(_) => return Err(DataError::ColumnAndFractions),
         };
         let part = |range: std::ops::Range<usize>| {
             let mut trials = dealt[range].to_vec();
@@ -136,8 +168,36 @@ impl TrialSplit {
     }
 }
 
+/// How many trials train and validate where no more than `max` may do so together.
+fn calibration(max: Option<usize>, n_train: usize, n_valid: usize) -> Result<(usize, usize), DataError> {
+    let Some(max) = max.filter(|&max| max < n_train + n_valid) else { return Ok((n_train, n_valid)) };
+    if max < 2 {
+        return Err(DataError::TooFewCalibration { received: max });
+    }
+    let n_valid = (max / 4).max(1).min(n_valid);
+    Ok(((max - n_valid).min(n_train), n_valid))
+}
+
+/// Name of the trial column in which readers keep the parts of a source.
+const SOURCE_COLUMN: &str = "split";
+
+/// Values of the column `split` of usable trials that lie end to end because the source does not say when they were; none
+/// where it has one value, or trials have times. Such trials may overlap unseen, as the pieces do that LFADS is trained on.
+fn split_of_source(data: &SessionData) -> Option<Vec<String>> {
+    let trials = data.trials();
+    let column = trials.column(SOURCE_COLUMN).filter(|_| !trials.has_times())?;
+    let values = texts(&column.values)?;
+    let mut distinct: Vec<String> = Vec::new();
+    for value in data.trial_idx().iter().filter_map(|&row| values[row].clone()) {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+    }
+    (distinct.len() > 1).then_some(distinct)
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a trial count")]
-fn rounded(x: f64) -> usize {
+pub(crate) fn rounded(x: f64) -> usize {
     x.round() as usize
 }
 

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use neurobrick_schema::{
-    Activity, BinnedCounts, Column, ColumnValues, Recording, RecordingParts, RegionLevel, Spikes, Unit,
-    unit_quality,
+    Activity, BinnedCounts, Column, Recording, RecordingParts, RegionLevel, Spikes, Unit, unit_quality,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
+use crate::texts::texts;
 
 /// Rules that a unit must pass. Without any, all units do.
+///
+/// They look at the whole recording, test trials included: at spikes, and at what the source says of units. No label of a
+/// trial enters, nothing is fitted to held-out values, and a unit is in or out for all parts alike; but which units a score
+/// is about depends on what they did in test trials, too. [`SessionData::of_units`](crate::SessionData::of_units) applies
+/// them without a change to which trials are usable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UnitFilter {
@@ -164,18 +169,13 @@ impl UnitFilter {
     }
 }
 
-/// Text of a column of labels, also of truth values and whole numbers.
 fn labels(recording: &Recording, name: &str) -> Result<Vec<Option<String>>, DataError> {
-    let column = recording.unit_column(name).map(|column| &column.values);
-    match column {
-        Some(ColumnValues::Text(values)) => Ok(values.clone()),
-        Some(ColumnValues::Int(values)) => Ok(values.iter().map(|v| v.map(|v| v.to_string())).collect()),
-        Some(ColumnValues::Bool(values)) => Ok(values.iter().map(|v| v.map(|v| v.to_string())).collect()),
-        _ => Err(DataError::UnknownUnitColumn {
+    recording.unit_column(name).and_then(|column| texts(&column.values)).ok_or_else(|| {
+        DataError::UnknownUnitColumn {
             session: recording.info().session.clone(),
             column: name.to_owned(),
             kind: "of text, whole numbers or truth values",
             known: recording.unit_columns().iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "),
-        }),
-    }
+        }
+    })
 }

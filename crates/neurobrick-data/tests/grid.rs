@@ -143,3 +143,20 @@ fn views_of_a_whole_session_are_its_windows() {
     assert_eq!(whole.window_starts(101, 1).len(), 0);
     assert!(matches!(ContinuousCounts::new(&recording, 3.0, 3.0, 0.1), Err(DataError::BadGrid { .. })));
 }
+
+/// More than any machine can address, so that no system promises it: an error with the size instead of an abort.
+#[test]
+fn windows_that_no_memory_holds_are_refused_with_their_size() {
+    let recording = made::recording(100_000, Spikes::new(vec![0.0, 2e6], vec![0, 0]).unwrap());
+    let align = Alignment::Every(1000.0);
+    let window = WindowConfig { align, start_s: 0.0, end_s: 1e6, bin_size_s: 0.01 };
+    let error = SessionData::new(&recording, &window).unwrap_err().to_string();
+    assert!(error.contains("windows of 100000000 bins and 100000 units take 20040"), "{error}");
+    // So many windows that their list alone is too long.
+    let align = Alignment::Every(1e-9);
+    let window = WindowConfig { align, start_s: 0.0, end_s: 1e-9, bin_size_s: 1e-9 };
+    let error = SessionData::new(&recording, &window).unwrap_err();
+    assert!(matches!(error, DataError::TooLarge { n_bins: 1, .. }), "{error}");
+    let error = ContinuousCounts::new(&recording, 0.0, 2e6, 5e-4).unwrap_err();
+    assert!(matches!(error, DataError::TooLarge { n_windows: 1, n_bins: 4_000_000_000, .. }), "{error}");
+}

@@ -359,3 +359,24 @@ fn counts_are_filtered_by_what_counts_can_tell() {
         Err(DataError::NeedsSpikeTimes { rule: "min_presence_ratio", .. })
     ));
 }
+
+/// The unit that spiked first and last does not pass; what was recorded stays what it was.
+#[test]
+fn filters_do_not_change_which_trials_are_usable() {
+    let mut spikes: Vec<(f64, u32)> = (0..40).map(|i| (2.5 + f64::from(i) * 0.1, 0)).collect();
+    spikes.extend([(0.0, 1), (10.0, 1)]);
+    let mut parts = spiking(2, &spikes).into_parts();
+    parts.trials = Trials::new(windows([0.5, 3.0, 7.0, 9.5], 1.0), Vec::new()).unwrap();
+    let recording = Recording::from_parts(parts).unwrap();
+    let filter = UnitFilter { min_rate_hz: Some(1.0), ..UnitFilter::default() };
+    for (align, n_windows) in [(Alignment::TrialStart, 3), (Alignment::Every(1.0), 10)] {
+        let window = WindowConfig { align, start_s: 0.0, end_s: 1.0, bin_size_s: 0.5 };
+        let all = SessionData::new(&recording, &window).unwrap();
+        let (data, filtered) = SessionData::of_units(recording.clone(), &filter, &window).unwrap();
+        assert_eq!((data.n_units(), filtered.n_units(), data.n_trials()), (1, 1, n_windows));
+        assert_eq!((data.windows(), data.trial_idx()), (all.windows(), all.trial_idx()));
+        assert_eq!(data.excluded(), all.excluded());
+        let first_unit = |data: &SessionData| data.counts().index_axis(ndarray::Axis(2), 0).to_owned();
+        assert_eq!(first_unit(&data), first_unit(&all));
+    }
+}

@@ -94,8 +94,26 @@ impl Array {
     }
 }
 
+/// Rows without a character that a matrix of text may have; each takes 24 bytes of memory and none of the file.
+const MAX_EMPTY_ROWS: usize = 1 << 20;
+
+/// One text per row out of the codes of a matrix of characters, in row order.
+///
+/// Errors: the number of rows, where they are without a character and too many.
+pub(crate) fn rows_of_text(shape: &[usize], codes: &[i64]) -> Result<Vec<String>, String> {
+    let n_rows = shape.first().copied().unwrap_or(0);
+    let units: Vec<u16> = codes.iter().map(|&code| u16::try_from(code).unwrap_or(0xfffd)).collect();
+    match units.len().checked_div(n_rows).filter(|&length| length > 0) {
+        Some(length) => Ok(units.chunks_exact(length).map(String::from_utf16_lossy).collect()),
+        None if n_rows <= MAX_EMPTY_ROWS => Ok(vec![String::new(); n_rows]),
+        None => Err(format!("{n_rows} rows of text without a character; at most {MAX_EMPTY_ROWS} are read")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::*;
 
     #[test]
@@ -109,6 +127,19 @@ mod tests {
             let n = shape.iter().product();
             let array = Array { shape, values: Values::Int(vec![7; n]) };
             assert_eq!(array.squeezed(), Array { shape: squeezed, values: Values::Int(vec![7; n]) });
+        }
+    }
+
+    /// An axis says how many rows there are without a byte of the file behind it.
+    #[test]
+    fn rows_without_text_are_limited() {
+        let rows = |shape: &[usize], codes: &[i64]| rows_of_text(shape, codes);
+        assert_eq!(rows(&[2, 2], &[97, 98, 99, 100]), Ok(vec!["ab".to_owned(), "cd".to_owned()]));
+        assert_eq!(rows(&[3, 0], &[]), Ok(vec![String::new(); 3]));
+        assert_eq!(rows(&[], &[]), Ok(Vec::new()));
+        for n_rows in [(1 << 31) - 1, usize::MAX] {
+            let error = rows(&[n_rows, 0], &[]).unwrap_err();
+            assert!(error.starts_with(&format!("{n_rows} rows of text without a character")), "{error}");
         }
     }
 }

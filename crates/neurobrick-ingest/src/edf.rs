@@ -169,11 +169,20 @@ fn signals(
             if name != label {
                 steps.push(format!("a second channel {label:?} called {name:?}"));
             }
+            let scale = channel.scale();
+            if matches!(scale, Scale::Unknown) {
+                let [from, to] = channel.physical;
+                steps.push(format!(
+                    "channel {name:?} says to go from {from} to {to}, which gives no scale: kept as the whole numbers of the file, \
+                     without a unit"
+                ));
+            }
             columns.push(SignalColumn {
                 name,
-                unit: Some(channel.unit.clone()).filter(|unit| !unit.is_empty()),
+                unit: Some(channel.unit.clone())
+                    .filter(|unit| !unit.is_empty() && !matches!(scale, Scale::Unknown)),
                 description: channel.description(),
-                samples: channel.physical(records.digital(channel)),
+                samples: scale.samples(records.digital(channel)),
             });
         }
         let name = if is_single { "samples".into() } else { names.take(&format!("samples_{rate_hz}hz")) };
@@ -182,17 +191,38 @@ fn signals(
     Ok(signals)
 }
 
+/// How whole numbers become quantities.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scale {
+    /// They are quantities already: both scales are the same.
+    Same,
+    /// `gain * (offset + number)`, as `EDFlib` does it, so that results are the same to the last bit.
+    Linear { gain: f64, offset: f64 },
+    /// The channel says to go from a quantity to the same one, or further than numbers go. `EDFlib` refuses such a file, MNE takes
+    /// an arbitrary range of one.
+    Unknown,
+}
+
 impl Channel {
-    /// Whole numbers in the unit of measure of the channel; they stay whole where both scales are the same.
-    fn physical(&self, digital: Vec<i32>) -> Samples {
+    fn scale(&self) -> Scale {
         let ([digital_min, digital_max], [physical_min, physical_max]) = (self.digital, self.physical);
         if self.digital.map(f64::to_bits) == self.physical.map(f64::to_bits) {
-            return Samples::Int(digital.into_iter().map(i64::from).collect());
+            return Scale::Same;
         }
         let gain = (physical_max - physical_min) / (digital_max - digital_min);
-        // As EDFlib does it, so that the numbers are the same to the last bit.
         let offset = physical_max / gain - digital_max;
-        let scale = |value: i32| gain * (offset + f64::from(value));
-        Samples::Float(digital.into_iter().map(scale).collect())
+        if gain.is_normal() && offset.is_finite() { Scale::Linear { gain, offset } } else { Scale::Unknown }
+    }
+}
+
+impl Scale {
+    /// Samples in the unit of the channel; whole numbers stay whole where there is nothing to scale.
+    fn samples(self, digital: Vec<i32>) -> Samples {
+        match self {
+            Self::Same | Self::Unknown => Samples::Int(digital.into_iter().map(i64::from).collect()),
+            Self::Linear { gain, offset } => {
+                Samples::Float(digital.into_iter().map(|value| gain * (offset + f64::from(value))).collect())
+            }
+        }
     }
 }

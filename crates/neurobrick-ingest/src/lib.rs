@@ -40,7 +40,8 @@
 //! that a file that kills its decoder costs one session; [`serve`] is what that process runs.
 //!
 //! Formats: [`CountsNpz`], [`Alf`], [`Nwb`], [`Edf`], [`BrainVision`], [`Tensors`], [`DeepLabCut`], [`Boris`], [`Myo`],
-//! [`Suite2p`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`].
+//! [`Suite2p`], and [`Mapping`] for one's own NPZ, MATLAB, CSV and Parquet files. A further one implements [`Reader`],
+//! whose page has an example, and is named in [`IngestOptions::readers`].
 //! [`TensorFile`] reads the tensors of a benchmark's target and submission files, [`TensorWriter`] writes them. The crate has
 //! no cargo features.
 

@@ -7,12 +7,14 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use crate::array::{Array, Values};
+use crate::array::{Array, Values, rows_of_text};
 use crate::error::IngestError;
 
 const HEADER_BYTES: usize = 128;
-/// Deflate cannot make more than 1032 bytes out of one.
-const MAX_INFLATION: u64 = 1032;
+/// Bytes of a compressed variable that hold its class, axes and name; those of real files take a hundred.
+const HEAD_BYTES: u64 = 64 << 10;
+/// Longest compressed variable: MATLAB keeps those of 2 GiB and more in files of version 7.3 only.
+const MAX_VARIABLE_BYTES: u64 = 2 << 30;
 /// Cells in cells; deeper ones are damage.
 const MAX_DEPTH: usize = 32;
 const COMPRESSED: u32 = 15;
@@ -46,15 +48,16 @@ fn find(path: &Path, bytes: &[u8], name: &str) -> Result<MatValue, IngestError> 
         let (kind, data) = elements.element().map_err(malformed)?;
         let inflated;
         let data = match kind {
-            COMPRESSED => {
-                inflated = inflate(data).map_err(malformed)?;
-                let mut inner = Bytes { rest: &inflated, big_endian };
-                let (kind, data) = inner.element().map_err(malformed)?;
-                if kind != MATRIX {
+            COMPRESSED => match inflate(data, big_endian, name).map_err(malformed)? {
+                Inflated::Wanted(bytes) => {
+                    inflated = bytes;
+                    Bytes { rest: &inflated, big_endian }.element().map_err(malformed)?.1
+                }
+                Inflated::Another(variable) => {
+                    found.extend(variable);
                     continue;
                 }
-                data
-            }
+            },
             MATRIX => data,
             _ => continue,
         };
@@ -80,12 +83,49 @@ fn header(bytes: &[u8]) -> Result<bool, String> {
     }
 }
 
-fn inflate(data: &[u8]) -> Result<Vec<u8>, String> {
+/// What a compressed element holds.
+enum Inflated {
+    /// The variable that is looked for, whole.
+    Wanted(Vec<u8>),
+    /// A variable of another name, or no variable; no more than its head was inflated.
+    Another(Option<String>),
+}
+
+/// Inflates an element if it is the variable `name`.
+fn inflate(data: &[u8], big_endian: bool, name: &str) -> Result<Inflated, String> {
+    let mut decoder = flate2::read::ZlibDecoder::new(data);
     let mut bytes = Vec::new();
-    let limit = u64::try_from(data.len()).unwrap_or(u64::MAX).saturating_mul(MAX_INFLATION);
-    let mut decoder = flate2::read::ZlibDecoder::new(data).take(limit);
-    decoder.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(bytes)
+    decoder.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let mut head = Bytes { rest: &bytes, big_endian };
+    let (kind, n_bytes) = (head.u32()?, head.u32()?);
+    if kind != MATRIX {
+        return Ok(Inflated::Another(None));
+    }
+    let end = usize::try_from(n_bytes).unwrap_or(usize::MAX).min(head.rest.len());
+    let mut head = Bytes { rest: &head.rest[..end], ..head };
+    let variable = if head.rest.is_empty() { String::new() } else { head.head()?.name };
+    if variable != name {
+        return Ok(Inflated::Another(Some(variable)));
+    }
+    if u64::from(n_bytes) >= MAX_VARIABLE_BYTES {
+        return Err(format!(
+            "it says to be {n_bytes} bytes long; save variables of 2 GiB and more with -v7.3"
+        ));
+    }
+    // With its tag and padding. What follows is not read, but the end of the stream is, where its checksum lies.
+    let rest = (u64::from(n_bytes) + 16).saturating_sub(HEAD_BYTES);
+    decoder.take(rest).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(Inflated::Wanted(bytes))
+}
+
+/// What stands before the values of a matrix.
+struct Head {
+    class: u32,
+    is_logical: bool,
+    is_complex: bool,
+    shape: Vec<usize>,
+    count: usize,
+    name: String,
 }
 
 /// Bytes that are still to be read.
@@ -125,6 +165,24 @@ impl<'a> Bytes<'a> {
         Ok((tag, data))
     }
 
+    fn head(&mut self) -> Result<Head, String> {
+        let (_, flags) = self.element()?;
+        let flags = Bytes { rest: flags, big_endian: self.big_endian }.u32()?;
+        let (kind, lengths) = self.element()?;
+        let lengths = self.numbers(kind, lengths)?.into_f64().unwrap_or_default();
+        let shape = lengths.iter().map(|&length| whole(length)).collect::<Result<Vec<usize>, String>>()?;
+        let count = shape.iter().try_fold(1_usize, |n, &length| n.checked_mul(length));
+        let (_, name) = self.element()?;
+        Ok(Head {
+            class: flags & 0xff,
+            is_logical: flags & 0x200 != 0,
+            is_complex: flags & 0x800 != 0,
+            shape,
+            count: count.ok_or("its axes do not fit into memory")?,
+            name: String::from_utf8_lossy(name).into_owned(),
+        })
+    }
+
     /// Name and value of a matrix; no value when `wanted` is another name.
     fn matrix(&mut self, depth: usize, wanted: Option<&str>) -> Result<(String, Option<MatValue>), String> {
         if depth > MAX_DEPTH {
@@ -135,16 +193,7 @@ impl<'a> Bytes<'a> {
             let empty = Array { shape: vec![0, 0], values: Values::Float(Vec::new()) };
             return Ok((String::new(), Some(MatValue::Array(empty))));
         }
-        let (_, flags) = self.element()?;
-        let flags = Bytes { rest: flags, big_endian: self.big_endian }.u32()?;
-        let (class, is_logical, is_complex) = (flags & 0xff, flags & 0x200 != 0, flags & 0x800 != 0);
-        let (kind, lengths) = self.element()?;
-        let lengths = self.numbers(kind, lengths)?.into_f64().unwrap_or_default();
-        let shape = lengths.iter().map(|&length| whole(length)).collect::<Result<Vec<usize>, String>>()?;
-        let count = shape.iter().try_fold(1_usize, |n, &length| n.checked_mul(length));
-        let count = count.ok_or("its axes do not fit into memory")?;
-        let (_, name) = self.element()?;
-        let name = String::from_utf8_lossy(name).into_owned();
+        let Head { class, is_logical, is_complex, shape, count, name } = self.head()?;
         if wanted.is_some_and(|wanted| wanted != name) {
             return Ok((name, None));
         }
@@ -213,15 +262,10 @@ impl<'a> Bytes<'a> {
         }
         let codes = self.numbers(kind, data)?;
         check_count(&codes, count)?;
-        let n_rows = shape.first().copied().unwrap_or(0);
-        let Values::Int(codes) = Array::from_column_order(shape, codes).values else {
+        let Array { shape, values: Values::Int(codes) } = Array::from_column_order(shape, codes) else {
             return Ok(MatValue::Other("text in an unknown form"));
         };
-        let units: Vec<u16> = codes.iter().map(|&code| u16::try_from(code).unwrap_or(0xfffd)).collect();
-        let rows: Vec<String> = match units.len().checked_div(n_rows).filter(|&length| length > 0) {
-            Some(length) => units.chunks_exact(length).map(String::from_utf16_lossy).collect(),
-            None => vec![String::new(); n_rows],
-        };
+        let rows = rows_of_text(&shape, &codes)?;
         Ok(MatValue::Array(Array { shape: vec![rows.len()], values: Values::Text(rows) }))
     }
 
@@ -309,5 +353,78 @@ mod tests {
                 found.is_ok() || matches!(found, Err(IngestError::MissingArray { .. }))
             });
         }
+    }
+
+    fn element(kind: u32, data: &[u8]) -> Vec<u8> {
+        let mut bytes = [kind.to_le_bytes(), u32::try_from(data.len()).unwrap().to_le_bytes()].concat();
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    /// A matrix of bytes (class 9) or of characters (class 4).
+    fn matrix(name: &str, class: u8, shape: [u32; 2], bytes: &[u8]) -> Vec<u8> {
+        let shape = shape.map(u32::to_le_bytes).concat();
+        let flags = element(6, &[class, 0, 0, 0, 0, 0, 0, 0]);
+        let parts = [flags, element(5, &shape), element(1, name.as_bytes()), element(2, bytes)];
+        element(MATRIX, &parts.concat())
+    }
+
+    /// A compressed element, of which the last `n_lost` bytes are overwritten.
+    fn compressed(bytes: &[u8], n_lost: usize) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let mut encoder = flate2::write::ZlibEncoder::new(&mut packed, flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap();
+        let n = packed.len();
+        packed[n - n_lost..].fill(0xff);
+        [&COMPRESSED.to_le_bytes()[..], &u32::try_from(n).unwrap().to_le_bytes(), &packed].concat()
+    }
+
+    fn file(elements: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![b' '; HEADER_BYTES];
+        bytes[HEADER_BYTES - 4..].copy_from_slice(&[0, 1, b'I', b'M']);
+        bytes.extend(elements.concat());
+        bytes
+    }
+
+    fn found(bytes: &[u8], name: &str) -> Result<MatValue, String> {
+        find(Path::new("x.mat"), bytes, name).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_the_variable_asked_for_is_inflated() {
+        const N_BYTES: u32 = 64 << 20;
+        let zeros = matrix("zeros", 9, [N_BYTES, 1], &vec![0; N_BYTES as usize]);
+        let wanted = matrix("wanted", 9, [3, 1], &[7, 8, 9]);
+        let values = MatValue::Array(Array { shape: vec![3, 1], values: Values::Int(vec![7, 8, 9]) });
+        let bytes = file(&[compressed(&zeros, 0), compressed(&wanted, 0)]);
+        assert!(bytes.len() < 1 << 20);
+        let n_taken = crate::fuzz::least_taken(|| assert_eq!(found(&bytes, "wanted"), Ok(values.clone())));
+        assert!(n_taken < 1 << 20, "{n_taken} bytes to pass by a variable of {N_BYTES}");
+        // What is asked for is checked to its end; what is passed by is not.
+        let broken = file(&[compressed(&zeros, 4), compressed(&wanted, 0)]);
+        assert_eq!(found(&broken, "wanted"), Ok(values));
+        assert!(found(&broken, "zeros").unwrap_err().contains("corrupt deflate stream"));
+        assert!(found(&broken, "neither").unwrap_err().contains("zeros, wanted"));
+    }
+
+    #[test]
+    fn lengths_alone_take_no_memory() {
+        let mut long = matrix("long", 9, [3, 1], &[7, 8, 9]);
+        long[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+        let rows = matrix("rows", 4, [i32::MAX.cast_unsigned(), 0], &[]);
+        let none = matrix("none", 4, [2, 0], &[]);
+        for pack in [&|bytes: &[u8]| compressed(bytes, 0), &|bytes: &[u8]| bytes.to_vec()]
+            as [&dyn Fn(&[u8]) -> Vec<u8>; 2]
+        {
+            let bytes = file(&[pack(&none), pack(&rows)]);
+            let error = found(&bytes, "rows").unwrap_err();
+            assert!(error.contains("2147483647 rows of text without a character"), "{error}");
+            let texts = Array { shape: vec![2], values: Values::Text(vec![String::new(); 2]) };
+            assert_eq!(found(&bytes, "none"), Ok(MatValue::Array(texts)));
+        }
+        let error = found(&file(&[compressed(&long, 0)]), "long").unwrap_err();
+        assert!(error.contains("4294967295 bytes long") && error.contains("-v7.3"), "{error}");
     }
 }

@@ -29,23 +29,26 @@ use crate::tensors::Tensors;
 pub use self::find::recognize;
 pub(crate) use self::session::{Staged, read_into};
 
-/// All readers, in the order in which they are asked.
+/// All readers of this crate, in the order in which they are asked. Whatever takes readers takes others, too.
 pub const READERS: [&dyn Reader; 11] =
     [&Mapping, &CountsNpz, &Alf, &Nwb, &Edf, &BrainVision, &Tensors, &DeepLabCut, &Boris, &Myo, &Suite2p];
 
 /// How to ingest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IngestOptions {
+#[derive(Clone, Debug)]
+pub struct IngestOptions<'r> {
+    /// Who is asked, in order; formats have distinct names.
+    pub readers: &'r [&'r dyn Reader],
     /// Sessions that are read at the same time; at least one is.
     pub n_workers: usize,
-    /// Reads every session in a process of its own; `None` reads it in this one.
+    /// Reads every session in a process of its own; `None` reads it in this one. That process must know the same readers,
+    /// see [`serve`](crate::serve).
     pub isolation: Option<Isolation>,
 }
 
-impl Default for IngestOptions {
-    /// One session after the other, in this process.
+impl Default for IngestOptions<'_> {
+    /// One session after the other, in this process, by [`READERS`].
     fn default() -> Self {
-        Self { n_workers: 1, isolation: None }
+        Self { readers: &READERS, n_workers: 1, isolation: None }
     }
 }
 
@@ -166,8 +169,8 @@ pub struct Plan {
 
 /// Lists what [`ingest`] would read, without reading or writing any of it. Files are hashed where the store has a
 /// session of that name.
-pub fn plan<P: AsRef<Path>>(paths: &[P], store: Option<&Store>) -> Plan {
-    let (found, mut refused) = find::find(paths);
+pub fn plan<P: AsRef<Path>>(paths: &[P], store: Option<&Store>, readers: &[&dyn Reader]) -> Plan {
+    let (found, mut refused) = find::find(paths, readers);
     let mut listed = Vec::new();
     for (reader, source) in found {
         match source.total_bytes() {
@@ -198,13 +201,13 @@ pub fn plan<P: AsRef<Path>>(paths: &[P], store: Option<&Store>) -> Plan {
 pub fn ingest<P: AsRef<Path>>(
     paths: &[P],
     store: &Store,
-    options: &IngestOptions,
+    options: &IngestOptions<'_>,
     progress: &mut dyn FnMut(IngestEvent),
 ) -> Result<IngestSummary, IngestError> {
     let _lock = store.lock()?;
     store.remove_unfinished(is_running)?;
     let mut summary = IngestSummary::default();
-    let (found, refused) = find::find(paths);
+    let (found, refused) = find::find(paths, options.readers);
     for Refusal { path, error, .. } in &refused {
         progress(IngestEvent::Refused { path: path.clone(), message: error.to_string() });
     }
@@ -249,9 +252,9 @@ pub fn ingest<P: AsRef<Path>>(
 
 /// What the workers share.
 struct Work<'a> {
-    found: &'a [find::Found],
+    found: &'a [find::Found<'a>],
     store: &'a Store,
-    options: &'a IngestOptions,
+    options: &'a IngestOptions<'a>,
     /// The next session that nobody has begun.
     next: AtomicUsize,
     /// Whether the store cannot be written, so that no other session is begun.

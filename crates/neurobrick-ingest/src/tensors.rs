@@ -11,7 +11,7 @@
 //! `train_encod_data` and more, is taken in its place. `train_behavior` and `train_ext_input` become signals where they go
 //! over time (32-bit where all splits have that), else columns of the trials; `train_decode_mask`, `train_jitter` and `train_inds` become columns of the
 //! trials. Such files say neither how wide a bin is nor when a trial was: `dataset.toml` gives `bin_size_s`, and trials
-//! lie end to end.
+//! lie end to end ([`Trials::has_times`] is false).
 //!
 //! A group is one session, with the column `split`. Where its splits have different units, as when the held-out units of
 //! `eval_` are withheld, every split is a session of its own, called `<name>.<split>`.
@@ -22,8 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use neurobrick_schema::{
-    Activity, BinnedCounts, Column, ColumnValues, Interval, Recording, RecordingParts, SessionId, Table,
-    Trials, Unit,
+    Activity, BinnedCounts, Column, ColumnValues, Recording, RecordingParts, SessionId, Table, Trials, Unit,
 };
 
 use self::parts::{Block, KEYS, Split, behavior, read_splits, trial_columns};
@@ -167,9 +166,6 @@ fn recording(
     let n_trials: usize = splits.iter().map(|split| split.n_trials).sum();
     let n_units: usize = kinds.iter().map(|(_, n)| n).sum();
     let trial_s = n_bins as f64 * bin_size_s;
-    let bounds =
-        |trial: usize| Interval { start_s: trial as f64 * trial_s, end_s: (trial + 1) as f64 * trial_s };
-    let intervals: Vec<Interval> = (0..n_trials).map(bounds).collect();
     let mut columns = vec![Column {
         name: "split".into(),
         unit: None,
@@ -215,7 +211,7 @@ fn recording(
         unit_columns,
         electrodes: Table::default(),
         activity: Activity::Counts(counts),
-        trials: Trials::new(intervals, columns).map_err(IngestError::invalid(path))?,
+        trials: Trials::end_to_end(n_trials, trial_s, columns).map_err(IngestError::invalid(path))?,
         intervals: Vec::new(),
         signals,
     })

@@ -164,6 +164,30 @@ fn gaps_and_annotations_have_their_times() {
     assert_eq!(*recording.signal("samples").unwrap().clock(), Clock::Regular { start_s: 0.0, rate_hz: 4.0 });
 }
 
+/// Limits that are the same, or too far apart, give no scale; the channel is kept as it lies in the file.
+#[test]
+fn channels_without_a_scale_are_kept_as_whole_numbers() {
+    let limits = 256 + 2 * (16 + 80 + 8);
+    for (from, to) in [("0", "0"), ("-1", "-1"), ("-1e308", "1e308"), ("0", "5e-324")] {
+        let mut bytes = edf_plus(LISTS);
+        bytes[limits..][..8].copy_from_slice(format!("{from:<8}").as_bytes());
+        bytes[limits + 16..][..8].copy_from_slice(format!("{to:<8}").as_bytes());
+        let (_dir, path) = edf_file(&bytes);
+        let recording = read(&path).unwrap();
+        let emg = recording.signal("samples").unwrap().column("EMG").unwrap();
+        assert_eq!(emg.samples, Samples::Int(vec![-100, 0, 50, 0, -100, 0, 50, 1]), "{from} to {to}");
+        assert_eq!((emg.unit.as_deref(), emg.description.as_deref()), (None, Some("needle; HP:10Hz")));
+        let step = recording.info().card.changes.last().unwrap();
+        assert!(
+            step.contains("channel \"EMG\" says to go from") && step.contains("without a unit"),
+            "{step}"
+        );
+    }
+    let (_dir, path) = edf_file(&edf_plus(LISTS));
+    let step = read(&path).unwrap().info().card.changes.last().unwrap().clone();
+    assert!(!step.contains("scale"), "{step}");
+}
+
 #[test]
 fn what_cannot_be_right_is_refused() {
     let good = edf_plus(LISTS);

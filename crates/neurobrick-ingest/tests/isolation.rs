@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use neurobrick_ingest::{IngestError, IngestOptions, IngestSummary, Isolation, ingest, plan, serve};
+use neurobrick_ingest::{IngestError, IngestOptions, IngestSummary, Isolation, READERS, ingest, plan, serve};
 use neurobrick_schema::Store;
 
 /// Ingests session `s1` with a shell script in the place of the reader.
@@ -25,7 +25,7 @@ fn with_child(
         memory_bytes: 64 << 20,
         time,
     };
-    let options = IngestOptions { n_workers: 2, isolation: Some(isolation) };
+    let options = IngestOptions { n_workers: 2, isolation: Some(isolation), ..IngestOptions::default() };
     let result = ingest(&[counts], &store, &options, &mut |_| {});
     (store, folder, result)
 }
@@ -89,7 +89,7 @@ fn a_child_that_lies_about_what_it_wrote_is_not_believed() {
 #[test]
 fn a_request_that_is_none_is_refused() {
     for request in ["", "{}", r#"{"format":"nwb"}"#] {
-        let error = serve(request.as_bytes(), std::io::sink()).unwrap_err().to_string();
+        let error = serve(request.as_bytes(), std::io::sink(), &READERS).unwrap_err().to_string();
         assert!(error.contains("for the use of `ingest` alone"), "{error}");
     }
 }
@@ -111,10 +111,13 @@ fn a_store_has_one_writer_and_its_leftovers_go() {
     let error = ingest(&paths, &store, &IngestOptions::default(), &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("written by another process"), "{error}");
     drop(lock);
-    assert_eq!(plan(&paths, Some(&store)).found.iter().filter(|found| found.is_unchanged).count(), 0);
+    assert_eq!(
+        plan(&paths, Some(&store), &READERS).found.iter().filter(|found| found.is_unchanged).count(),
+        0
+    );
     assert_eq!(ingest(&paths, &store, &IngestOptions::default(), &mut |_| {}).unwrap().written.len(), 1);
     let left = names(&store);
     assert!(!left.contains(&dead) && left.contains(&own), "{left:?}");
-    let planned = plan(&paths, Some(&store));
+    let planned = plan(&paths, Some(&store), &READERS);
     assert!(planned.found[0].is_unchanged && planned.found[0].n_files == 5, "{planned:?}");
 }

@@ -6,7 +6,7 @@ mod foreign;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use neurobrick_ingest::{IngestError, IngestOptions, Nwb, Reader, Source, ingest, recognize};
+use neurobrick_ingest::{IngestError, IngestOptions, Nwb, READERS, Reader, Source, ingest, recognize};
 use neurobrick_schema::{
     Activity, ColumnValues, Consent, Interval, ListValues, Recording, Samples, Store, Unit,
 };
@@ -242,7 +242,7 @@ fn files_go_into_a_store_once() {
 #[test]
 fn a_single_file_is_recognized() {
     let file = nwb("made/made.nwb");
-    assert_eq!(recognize(&file).unwrap().format(), "nwb");
+    assert_eq!(recognize(&file, &READERS).unwrap().format(), "nwb");
     assert_eq!(read(&file).unwrap(), made());
-    assert!(recognize(&nwb("made/make.py")).is_err());
+    assert!(recognize(&nwb("made/make.py"), &READERS).is_err());
 }

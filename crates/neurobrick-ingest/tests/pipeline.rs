@@ -6,7 +6,7 @@ mod foreign;
 use std::fs;
 use std::path::Path;
 
-use neurobrick_ingest::{IngestError, IngestEvent, IngestOptions, IngestSummary, ingest, recognize};
+use neurobrick_ingest::{IngestError, IngestEvent, IngestOptions, IngestSummary, READERS, ingest, recognize};
 use neurobrick_schema::{SessionId, Store};
 
 fn run(paths: &[&Path], store: &Store) -> IngestSummary {
@@ -40,7 +40,7 @@ fn a_bad_session_does_not_stop_the_others() {
     assert!(!summary.is_complete() && summary.refused.len() == 2);
     let started = |event: &&IngestEvent| matches!(event, IngestEvent::Started { total: 3, .. });
     assert_eq!((events.len(), events.iter().filter(started).count()), (7, 3));
-    assert!(recognize(&nothing).is_err());
+    assert!(recognize(&nothing, &READERS).is_err());
 }
 
 #[test]

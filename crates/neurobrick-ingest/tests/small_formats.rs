@@ -136,6 +136,7 @@ fn what_belongs_to_the_trials_of_tensors_comes_along() {
     let expected = [0, 2, 3, 5, 6, 1, 4].map(Some).to_vec();
     assert_eq!(lfads.trials().column("inds").unwrap().values, ColumnValues::Int(expected));
     assert_eq!(lfads.signal("ext_input").unwrap().len(), 7 * 4);
+    assert!(!lfads.trials().has_times(), "its trials may be pieces that overlap");
     let step = lfads.info().card.changes.last().unwrap();
     assert!(step.contains("train_truth") && step.contains("conversion_factor"), "{step}");
     let ndt = read(&Tensors, &folder, "ndt").unwrap();

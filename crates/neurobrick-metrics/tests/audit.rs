@@ -30,6 +30,7 @@ fn rows_of(table: &Array2<f64>) -> AuditRows {
         labels: column(1),
         trials: (0..runs.len()).collect(),
         groups: runs,
+        has_times: true,
         spans_s: table.rows().into_iter().map(|row| [row[2], row[3]]).collect(),
         stimuli: None,
         nuisances: vec![
@@ -113,6 +114,15 @@ fn each_leak_fails_its_own_check() {
     overlapping.spans_s[split.test[3]] = overlapping.spans_s[split.train[5]].map(|t| t + 1.9);
     check(&overlapping, &split, Check::OverlappingWindows);
 
+    let timeless = AuditRows { has_times: false, ..overlapping };
+    let report = run(&timeless, &split);
+    assert_eq!(
+        outcome(&report, Check::OverlappingWindows),
+        Outcome::Warning,
+        "cannot be seen, nor ruled out"
+    );
+    assert_eq!(outcome(&report, Check::CorrelatedNeighbors), Outcome::NotApplicable);
+
     let mut copied = clean.clone();
     let copy = copied.features.row(split.train[7]).to_owned();
     copied.features.row_mut(split.test[4]).assign(&copy);
@@ -146,6 +156,7 @@ fn noise_rows(n: usize, columns: usize, mut value: impl FnMut(usize) -> f64) -> 
         labels: (0..n).map(|row| row % 2).collect(),
         trials: (0..n).collect(),
         groups: (0..n).map(|row| row * 5 / n).collect(),
+        has_times: true,
         spans_s: (0..n).map(|row| [row as f64, row as f64 + 0.9]).collect(),
         stimuli: None,
         nuisances: Vec::new(),

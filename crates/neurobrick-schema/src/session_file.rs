@@ -38,6 +38,9 @@ pub(crate) struct SessionFile {
     pub(crate) activity: ActivityFile,
     /// The columns of `trials.parquet` after `start_s` and `end_s`, in order.
     pub(crate) trial_columns: Vec<ColumnFile>,
+    /// Whether the source does not say when trials were, so that their times are stand-ins, end to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) trials_end_to_end: bool,
     /// The columns of `units.parquet` after `id`, `region`, `depth_um` and `quality`, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unit_columns: Vec<ColumnFile>,
@@ -53,6 +56,11 @@ pub(crate) struct SessionFile {
     /// What the source says about session and subject in its own words, by the place where it says so.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Rows and columns of a table without times.
@@ -259,6 +267,7 @@ impl SessionFile {
                 }
             },
             trial_columns,
+            trials_end_to_end: !recording.trials().has_times(),
             unit_columns: ColumnFile::all(recording.unit_columns()),
             electrodes: (*electrodes != Table::default()).then(|| TableFile {
                 n_rows: electrodes.len(),
@@ -285,6 +294,7 @@ impl SessionFile {
         let has_lists = self.trial_columns.iter().any(|column| matches!(column.r#type, ColumnType::List(_)));
         self.n_units > 0
             && !has_lists
+            && !self.trials_end_to_end
             && self.unit_columns.is_empty()
             && self.electrodes.is_none()
             && self.intervals.is_empty()

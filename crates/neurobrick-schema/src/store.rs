@@ -365,7 +365,8 @@ fn read_files(dir: &Path, manifest: &Manifest, file: SessionFile) -> Result<Reco
     let (path, bytes) = load(UNITS_FILE.into())?;
     let (units, unit_columns) = tables::read_units(&path, bytes, file.n_units, &file.unit_columns)?;
     let (path, bytes) = load(TRIALS_FILE.into())?;
-    let trials = column_tables::read_trials(&path, bytes, file.n_trials, &file.trial_columns)?;
+    let trials = column_tables::read_trials(&path, bytes, file.n_trials, &file.trial_columns)?
+        .with_times(!file.trials_end_to_end);
     let (activity_path, activity) = match file.activity {
         ActivityFile::Spikes {} => {
             let (path, bytes) = load(SPIKES_FILE.into())?;

@@ -51,6 +51,7 @@ impl Interval {
 pub struct Trials {
     intervals: Vec<Interval>,
     columns: Vec<Column>,
+    is_end_to_end: bool,
 }
 
 impl Trials {
@@ -64,7 +65,35 @@ impl Trials {
             interval.validate(index)?;
         }
         check_columns("trial column", &columns, intervals.len(), &RESERVED_COLUMNS)?;
-        Ok(Self { intervals, columns })
+        Ok(Self { intervals, columns, is_end_to_end: false })
+    }
+
+    /// Trials of one length from a source that does not say when they were: laid end to end, in its order. Their
+    /// intervals tell places and lengths, but not whether two trials overlap or how far apart they were.
+    ///
+    /// Errors: those of [`Trials::new`].
+    ///
+    /// ```
+    /// use neurobrick_schema::Trials;
+    ///
+    /// let trials = Trials::end_to_end(3, 0.6, Vec::new())?;
+    /// assert!(!trials.has_times());
+    /// assert_eq!(trials.intervals()[2].start_s, 1.2);
+    /// # Ok::<(), neurobrick_schema::SchemaError>(())
+    /// ```
+    pub fn end_to_end(n_trials: usize, trial_s: f64, columns: Vec<Column>) -> Result<Self, SchemaError> {
+        let interval =
+            |trial: usize| Interval { start_s: trial as f64 * trial_s, end_s: (trial + 1) as f64 * trial_s };
+        Ok(Self::new((0..n_trials).map(interval).collect(), columns)?.with_times(false))
+    }
+
+    pub(crate) fn with_times(self, has_times: bool) -> Self {
+        Self { is_end_to_end: !has_times, ..self }
+    }
+
+    /// Whether the intervals are when trials were, and not stand-ins of [`Trials::end_to_end`].
+    pub fn has_times(&self) -> bool {
+        !self.is_end_to_end
     }
 
     /// When each trial was.
@@ -107,6 +136,13 @@ pub struct IntervalTable {
 
 impl IntervalTable {
     pub(crate) fn validate(&self) -> Result<(), SchemaError> {
+        if !self.rows.has_times() {
+            return Err(SchemaError::InvalidValue {
+                what: format!("interval table {:?}", self.name),
+                found: "end to end for want of times".into(),
+                rule: "of intervals that the source tells; only trials may lie end to end",
+            });
+        }
         check_part_name("interval table name", &self.name)
     }
 }

@@ -255,6 +255,34 @@ fn a_signal_longer_than_a_row_group() {
     assert_eq!(store.read(&recording.info().session).unwrap(), recording);
 }
 
+/// That times are stand-ins is kept; nothing of it stands in the files of sessions that have times.
+#[test]
+fn trials_without_times_come_back_without() {
+    let mut parts = made::counts_recording("timeless").into_parts();
+    let columns = parts.trials.columns().to_vec();
+    parts.trials = Trials::end_to_end(4, 1.5, columns.clone()).unwrap();
+    let (first, last) = (parts.trials.intervals()[0], parts.trials.intervals()[3]);
+    assert_eq!((first.start_s, first.end_s, last.start_s, last.end_s), (0.0, 1.5, 4.5, 6.0));
+    let recording = Recording::from_parts(parts.clone()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    let timed = made::counts_recording("timed");
+    for (recording, has_times) in [(&recording, false), (&timed, true)] {
+        let session = &recording.info().session;
+        store.write(recording).unwrap();
+        let back = store.read(session).unwrap();
+        assert_eq!((&back, back.trials().has_times()), (recording, has_times));
+        let file = folder.path().join(format!("{session}/session.json"));
+        let text = std::fs::read_to_string(file).unwrap();
+        assert_eq!(text.contains("end_to_end"), !has_times, "{text}");
+    }
+    // Events of a source have times, or are none.
+    let rows = Trials::end_to_end(2, 1.0, Vec::new()).unwrap();
+    parts.intervals = vec![IntervalTable { name: "epochs".into(), description: None, rows }];
+    let error = Recording::from_parts(parts).unwrap_err().to_string();
+    assert!(error.contains("interval table \"epochs\""), "{error}");
+}
+
 /// The folder was written before there were signals and interval tables, and when spikes were still compressed.
 #[test]
 fn a_store_of_version_1_opens_and_counts_are_still_written_so() {

@@ -40,8 +40,7 @@ pub fn load_sessions(
                 known: known.join(", "),
             });
         }
-        let recording = read_recording(&store, config, session)?;
-        let data = SessionData::new(&recording, &config.window)?;
+        let (data, recording) = SessionData::of_units(store.read(session)?, &config.units, &config.window)?;
         let split = TrialSplit::of(&data, &config.split, seed)?;
         loaded.push(LoadedSession {
             train: TrainSession::new(Arc::new(data), split)?,

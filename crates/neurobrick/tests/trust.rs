@@ -17,7 +17,8 @@ use neurobrick_data::{
     Alignment, BlockConfig, Part, SessionData, SplitConfig, SplitOrder, TrialSplit, WindowConfig,
 };
 use neurobrick_schema::{
-    Activity, Clock, Interval, Recording, Samples, Signal, SignalColumn, Spikes, Store, Trials,
+    Activity, Clock, Column, ColumnValues, Interval, Recording, Samples, Signal, SignalColumn, Spikes, Store,
+    Trials,
 };
 use neurobrick_testkit::synthetic_session;
 use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
@@ -110,6 +111,40 @@ fn windows_are_audited_not_trials() {
     let found = pipeline::audit(&config, &folder.path().join("out"), "test", 2, &mut Silent).unwrap();
     let overlaps = found.audits[0].report.finding(Check::OverlappingWindows).unwrap();
     assert_eq!(overlaps.outcome, Outcome::Pass, "{overlaps:?}");
+}
+
+/// A source that does not say when trials were, as HDF5 tensors do not: its own split is used, and the audit says that
+/// overlap cannot be seen.
+#[test]
+fn trials_without_times_are_audited_under_the_split_of_their_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut parts = synthetic_session(6, 60, 12, 8, 2).into_parts();
+    let mut columns = parts.trials.columns().to_vec();
+    let values = (0..60).map(|trial| Some(if trial < 45 { "train" } else { "valid" }.to_owned())).collect();
+    let values = ColumnValues::Text(values);
+    columns.push(Column { name: "split".to_owned(), unit: None, description: None, values });
+    parts.trials = Trials::end_to_end(60, 0.24, columns).unwrap();
+    Store::create(&store).unwrap().write(&Recording::from_parts(parts).unwrap()).unwrap();
+    let audit = |split: &str, out: &str| {
+        let text = format!(
+            "seed = 1\nn_shuffles = 50\n[[sessions]]\nsessions = [\"synthetic-6\"]\n\
+             label = {{ category = {{ name = \"choice\", column = \"choice\", positive = \"right\", negative = \"left\" }} }}\n\
+             data = {{ store = \"{}\", window = {{ start_s = 0.0, end_s = 0.24, bin_size_s = 0.02 }}{split} }}\n",
+            store.display()
+        );
+        let config: AuditConfig = parse_toml("audit", &text).unwrap();
+        pipeline::audit(&config, &folder.path().join(out), "test", 2, &mut Silent)
+    };
+    let message = audit("", "random").unwrap_err().to_string();
+    let copied = message.split('`').find(|part| part.starts_with("order = ")).unwrap().to_owned();
+    let found = audit(&format!(", split = {{ {copied} }}"), "column").unwrap();
+    let report = &found.audits[0].report;
+    assert!(report.n_rows[1] <= 15 && report.n_rows[0] + report.n_rows[1] > 30, "{:?}", report.n_rows);
+    let overlaps = report.finding(Check::OverlappingWindows).unwrap();
+    assert_eq!(overlaps.outcome, Outcome::Warning, "{overlaps:?}");
+    let text = std::fs::read_to_string(folder.path().join("column/audit.md")).unwrap();
+    assert!(text.contains("does not say when trials were") && text.contains("place in the file"), "{text}");
 }
 
 /// The stimulus tells its own side, which is what a table of stimuli shows; time and vigor do not.

@@ -9,24 +9,26 @@ use neurobrick_schema::SchemaError;
 use super::{Answer, Request};
 use crate::error::IngestError;
 use crate::guard;
-use crate::pipeline::{READERS, read_into};
+use crate::pipeline::read_into;
+use crate::reader::Reader;
 
 /// Answers the one request of a parent with [`Isolation`](super::Isolation): reads a session into a folder.
 ///
 /// For a process that was started for nothing else: it limits the memory of the whole process, and ends it when `input`
-/// is closed before the work is done.
+/// is closed before the work is done. `readers` are those that the parent asks, or more: the parent names the format.
 ///
 /// Errors: what is wrong with the request, or with sending the answer; what is wrong with the session is the answer.
 pub fn serve(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
+    readers: &[&dyn Reader],
 ) -> Result<(), IngestError> {
     let mut input = BufReader::new(input);
     let mut line = String::new();
     input.read_line(&mut line).map_err(bad_request)?;
     let request: Request = serde_json::from_str(&line).map_err(bad_request)?;
-    let reader = READERS.into_iter().find(|reader| reader.format() == request.format);
-    let reader = reader.ok_or_else(|| bad_request(format!("no reader is called {:?}", request.format)))?;
+    let reader = readers.iter().find(|reader| reader.format() == request.format);
+    let reader = *reader.ok_or_else(|| bad_request(format!("no reader is called {:?}", request.format)))?;
     limit_memory(request.memory_bytes).map_err(bad_request)?;
     thread::spawn(move || {
         // Nothing more is sent: this returns when the parent is gone.

@@ -5,7 +5,7 @@ use std::path::Path;
 use neurobrick_schema::ColumnValues;
 
 use super::config::ArrayName;
-use crate::array::{Array, Values};
+use crate::array::{Array, Values, rows_of_text};
 use crate::csv_table::CsvTable;
 use crate::error::IngestError;
 use crate::hdf5::H5File;
@@ -255,7 +255,12 @@ fn v73(
         array.shape.reverse();
         let array = Array::from_column_order(array.shape, array.values);
         let is_text = file.text(node, "MATLAB_class")?.as_deref() == Some("char");
-        found.push((stars.clone(), if is_text { text(array) } else { array.squeezed() }));
+        let array = if is_text {
+            text(array).map_err(|detail| IngestError::malformed(&file.path, part, detail))?
+        } else {
+            array.squeezed()
+        };
+        found.push((stars.clone(), array));
         return Ok(());
     };
     if let Step::Field(field) = step {
@@ -306,15 +311,10 @@ fn v73(
 }
 
 /// Character codes as one text per row.
-fn text(array: Array) -> Array {
-    let Values::Int(codes) = &array.values else { return array };
-    let units: Vec<u16> = codes.iter().map(|&code| u16::try_from(code).unwrap_or(0xfffd)).collect();
-    let n_rows = array.shape.first().copied().unwrap_or(0);
-    let texts: Vec<String> = match units.len().checked_div(n_rows).filter(|&length| length > 0) {
-        Some(length) => units.chunks_exact(length).map(String::from_utf16_lossy).collect(),
-        None => vec![String::new(); n_rows],
-    };
-    Array { shape: vec![texts.len()], values: Values::Text(texts) }
+fn text(array: Array) -> Result<Array, String> {
+    let Values::Int(codes) = &array.values else { return Ok(array) };
+    let texts = rows_of_text(&array.shape, codes)?;
+    Ok(Array { shape: vec![texts.len()], values: Values::Text(texts) })
 }
 
 #[cfg(test)]

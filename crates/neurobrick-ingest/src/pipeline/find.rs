@@ -7,19 +7,22 @@ use std::path::{Path, PathBuf};
 
 use neurobrick_schema::SessionId;
 
-use super::{READERS, Refusal};
+use super::Refusal;
 use crate::error::IngestError;
 use crate::mapping::Mapping;
 use crate::reader::{Reader, Source};
 
 /// A session and the reader that found it.
-pub(super) type Found = (&'static dyn Reader, Source);
+pub(super) type Found<'r> = (&'r dyn Reader, Source);
 
 /// All sessions below `paths`, in order, and what was refused already.
-pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> (Vec<Found>, Vec<Refusal>) {
+pub(super) fn find<'r, P: AsRef<Path>>(
+    paths: &[P],
+    readers: &[&'r dyn Reader],
+) -> (Vec<Found<'r>>, Vec<Refusal>) {
     let (mut found, mut refused) = (Vec::new(), Vec::new());
     for path in paths.iter().map(AsRef::as_ref) {
-        match readable_below(path, &mut refused) {
+        match readable_below(path, readers, &mut refused) {
             Ok(parts) => list(parts, &mut found, &mut refused),
             Err(error) => refused.push(Refusal { session: None, path: path.to_path_buf(), error }),
         }
@@ -42,16 +45,16 @@ pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> (Vec<Found>, Vec<Refusal>) {
 /// The reader that serves a path.
 ///
 /// Errors: [`IngestError::UnknownFormat`]; [`IngestError::Io`].
-pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
+pub fn recognize<'r>(path: &Path, readers: &[&'r dyn Reader]) -> Result<&'r dyn Reader, IngestError> {
     if let Err(source) = path.metadata() {
         return Err(IngestError::Io { action: "read", path: path.to_path_buf(), source });
     }
-    for reader in READERS {
+    for &reader in readers {
         if reader.probe(path)? {
             return Ok(reader);
         }
     }
-    let known = READERS.map(Reader::format).join(", ");
+    let known = readers.iter().map(|reader| reader.format()).collect::<Vec<_>>().join(", ");
     Err(IngestError::UnknownFormat { path: path.to_path_buf(), known })
 }
 
@@ -60,11 +63,12 @@ pub fn recognize(path: &Path) -> Result<&'static dyn Reader, IngestError> {
 ///
 /// Errors: [`IngestError::UnknownFormat`]; [`IngestError::Io`] where the path itself cannot be looked into, or where a
 /// reader that searches it meets such a folder: what lies beside that would be read without the card above it.
-fn readable_below(
+fn readable_below<'r>(
     path: &Path,
+    readers: &[&'r dyn Reader],
     refused: &mut Vec<Refusal>,
-) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
-    let mut parts = readers_of(path)?;
+) -> Result<Vec<(&'r dyn Reader, PathBuf)>, IngestError> {
+    let mut parts = readers_of(path, readers)?;
     let n_refused = refused.len();
     if path.is_dir() {
         let mut entries = Vec::new();
@@ -78,8 +82,11 @@ fn readable_below(
                 // A link that leads nowhere, or what was deleted just now.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 found => {
-                    match found.map_err(IngestError::io("read", &entry)).and_then(|_| readers_of(&entry)) {
-                        Ok(readers) => parts.extend(readers),
+                    match found
+                        .map_err(IngestError::io("read", &entry))
+                        .and_then(|_| readers_of(&entry, readers))
+                    {
+                        Ok(knowing) => parts.extend(knowing),
                         Err(error) => refused.push(Refusal { session: None, path: entry, error }),
                     }
                 }
@@ -88,33 +95,36 @@ fn readable_below(
     }
     if parts.is_empty() && refused.len() == n_refused {
         // Gives the error that says what is known.
-        parts.push((recognize(path)?, path.to_path_buf()));
+        parts.push((recognize(path, readers)?, path.to_path_buf()));
     }
     Ok(parts)
 }
 
 /// All readers that know a path. Where a mapping file says what is what, nothing else is looked for.
-fn readers_of(path: &Path) -> Result<Vec<(&'static dyn Reader, PathBuf)>, IngestError> {
-    let mut readers = Vec::new();
-    for reader in READERS {
+fn readers_of<'r>(
+    path: &Path,
+    readers: &[&'r dyn Reader],
+) -> Result<Vec<(&'r dyn Reader, PathBuf)>, IngestError> {
+    let mut knowing = Vec::new();
+    for &reader in readers {
         if path.exists() && reader.probe(path)? {
-            readers.push((reader, path.to_path_buf()));
+            knowing.push((reader, path.to_path_buf()));
             if reader.format() == Mapping.format() {
                 break;
             }
         }
     }
-    Ok(readers)
+    Ok(knowing)
 }
 
 /// Lists the sessions of all parts, each once; a part that cannot be listed is refused, also once.
-fn list(parts: Vec<(&'static dyn Reader, PathBuf)>, found: &mut Vec<Found>, refused: &mut Vec<Refusal>) {
-    let mut found_here: Vec<Found> = Vec::new();
+fn list<'r>(parts: Vec<(&'r dyn Reader, PathBuf)>, found: &mut Vec<Found<'r>>, refused: &mut Vec<Refusal>) {
+    let mut found_here: Vec<Found<'_>> = Vec::new();
     let (mut listed, mut messages) = (HashSet::new(), HashSet::new());
     for (reader, part) in parts {
         // A reader that searches folders has been here already, and knows of the dataset.toml above.
         let is_here =
-            |(other, source): &Found| other.format() == reader.format() && source.main.starts_with(&part);
+            |(other, source): &Found<'_>| other.format() == reader.format() && source.main.starts_with(&part);
         if found_here.iter().any(is_here) {
             continue;
         }

@@ -62,7 +62,7 @@ pub(super) fn bring_in(
     reader: &dyn Reader,
     source: &Source,
     store: &Store,
-    options: &IngestOptions,
+    options: &IngestOptions<'_>,
 ) -> Outcome {
     if is_unchanged(source, store) {
         return Outcome::Unchanged(source.session.clone());
@@ -90,7 +90,7 @@ fn stage_and_commit(
     reader: &dyn Reader,
     source: &Source,
     store: &Store,
-    options: &IngestOptions,
+    options: &IngestOptions<'_>,
 ) -> Result<(Staged, bool), IngestError> {
     let staging = store.stage(&source.session)?;
     let staged = match &options.isolation {

@@ -16,6 +16,7 @@
 //!     trials: (0..40).map(|i| i / 2).collect(),
 //!     groups: (0..40).map(|i| i / 10).collect(),
 //!     spans_s: (0..40).map(|i| [i as f64, i as f64 + 1.0]).collect(),
+//!     has_times: true,
 //!     stimuli: None,
 //!     nuisances: Vec::new(),
 //!     outputs: None,

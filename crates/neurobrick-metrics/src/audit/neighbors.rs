@@ -29,6 +29,11 @@ pub(super) fn shared_trials(rows: &AuditRows, split: &AuditSplit) -> Finding {
 }
 
 pub(super) fn overlapping_windows(rows: &AuditRows, split: &AuditSplit) -> Finding {
+    if !rows.has_times {
+        let message = "the source does not say when trials were, so that test windows may overlap training windows unseen; \
+                       keep to a split of the source's own, or ask its makers how trials were cut";
+        return Finding::new(Check::OverlappingWindows, Outcome::Warning, message.to_owned(), &[]);
+    }
     let overlaps = |test: usize| {
         let [start, end] = rows.spans_s[test];
         split.train.iter().any(|&train| {
@@ -59,6 +64,11 @@ pub(super) fn correlated_neighbors(
     split: &AuditSplit,
     settings: &AuditSettings,
 ) -> Finding {
+    if !rows.has_times {
+        let message =
+            "the source does not say when trials were, so none is known to be the neighbor of another";
+        return Finding::not_applicable(Check::CorrelatedNeighbors, message);
+    }
     let z = standardized(&rows.features);
     let middle = |row: usize| f64::midpoint(rows.spans_s[row][0], rows.spans_s[row][1]);
     let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

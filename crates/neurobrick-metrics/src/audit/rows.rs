@@ -27,6 +27,8 @@ pub struct AuditRows {
     pub groups: Vec<usize>,
     /// Start and end of each row in seconds, on the clock of its group.
     pub spans_s: Vec<[f64; 2]>,
+    /// Whether the spans are when rows were, and not stand-ins of a source that does not say it.
+    pub has_times: bool,
     /// Stimulus of each row, where stimuli come back.
     pub stimuli: Option<Vec<usize>>,
     /// What else might tell the label.

@@ -29,9 +29,10 @@ pub(crate) fn session_rows(
         trials.iter().map(|&trial| [data.windows()[trial].start_s, data.windows()[trial].end_s]).collect();
     let counts = data.counts_of(&trials).sum_axis(Axis(1));
     let column = |values: Vec<f64>| Array2::from_shape_fn((values.len(), 1), |(row, _)| values[row]);
+    let has_times = data.trials().has_times();
     let mut nuisances = vec![
         Nuisance {
-            name: "time in the session".to_owned(),
+            name: if has_times { "time in the session" } else { "place in the file" }.to_owned(),
             values: column(spans_s.iter().map(|s| s[0]).collect()),
         },
         Nuisance {
@@ -72,6 +73,7 @@ pub(crate) fn session_rows(
         groups: (0..n).map(|row| row * audit.n_blocks / n.max(1)).collect(),
         trials: row_in_table,
         spans_s,
+        has_times,
         stimuli,
         nuisances,
         outputs: latents.map(|all| all.select(Axis(0), &trials).mean_axis(Axis(1))).unwrap_or_default(),

@@ -103,6 +103,7 @@ pub(crate) fn table_rows(table: &TableAudit, seed: u64) -> Result<(AuditRows, Au
         features: cells.matrix(&table.features)?,
         labels: classes(cells.texts(&table.label)?),
         groups,
+        has_times: true,
         spans_s: starts.into_iter().zip(ends).map(|(start, end)| [start, end]).collect(),
         stimuli: table.stimulus.as_ref().map(|c| cells.texts(c)).transpose()?.map(numbered),
         nuisances,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick_ingest::{IngestEvent, IngestOptions, IngestSummary, Ingested, Plan};
+use neurobrick_ingest::{IngestEvent, IngestOptions, IngestSummary, Ingested, Plan, READERS};
 use neurobrick_schema::{SessionId, SessionSummary, Store, summary};
 
 use crate::PipelineError;
@@ -46,7 +46,7 @@ pub(super) fn ingest_all(
 pub fn ingest_with(
     paths: &[PathBuf],
     store: &Path,
-    options: &IngestOptions,
+    options: &IngestOptions<'_>,
     observer: &mut dyn Observer,
 ) -> Result<IngestSummary, PipelineError> {
     let store = if store.join("store.json").exists() { Store::open(store)? } else { Store::create(store)? };
@@ -93,7 +93,7 @@ pub fn ingest_with(
 /// If there is a store that cannot be opened.
 pub fn plan_ingest(paths: &[PathBuf], store: &Path) -> Result<Plan, PipelineError> {
     let store = store.join("store.json").exists().then(|| Store::open(store)).transpose()?;
-    Ok(neurobrick_ingest::plan(paths, store.as_ref()))
+    Ok(neurobrick_ingest::plan(paths, store.as_ref(), &READERS))
 }
 
 /// Summaries of some sessions of a store, or of all if none are named.
