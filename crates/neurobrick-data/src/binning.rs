@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Grid, ticks};
+use crate::recorded::Recorded;
 use crate::room::Room;
 use crate::{DataError, ExcludedTrial};
 
@@ -72,16 +73,10 @@ pub(crate) struct Binned {
     pub(crate) zeros_s: Vec<f64>,
 }
 
-/// From the first spike of any unit to the last, in seconds; `None` without spikes, and of counts.
-pub(crate) fn recorded(recording: &Recording) -> Option<(f64, f64)> {
-    let Activity::Spikes(spikes) = recording.activity() else { return None };
-    spikes.times_s().first().copied().zip(spikes.times_s().last().copied())
-}
-
 /// `recorded` is that of all units, also of those that a filter has taken out.
 pub(crate) fn bin_recording(
     recording: &Recording,
-    recorded: Option<(f64, f64)>,
+    recorded: &Recorded,
     window: &WindowConfig,
 ) -> Result<Binned, DataError> {
     match (recording.activity(), &window.align) {
@@ -96,7 +91,7 @@ pub(crate) fn bin_recording(
 fn bin_spikes(
     recording: &Recording,
     spikes: &Spikes,
-    recorded: Option<(f64, f64)>,
+    recorded: &Recorded,
     window: &WindowConfig,
 ) -> Result<Binned, DataError> {
     let zeros = time_zeros(recording, &window.align)?;
@@ -106,18 +101,18 @@ fn bin_spikes(
     Ok(Binned { counts, trials, excluded, zeros_s })
 }
 
-/// Windows from the first spike on, as many as lie before the last.
+/// Windows from the first spike on, as many as lie before the last, without those that touch a gap.
 fn slide(
     recording: &Recording,
     spikes: &Spikes,
-    recorded: Option<(f64, f64)>,
+    recorded: &Recorded,
     window: &WindowConfig,
     every_s: f64,
 ) -> Result<Binned, DataError> {
     let bin_size_s = window.bin_size_s;
     let stride = whole_number(every_s / bin_size_s).filter(|&bins| bins > 0);
     let stride_s = stride.ok_or(DataError::BadStride { every_s, bin_size_s })? as f64 * bin_size_s;
-    let Some((first, last)) = recorded else { return count_none(recording, window) };
+    let Some((first, last)) = recorded.span() else { return count_none(recording, window) };
     let start = |index: usize| first + index as f64 * stride_s;
     let length_s = window.end_s - window.start_s;
     // Not fewer than there will be, whichever way the quotient is rounded.
@@ -130,10 +125,11 @@ fn slide(
     let n_windows = most as usize;
     Room { n_windows, n_bins: window.n_bins()?, n_units: recording.n_units() }
         .check(&recording.info().session)?;
-    let mut zeros_s = Vec::new();
-    while start(zeros_s.len()) + length_s <= last {
-        zeros_s.push(start(zeros_s.len()) - window.start_s);
-    }
+    let places = (0..n_windows).map(start).take_while(|start_s| start_s + length_s <= last);
+    let zeros_s: Vec<f64> = places
+        .filter(|start_s| recorded.missing(*start_s, start_s + length_s).is_none())
+        .map(|start_s| start_s - window.start_s)
+        .collect();
     let trials: Vec<usize> = (0..zeros_s.len()).collect();
     let counts = count_windows(recording, spikes, window, &zeros_s, &trials)?;
     Ok(Binned { counts, trials, excluded: Vec::new(), zeros_s })
@@ -177,7 +173,7 @@ fn count_windows(
 /// Spikes that two windows share would leak from training to test trials.
 fn usable_trials(
     zeros: &[Option<f64>],
-    recorded: Option<(f64, f64)>,
+    recorded: &Recorded,
     window: &WindowConfig,
 ) -> (Vec<usize>, Vec<ExcludedTrial>) {
     let mut by_time: Vec<(f64, usize)> =
@@ -188,16 +184,13 @@ fn usable_trials(
     let mut free_from = f64::NEG_INFINITY;
     for (zero, trial) in by_time {
         let (start, end) = (zero + window.start_s, zero + window.end_s);
-        match recorded {
-            None => reasons[trial] = Some("no spikes recorded"),
-            Some((first, last)) if start < first || end > last => {
-                reasons[trial] = Some("window reaches beyond the recorded spikes");
-            }
+        if let Some(reason) = recorded.missing(start, end) {
+            reasons[trial] = Some(reason);
+        } else if start < free_from - 1e-6 * window.bin_size_s {
             // A millionth of a bin absorbs the rounding of windows that touch.
-            Some(_) if start < free_from - 1e-6 * window.bin_size_s => {
-                reasons[trial] = Some("window overlaps that of an earlier trial");
-            }
-            Some(_) => free_from = end,
+            reasons[trial] = Some("window overlaps that of an earlier trial");
+        } else {
+            free_from = end;
         }
     }
     let mut trials = Vec::new();

@@ -35,6 +35,7 @@ mod grid;
 mod holdout;
 mod mixed;
 mod overlap;
+mod recorded;
 mod regions;
 mod resample;
 mod room;

@@ -4,8 +4,9 @@ use ndarray::{Array2, Array3, Axis};
 use neurobrick_schema::{Interval, Recording, SessionId, SubjectId, Trials};
 use serde::{Deserialize, Serialize};
 
-use crate::binning::{bin_recording, recorded};
+use crate::binning::bin_recording;
 use crate::grid::Grid;
+use crate::recorded::Recorded;
 use crate::resample::BehaviorConfig;
 use crate::{Alignment, DataError, RegionTable, UnitFilter, WindowConfig};
 
@@ -42,13 +43,14 @@ impl SessionData {
     /// If the window is no whole number of bins, the alignment column is missing, or recorded counts do not
     /// contain the grid asked for; [`DataError::TooLarge`] where memory does not hold the windows.
     pub fn new(recording: &Recording, window: &WindowConfig) -> Result<Self, DataError> {
-        Self::within(recording, recorded(recording), window)
+        Self::within(recording, &Recorded::of(recording), window)
     }
 
     /// The same of the units that pass a filter, and the recording without the others.
     ///
     /// Which trials are usable does not depend on the filter: what was recorded reaches from the first spike to the last of
-    /// all units, also of those that do not pass.
+    /// all units, also of those that do not pass, but for silences of all of them that are at least 10 s long and as long as
+    /// a hundred spikes take on average: those are gaps, and windows that touch them are left out.
     ///
     /// # Errors
     /// Those of [`UnitFilter::passing`] and [`SessionData::new`].
@@ -57,16 +59,12 @@ impl SessionData {
         filter: &UnitFilter,
         window: &WindowConfig,
     ) -> Result<(Self, Recording), DataError> {
-        let recorded = recorded(&recording);
+        let recorded = Recorded::of(&recording);
         let recording = filter.apply(recording)?;
-        Ok((Self::within(&recording, recorded, window)?, recording))
+        Ok((Self::within(&recording, &recorded, window)?, recording))
     }
 
-    fn within(
-        recording: &Recording,
-        recorded: Option<(f64, f64)>,
-        window: &WindowConfig,
-    ) -> Result<Self, DataError> {
+    fn within(recording: &Recording, recorded: &Recorded, window: &WindowConfig) -> Result<Self, DataError> {
         let binned = bin_recording(recording, recorded, window)?;
         let window_at = |zero: f64| Interval { start_s: zero + window.start_s, end_s: zero + window.end_s };
         let windows: Vec<Interval> = binned.zeros_s.into_iter().map(window_at).collect();

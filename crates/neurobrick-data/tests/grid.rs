@@ -129,6 +129,20 @@ fn windows_slide_over_a_whole_recording() {
     assert_eq!(SessionData::new(&silent, &window(1.0)).unwrap().n_trials(), 0);
 }
 
+/// A pause of the recording is no activity of zero.
+#[test]
+fn windows_leave_out_gaps() {
+    let times: Vec<f64> =
+        (0..=4000).filter(|i| !(1001..3000).contains(i)).map(|i| f64::from(i) * 0.01).collect();
+    let units = vec![0; times.len()];
+    let recording = made::recording(1, Spikes::new(times, units).unwrap());
+    let align = Alignment::Every(1.0);
+    let window = WindowConfig { align, start_s: 0.0, end_s: 1.0, bin_size_s: 0.1 };
+    let data = SessionData::new(&recording, &window).unwrap();
+    assert_eq!(data.n_trials(), 20, "ten before the gap from 10 to 30 s, ten after");
+    assert!(data.counts().iter().all(|&count| count == 10));
+}
+
 #[test]
 fn views_of_a_whole_session_are_its_windows() {
     let times: Vec<f64> = (0..500).map(|i| f64::from(i) * 0.02).collect();

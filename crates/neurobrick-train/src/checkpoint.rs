@@ -146,15 +146,24 @@ impl Checkpoint {
     }
 }
 
+/// The newest valid checkpoint of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatestCheckpoint {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What is wrong with a newer one, which is passed over.
+    pub newer_is_damaged: Option<String>,
+}
+
 /// The newest valid checkpoint in `folder`; `None` if there are no checkpoints at all.
 ///
 /// # Errors
 /// If the folder cannot be listed, or there are checkpoints and none is valid: to start anew is the user's choice.
-pub fn latest_checkpoint(folder: &Path) -> Result<Option<PathBuf>, TrainError> {
+pub fn latest_checkpoint(folder: &Path) -> Result<Option<LatestCheckpoint>, TrainError> {
     let mut first_reason = None;
     for path in step_folders(folder)?.into_iter().rev() {
         match Manifest::verify(&path) {
-            Ok(_) => return Ok(Some(path)),
+            Ok(_) => return Ok(Some(LatestCheckpoint { path, newer_is_damaged: first_reason })),
             Err(error) => {
                 first_reason.get_or_insert(error.to_string());
             }

@@ -72,6 +72,20 @@ pub enum TrainError {
         /// The loss.
         loss: f64,
     },
+    /// The loss is a number, its gradients are none.
+    #[error(
+        "the norm of the gradients became {norm} at step {step} (session {session}, scheme {scheme}); lower `max_lr`"
+    )]
+    DivergedGradients {
+        /// The step.
+        step: u64,
+        /// Session of the batch.
+        session: String,
+        /// Mask scheme of the batch.
+        scheme: &'static str,
+        /// The norm.
+        norm: f64,
+    },
     /// A checkpoint belongs to another run.
     #[error("checkpoint {} was written by a run with other settings ({what}); resume with the same configuration or start a new run folder", path.display())]
     ForeignCheckpoint {

@@ -71,7 +71,8 @@ impl Gradients {
     }
 
     /// Scales all gradients so that their global norm is at most `max_norm`, as
-    /// `torch.nn.utils.clip_grad_norm_`; returns the norm before. The factor is kept and applied by the optimizer.
+    /// `torch.nn.utils.clip_grad_norm_`; returns the norm before. The factor is kept and applied by the optimizer. A norm that
+    /// is not finite is returned too, and leaves the gradients of no use.
     pub fn clip(&mut self, max_norm: f64) -> f64 {
         let norm = self.norm();
         self.scale *= (max_norm / (norm + 1e-6)).min(1.0);

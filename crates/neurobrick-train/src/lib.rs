@@ -35,7 +35,7 @@ mod validation;
 mod workers;
 
 pub use adamw::{AdamW, AdamWState};
-pub use checkpoint::{Checkpoint, latest_checkpoint};
+pub use checkpoint::{Checkpoint, LatestCheckpoint, latest_checkpoint};
 pub use config::{AdamWConfig, LoopConfig, TrainConfig, Trainable};
 pub use error::TrainError;
 pub use freeze::freeze_except;

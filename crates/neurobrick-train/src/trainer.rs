@@ -56,6 +56,11 @@ pub enum TrainEvent {
         /// Whether this is the best so far.
         is_best: bool,
     },
+    /// A checkpoint is about to be written: what is kept of earlier events must be on the disk before it is.
+    Checkpointing {
+        /// Steps done.
+        step: u64,
+    },
     /// A checkpoint is on disk.
     Checkpointed {
         /// Steps done.
@@ -180,7 +185,16 @@ impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
         if !total.is_finite() {
             return Err(TrainError::Diverged { step: self.step + 1, session, scheme, loss: total });
         }
-        let grad_norm = self.config.clip_norm.map(|max| self.pool.install(|| gradients.clip(max)));
+        let clip_norm = self.config.clip_norm;
+        let norm = self.pool.install(|| match clip_norm {
+            Some(max) => gradients.clip(max),
+            None => gradients.norm(),
+        });
+        // A finite loss may have gradients that are none, and weights that took such a step are lost.
+        if !norm.is_finite() {
+            return Err(TrainError::DivergedGradients { step: self.step + 1, session, scheme, norm });
+        }
+        let grad_norm = clip_norm.map(|_| norm);
         let rates = self.config.schedule.at(self.step, self.config.n_steps);
         let report = StepReport {
             step: self.step + 1,
@@ -249,6 +263,7 @@ impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
             }
             let due = is_last || stopped_early || self.step.is_multiple_of(self.config.checkpoint_every);
             if let Some(folder) = checkpoints.filter(|_| due) {
+                on_event(TrainEvent::Checkpointing { step: self.step })?;
                 Checkpoint::of(&self).write(folder)?;
                 prune_checkpoints(folder, KEPT_CHECKPOINTS)?;
                 on_event(TrainEvent::Checkpointed { step: self.step })?;

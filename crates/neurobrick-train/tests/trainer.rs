@@ -31,6 +31,7 @@ fn run(trainer: Trainer<Toy>, folder: Option<&Path>) -> (TrainOutcome<Toy>, Vec<
         told.push(match event {
             TrainEvent::Step(report) => format!("{report:?}"),
             TrainEvent::Validated { step, report, is_best } => format!("valid {step} {report:?} {is_best}"),
+            TrainEvent::Checkpointing { step } => format!("checkpoint {step} to come"),
             TrainEvent::Checkpointed { step } => format!("checkpoint {step}"),
         });
         Ok(())
@@ -64,7 +65,7 @@ fn a_resumed_run_has_the_bits_of_an_uninterrupted_one() {
         n_steps
     };
     assert_eq!(stopped, 6);
-    let checkpoint = latest_checkpoint(folder.path()).unwrap().unwrap();
+    let checkpoint = latest_checkpoint(folder.path()).unwrap().unwrap().path;
     first = first.resume(&checkpoint).unwrap();
     assert_eq!(first.steps_done(), 4);
     let (resumed, told_again) = run(first, Some(folder.path()));
@@ -124,11 +125,28 @@ fn patience_ends_a_run_that_gets_worse() {
     assert_eq!(outcome.n_steps, outcome.best_step + 2, "two validations after the best");
 }
 
+/// A loss can be a number where its gradients are none.
+#[test]
+fn gradients_that_are_no_numbers_leave_the_weights_alone() {
+    for clip_norm in [Some(1.0), None] {
+        let mut kinked = toy(1);
+        kinked.kink = true;
+        let before = bits(&kinked);
+        let config = TrainConfig { clip_norm, ..config(4) };
+        let mut trainer = Trainer::new(kinked, sessions(), config, 7, 1).unwrap();
+        let error = trainer.step().unwrap_err();
+        assert!(matches!(error, TrainError::DivergedGradients { step: 1, .. }), "{error}");
+        assert!(bits(trainer.model()) == before, "the step was taken");
+    }
+}
+
 #[test]
 fn a_checkpoint_of_another_run_is_refused_and_a_damaged_one_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     run(trainer(&config(8), 1), Some(folder.path()));
     let newest = latest_checkpoint(folder.path()).unwrap().unwrap();
+    assert_eq!(newest.newer_is_damaged, None);
+    let newest = newest.path;
     let other = trainer(&config(9), 1).resume(&newest).err();
     assert!(matches!(other, Some(TrainError::ForeignCheckpoint { .. })), "{other:?}");
 
@@ -139,6 +157,8 @@ fn a_checkpoint_of_another_run_is_refused_and_a_damaged_one_is_skipped() {
     std::fs::write(&weights, bytes).unwrap();
     assert!(trainer(&config(8), 1).resume(&newest).is_err(), "a flipped bit went unnoticed");
     let older = latest_checkpoint(folder.path()).unwrap().unwrap();
+    assert!(older.newer_is_damaged.is_some_and(|reason| reason.contains("weights.safetensors")));
+    let older = older.path;
     assert!(older < newest, "{} after {}", older.display(), newest.display());
     assert_eq!(trainer(&config(8), 1).resume(&older).unwrap().steps_done(), 4);
 }

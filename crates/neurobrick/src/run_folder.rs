@@ -37,7 +37,7 @@ impl MetricsRecord {
             TrainEvent::Validated { step, report, is_best } => {
                 Some(Self::Validation { step: *step, report: report.clone(), is_best: *is_best })
             }
-            TrainEvent::Checkpointed { .. } => None,
+            TrainEvent::Checkpointing { .. } | TrainEvent::Checkpointed { .. } => None,
         }
     }
 

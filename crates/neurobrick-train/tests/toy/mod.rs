@@ -31,13 +31,16 @@ pub(crate) struct Toy {
     /// Added to all log rates; not saved.
     #[module(skip)]
     pub(crate) shift: f64,
+    /// Whether the root of zero is added to all log rates, which is zero and has no gradient; not saved.
+    #[module(skip)]
+    pub(crate) kink: bool,
 }
 
 impl Toy {
     pub(crate) fn new(sessions: &[SessionSpec], seed: u64, device: &Device) -> Self {
         let core = linear(WIDTH, WIDTH, &mut InitStreams::new(seed, "core"), device);
         let dropout = Dropout::new(0.3, 0);
-        let empty = Self { stitches: Vec::new(), core, dropout, table: Vec::new(), shift: 0.0 };
+        let empty = Self { stitches: Vec::new(), core, dropout, table: Vec::new(), shift: 0.0, kink: false };
         empty.with_sessions(sessions, seed, device).unwrap()
     }
 }
@@ -51,7 +54,10 @@ impl PopulationModel for Toy {
         let stitch = &self.stitches[self.session_idx(&input.session)?];
         let hidden = self.core.forward(stitch.read_in.forward(input.counts.clone())).tanh();
         let latents = self.dropout.forward(hidden, mode);
-        Ok(Output { log_rates: stitch.read_out.forward(latents.clone()) + self.shift, latents })
+        let log_rates = stitch.read_out.forward(latents.clone()) + self.shift;
+        let root = self.kink.then(|| (log_rates.clone() * 0.0).abs().sqrt());
+        let log_rates = root.map_or_else(|| log_rates.clone(), |root| log_rates.clone() + root);
+        Ok(Output { log_rates, latents })
     }
 
     fn with_sessions(
@@ -82,6 +88,7 @@ impl PopulationModel for Toy {
             dropout: self.dropout.clone(),
             table: vec![self.table[idx].clone()],
             shift: self.shift,
+            kink: self.kink,
         })
     }
 

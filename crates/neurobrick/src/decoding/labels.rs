@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_metrics::decoders::{DiscriminantAnalysis, Shrinkage};
 use neurobrick_metrics::{
-    Baseline, Bootstrap, Counted, DecodingMetric, LogisticProbe, MetricError, NullDistribution, NullTest,
+    Accuracy, Baseline, Counted, DecodingMetric, LogisticProbe, MetricError, NullDistribution, NullTest,
     ProbeGrid, Split, TestedScore, balanced_accuracy, stratified_folds,
 };
 use neurobrick_train::TrainSession;
@@ -188,22 +188,15 @@ impl Task<'_> {
     }
 
     fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
-        let Judging { seed, n_blocks, n_shuffles, n_resamples, .. } = *self.judging;
+        let Judging { seed, n_blocks, n_shuffles, .. } = *self.judging;
         let predicted = self.predict(setting, &self.labels, &self.fit, &self.test)?;
         let truth = pick(&self.labels, &self.test);
         two_classes(&truth)?;
-        let (truth, predicted) = (numbered(&truth), numbered(&predicted));
-        let value = balanced_accuracy(&truth, &predicted)?;
-        let at =
-            |labels: &[usize], rows: &[usize]| -> Vec<usize> { rows.iter().map(|&r| labels[r]).collect() };
-        // Every trial by itself: labels belong to trials, whose windows never overlap; windows that slide have none.
-        let clusters: Vec<usize> = (0..truth.len()).collect();
-        let interval = Bootstrap { seed, n_resamples, level: LEVEL }.clustered(&clusters, |rows| {
-            let drawn = at(&truth, rows);
-            // A resample of one class has no balanced accuracy.
-            let both = drawn.contains(&0) && drawn.contains(&1);
-            both.then(|| balanced_accuracy(&drawn, &at(&predicted, rows)).ok()).flatten()
-        });
+        // Trials are independent: labels belong to trials, whose windows never overlap; windows that slide have none.
+        let fit_labels = pick(&self.labels, &self.fit);
+        let accuracy = Accuracy::new(&truth, &predicted, &fit_labels, LEVEL)?;
+        let (value, interval) = (accuracy.balanced, accuracy.balanced_interval);
+        let truth = numbered(&truth);
         let null = |test: NullTest, groups: &[usize]| {
             NullDistribution::new(test, groups, value, (seed, n_shuffles), |order| {
                 let labels: Vec<bool> = order.iter().map(|&row| self.labels[row]).collect();
@@ -218,7 +211,6 @@ impl Task<'_> {
         let counted =
             Counted { trials: truth.len(), units: 0, entries: truth.len(), spikes: 0.0, sessions: 1 };
         // Always the majority of the training trials: right in one class, wrong in the other.
-        let fit_labels = pick(&self.labels, &self.fit);
         let majority = usize::from(2 * fit_labels.iter().filter(|&&label| label).count() >= fit_labels.len());
         let naive = balanced_accuracy(&truth, &vec![majority; truth.len()])?;
         let baseline = Baseline { name: "majority class".to_owned(), value: naive };

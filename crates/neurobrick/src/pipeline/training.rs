@@ -304,7 +304,10 @@ pub(super) fn run_in<M: Module, T: TrainTask<M>>(
 ) -> Result<(), PipelineError> {
     let started = Instant::now();
     if let Some(checkpoint) = latest_checkpoint(&folder.checkpoints())? {
-        trainer = trainer.resume(&checkpoint)?;
+        if let Some(reason) = checkpoint.newer_is_damaged {
+            observer.note(&format!("{}: a newer checkpoint is passed over: {reason}", stage.name));
+        }
+        trainer = trainer.resume(&checkpoint.path)?;
         observer.note(&format!("{}: resumed after step {}", stage.name, trainer.steps_done()));
     }
     let resumed_at = trainer.steps_done();
@@ -333,7 +336,8 @@ pub(super) fn run_in<M: Module, T: TrainTask<M>>(
                 state.done = report.step;
             }
             TrainEvent::Validated { report, .. } => valid = report.mean,
-            TrainEvent::Checkpointed { .. } => {
+            TrainEvent::Checkpointed { .. } => {}
+            TrainEvent::Checkpointing { .. } => {
                 if let Err(error) = metrics.sync() {
                     let reason = error.to_string();
                     failed = Some(error);
