@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ndarray::{Array3, ArrayView3};
+use neurobrick_metrics::MetricError;
 use neurobrick_metrics::baselines::{FactorDesign, FactorGrid, Query, WienerDesign, WienerGrid};
 use neurobrick_metrics::stack::{ForwardDesign, HiddenDesign, HiddenPredictor, StackFeatures};
 use neurobrick_train::{EvalTask, TaskPlan};
@@ -93,8 +94,12 @@ impl TaskForms {
                 return Ok(Some(TaskForm::Hidden(predictors)));
             }
             let n_forward = plan.n_bins - plan.first_bin;
-            let design = ForwardDesign::new(&counts, regions, n_forward)?;
-            Ok(Some(TaskForm::Forward(design, regions.len())))
+            match ForwardDesign::new(&counts, regions, n_forward) {
+                Ok(design) => Ok(Some(TaskForm::Forward(design, regions.len()))),
+                // A few trials whose last bins are silent teach nothing of the future; other tasks go on.
+                Err(MetricError::NoSpikes { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
         };
         Ok(Self(plans.iter().map(form).collect::<Result<_, PipelineError>>()?))
     }

@@ -1,7 +1,7 @@
 //! From results to the page.
 
 use neurobrick_core::MaskScheme;
-use neurobrick_metrics::{ConfidenceInterval, Convention, NullModel};
+use neurobrick_metrics::{ConfidenceInterval, Convention, IntervalMethod, NullModel};
 use neurobrick_report as report;
 use neurobrick_train::{EvalTask, TrainSession};
 
@@ -49,10 +49,7 @@ pub fn run_report(inputs: ReportInputs<'_>) -> report::RunReport {
         title: inputs.title,
         summary: inputs.summary,
         finished_at: None,
-        interval_method: format!(
-            "percentile bootstrap over test trials, {} resamples, the null held fixed",
-            inputs.n_resamples
-        ),
+        interval_method: interval_method(inputs.result, inputs.n_resamples),
         model: inputs.model,
         data: inputs.data,
         sessions,
@@ -134,6 +131,15 @@ fn predictor(name: &str, group: Group) -> report::Predictor {
         "forward_ridge" => named("ridge autoregression", group),
         other => named(other, group),
     }
+}
+
+/// How the intervals of scores were made; overlapping windows are resampled together.
+fn interval_method(result: &EvaluationResult, n_resamples: usize) -> String {
+    let predictors = result.sessions.iter().flat_map(|s| &s.tasks).flat_map(|t| &t.predictors);
+    let scores = predictors.flat_map(|p| &p.scores).filter_map(|entry| entry.score.as_ref());
+    let mut clustered = scores.map(|score| score.interval().method == IntervalMethod::GroupBootstrap);
+    let drawn = if clustered.any(|is| is) { "groups of overlapping test windows" } else { "test trials" };
+    format!("percentile bootstrap over {drawn}, {n_resamples} resamples, the null held fixed")
 }
 
 /// What the predictors of an evaluation are, in the order in which tables first name them.
