@@ -126,13 +126,16 @@ fn slide(
     Room { n_windows, n_bins: window.n_bins()?, n_units: recording.n_units() }
         .check(&recording.info().session)?;
     let places = (0..n_windows).map(start).take_while(|start_s| start_s + length_s <= last);
-    let zeros_s: Vec<f64> = places
-        .filter(|start_s| recorded.missing(*start_s, start_s + length_s).is_none())
-        .map(|start_s| start_s - window.start_s)
-        .collect();
+    let (mut zeros_s, mut excluded) = (Vec::new(), Vec::new());
+    for (place, start_s) in places.enumerate() {
+        match recorded.missing(start_s, start_s + length_s) {
+            None => zeros_s.push(start_s - window.start_s),
+            Some(reason) => excluded.push(ExcludedTrial { trial: place, reason: reason.to_owned() }),
+        }
+    }
     let trials: Vec<usize> = (0..zeros_s.len()).collect();
     let counts = count_windows(recording, spikes, window, &zeros_s, &trials)?;
-    Ok(Binned { counts, trials, excluded: Vec::new(), zeros_s })
+    Ok(Binned { counts, trials, excluded, zeros_s })
 }
 
 fn count_none(recording: &Recording, window: &WindowConfig) -> Result<Binned, DataError> {

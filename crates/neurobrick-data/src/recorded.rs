@@ -1,17 +1,9 @@
-//! When a recording of spikes ran: from the first spike to the last, without long silences of all units.
+//! Which windows lie in the time that was recorded.
 
-use neurobrick_schema::{Activity, Recording};
+use neurobrick_schema::{Activity, Recording, recorded_stretches};
 
-/// A silence of all units is a gap if it is at least this long, in seconds ...
-const GAP_S: f64 = 10.0;
-/// ... and as long as so many spikes take on average: independent spikes at a constant rate pause so long with a
-/// probability of e⁻¹⁰⁰, and slow or bursting units still have none of their pauses taken for gaps.
-const GAP_SPIKES: f64 = 100.0;
-
-/// Stretches in which spikes were recorded, `(first spike, last spike)` in seconds, in order.
-///
-/// Files say rarely when a recording was paused. What lies in a pause is no activity of zero, and a model or a score that
-/// takes it for that learns when somebody pressed a button.
+/// [Stretches](recorded_stretches) in which spikes were recorded, in order.
+#[derive(Clone, Debug)]
 pub(crate) struct Recorded(Vec<(f64, f64)>);
 
 impl Recorded {
@@ -22,18 +14,13 @@ impl Recorded {
     }
 
     fn of_times(times_s: &[f64]) -> Self {
-        let (Some(&first), Some(&last)) = (times_s.first(), times_s.last()) else { return Self(Vec::new()) };
-        let gap_s = GAP_S.max(GAP_SPIKES * (last - first) / times_s.len() as f64);
-        let mut stretches = Vec::new();
-        let mut start = first;
-        for pair in times_s.windows(2) {
-            if pair[1] - pair[0] >= gap_s {
-                stretches.push((start, pair[0]));
-                start = pair[1];
-            }
-        }
-        stretches.push((start, last));
-        Self(stretches)
+        Self(recorded_stretches(times_s))
+    }
+
+    /// The stretch around a window, `(first spike, last spike)`; `None` if no stretch holds all of it.
+    pub(crate) fn around(&self, start_s: f64, end_s: f64) -> Option<(f64, f64)> {
+        let after = self.0.partition_point(|stretch| stretch.0 <= start_s);
+        self.0[..after].last().copied().filter(|stretch| end_s <= stretch.1)
     }
 
     /// From the first spike to the last; `None` without spikes.
@@ -47,9 +34,9 @@ impl Recorded {
         if start_s < first || end_s > last {
             return Some("window reaches beyond the recorded spikes");
         }
-        let after = self.0.partition_point(|stretch| stretch.0 <= start_s);
-        let is_within = after.checked_sub(1).is_some_and(|i| end_s <= self.0[i].1);
-        (!is_within).then_some("window touches a gap of the recording, a long silence of all units")
+        self.around(start_s, end_s)
+            .is_none()
+            .then_some("window touches a gap of the recording, a long silence of all units")
     }
 }
 

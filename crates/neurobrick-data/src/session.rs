@@ -31,6 +31,7 @@ pub struct SessionData {
     trial_idx: Vec<usize>,
     excluded: Vec<ExcludedTrial>,
     windows: Vec<Interval>,
+    recorded: Recorded,
 }
 
 impl SessionData {
@@ -83,12 +84,19 @@ impl SessionData {
             trial_idx: binned.trials,
             excluded: binned.excluded,
             windows,
+            recorded: recorded.clone(),
         })
     }
 
     /// The session's id.
     pub fn session(&self) -> &SessionId {
         &self.session
+    }
+
+    /// The stretch of the recording around a time span, from its first spike of any unit to its last, in seconds; `None`
+    /// if a gap lies in the span, or spikes do not reach over it, and for recordings of counts.
+    pub fn recorded_around(&self, span: Interval) -> Option<(f64, f64)> {
+        self.recorded.around(span.start_s, span.end_s)
     }
 
     /// The subject recorded.

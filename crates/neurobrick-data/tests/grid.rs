@@ -140,6 +140,13 @@ fn windows_leave_out_gaps() {
     let window = WindowConfig { align, start_s: 0.0, end_s: 1.0, bin_size_s: 0.1 };
     let data = SessionData::new(&recording, &window).unwrap();
     assert_eq!(data.n_trials(), 20, "ten before the gap from 10 to 30 s, ten after");
+    assert_eq!(data.excluded().len(), 20);
+    assert!(data.excluded().iter().all(|e| e.reason.contains("gap")));
+    let (first, second) = (data.windows()[3], data.windows()[15]);
+    assert_eq!(
+        (data.recorded_around(first), data.recorded_around(second)),
+        (Some((0.0, 10.0)), Some((30.0, 40.0)))
+    );
     assert!(data.counts().iter().all(|&count| count == 10));
 }
 

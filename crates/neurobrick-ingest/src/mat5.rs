@@ -18,6 +18,8 @@ const MAX_VARIABLE_BYTES: u64 = 2 << 30;
 /// Cells in cells; deeper ones are damage.
 const MAX_DEPTH: usize = 32;
 const COMPRESSED: u32 = 15;
+/// Class of objects of MATLAB's own classes.
+const OPAQUE: u32 = 17;
 const MATRIX: u32 = 14;
 
 /// The value of a variable or of a part of one.
@@ -168,6 +170,19 @@ impl<'a> Bytes<'a> {
     fn head(&mut self) -> Result<Head, String> {
         let (_, flags) = self.element()?;
         let flags = Bytes { rest: flags, big_endian: self.big_endian }.u32()?;
+        if flags & 0xff == OPAQUE {
+            // Objects of MATLAB's own classes (string, table, datetime) have a name and no axes.
+            let (_, name) = self.element()?;
+            let name = String::from_utf8_lossy(name).into_owned();
+            return Ok(Head {
+                class: OPAQUE,
+                is_logical: false,
+                is_complex: false,
+                shape: Vec::new(),
+                count: 0,
+                name,
+            });
+        }
         let (kind, lengths) = self.element()?;
         let lengths = self.numbers(kind, lengths)?.into_f64().unwrap_or_default();
         let shape = lengths.iter().map(|&length| whole(length)).collect::<Result<Vec<usize>, String>>()?;
@@ -210,7 +225,7 @@ impl<'a> Bytes<'a> {
                 check_count(&values, count)?;
                 MatValue::Array(Array::from_column_order(shape, values))
             }
-            3 => MatValue::Other("an object"),
+            3 | OPAQUE => MatValue::Other("an object"),
             5 => MatValue::Other("a sparse matrix"),
             _ => MatValue::Other("a function or an object"),
         };
@@ -426,5 +441,17 @@ mod tests {
         }
         let error = found(&file(&[compressed(&long, 0)]), "long").unwrap_err();
         assert!(error.contains("4294967295 bytes long") && error.contains("-v7.3"), "{error}");
+    }
+    /// As `scipy.io` reads class 17: name of the variable, type system, class, then data.
+    #[test]
+    fn objects_of_matlabs_own_classes_are_passed_by() {
+        let flags = element(6, &[17, 0, 0, 0, 0, 0, 0, 0]);
+        let names = ["a_rather_long_name", "MCOS", "datetime"].map(|name| element(1, name.as_bytes()));
+        let data = matrix("", 9, [3, 1], &[1, 2, 3]);
+        let object = element(MATRIX, &[flags, names.concat(), data].concat());
+        let bytes = file(&[object, matrix("wanted", 9, [3, 1], &[7, 8, 9])]);
+        let values = Array { shape: vec![3, 1], values: Values::Int(vec![7, 8, 9]) };
+        assert_eq!(found(&bytes, "wanted"), Ok(MatValue::Array(values)));
+        assert_eq!(found(&bytes, "a_rather_long_name"), Ok(MatValue::Other("an object")));
     }
 }

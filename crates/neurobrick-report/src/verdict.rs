@@ -150,7 +150,7 @@ impl TaskVerdict {
             Outcome::Better => "beats the best baseline",
             Outcome::Worse => "is worse than the best baseline",
             Outcome::Undecided => "cannot be told apart from the best baseline (interval includes zero)",
-            Outcome::Equal => "equals the best baseline (it got no weight beside it)",
+            Outcome::Equal => "predicts what the best baseline does",
             Outcome::NotCompared if without_baseline => "was not compared, since no baseline was scored,",
             Outcome::NotCompared => "has no paired comparison with a baseline",
         })
@@ -173,7 +173,7 @@ impl TaskVerdict {
             Outcome::Better => "helped",
             Outcome::Worse => "did not help (from scratch is better)",
             Outcome::Undecided => "made no difference that can be told apart (interval includes zero)",
-            Outcome::Equal => "made no difference: neither network got weight beside the linear predictor",
+            Outcome::Equal => "made no difference: both predict the same",
             Outcome::NotCompared => "was not compared with training from scratch",
         })
     }
@@ -311,7 +311,7 @@ mod tests {
         );
         assert_eq!(
             task.network_sentence(),
-            "Pretraining the network made no difference: neither network got weight beside the linear predictor on A; did not help (from scratch is better) on B."
+            "Pretraining the network made no difference: both predict the same on A; did not help (from scratch is better) on B."
         );
         assert_eq!(task.answers().len(), 3);
         assert_eq!(TaskVerdict { whole: Vec::new(), ..task.clone() }.answers().len(), 2);

@@ -2,6 +2,7 @@
 
 use crate::activity::{Activity, Spikes};
 use crate::recording::Recording;
+use crate::stretches::recorded_stretches;
 
 /// Parts of the recorded time that a unit may be present in or not.
 const N_PRESENCE_PARTS: usize = 100;
@@ -24,7 +25,8 @@ pub struct UnitQuality {
     pub refractory_share: Option<f64>,
 }
 
-/// What every unit did over the recorded time: from the first to the last spike of any unit, or all trials of counts.
+/// What every unit did over the recorded time: from the first to the last spike of any unit without the gaps
+/// ([`recorded_stretches`]), or all trials of counts.
 pub fn unit_quality(recording: &Recording) -> Vec<UnitQuality> {
     match recording.activity() {
         Activity::Spikes(spikes) => of_spikes(spikes, recording.n_units()),
@@ -46,8 +48,10 @@ pub fn unit_quality(recording: &Recording) -> Vec<UnitQuality> {
 
 fn of_spikes(spikes: &Spikes, n_units: usize) -> Vec<UnitQuality> {
     let times = spikes.times_s();
-    let (first, last) = (times.first().copied().unwrap_or(0.0), times.last().copied().unwrap_or(0.0));
-    let recorded_s = last - first;
+    let stretches = recorded_stretches(times);
+    let recorded_s: f64 = stretches.iter().map(|(start, end)| end - start).sum();
+    // The stretch of the spike at hand, and what was recorded before it.
+    let (mut stretch, mut before_s) = (0, 0.0);
     // One instant is no time: a number of spikes over it would be infinite.
     let rate_hz = |n_spikes: u64| if recorded_s > 0.0 { n_spikes as f64 / recorded_s } else { f64::NAN };
     let mut n_spikes = vec![0_u64; n_units];
@@ -60,9 +64,13 @@ fn of_spikes(spikes: &Spikes, n_units: usize) -> Vec<UnitQuality> {
         n_spikes[unit] += 1;
         n_short[unit] += u64::from(time - last_time[unit] < REFRACTORY_S);
         last_time[unit] = time;
+        while time > stretches[stretch].1 {
+            before_s += stretches[stretch].1 - stretches[stretch].0;
+            stretch += 1;
+        }
+        let elapsed_s = before_s + (time - stretches[stretch].0);
         // Multiplied first, so that spikes on the borders of parts stay there.
-        let place =
-            if recorded_s > 0.0 { (time - first) * N_PRESENCE_PARTS as f64 / recorded_s } else { 0.0 };
+        let place = if recorded_s > 0.0 { elapsed_s * N_PRESENCE_PARTS as f64 / recorded_s } else { 0.0 };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -98,5 +106,15 @@ mod tests {
         }
         let quality = of_spikes(&Spikes::new(vec![2.0, 2.5, 4.0], vec![0; 3]).unwrap(), 1);
         assert!((quality[0].rate_hz - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_pause_is_no_time_of_a_unit() {
+        let second = |from: f64| (0..2000).map(move |i| from + f64::from(i) / 100.0);
+        let times: Vec<f64> = second(0.0).chain(second(600.0)).collect();
+        let units = vec![0; times.len()];
+        let quality = of_spikes(&Spikes::new(times, units).unwrap(), 1);
+        assert!((quality[0].rate_hz - 4000.0 / 39.98).abs() < 1e-9, "{quality:?}");
+        assert_eq!(quality[0].presence_ratio, Some(1.0));
     }
 }

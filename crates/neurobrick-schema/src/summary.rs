@@ -12,6 +12,7 @@ use crate::ids::{DatasetId, SessionId, SubjectId};
 use crate::quality::{UnitQuality, unit_quality};
 use crate::recording::Recording;
 use crate::signals::{Clock, Signal};
+use crate::stretches::recorded_stretches;
 
 /// Share of intervals below the refractory period above which a unit is told of.
 const MAX_REFRACTORY_SHARE: f64 = 0.01;
@@ -85,7 +86,8 @@ pub struct SessionSummary {
     /// Observed time in seconds: for spikes the span from the first to the last spike or trial bound, for counts the
     /// sum over all trials of their bins.
     pub duration_s: f64,
-    /// Spikes per second and unit over the observed time; `None` when no time was observed.
+    /// Spikes per second and unit over the observed time without gaps ([`recorded_stretches`]); `None` when no time was
+    /// observed.
     pub mean_rate_hz: Option<f64>,
     /// Units that never spike.
     pub n_silent_units: usize,
@@ -131,13 +133,14 @@ pub fn summary(recording: &Recording) -> SessionSummary {
         .collect();
     regions.sort_by_key(|region| std::cmp::Reverse(region.n_units));
 
-    let (bin_size_s, n_bins, duration_s) = match recording.activity() {
-        Activity::Spikes(_) => (None, None, span_s(recording)),
+    let (bin_size_s, n_bins, duration_s, gaps_s) = match recording.activity() {
+        Activity::Spikes(spikes) => (None, None, span_s(recording), gaps_s(spikes.times_s())),
         Activity::Counts(counts) => {
-            let n_observed = counts.n_trials() * counts.n_bins();
-            (Some(counts.bin_size_s()), Some(counts.n_bins()), n_observed as f64 * counts.bin_size_s())
+            let observed_s = (counts.n_trials() * counts.n_bins()) as f64 * counts.bin_size_s();
+            (Some(counts.bin_size_s()), Some(counts.n_bins()), observed_s, 0.0)
         }
     };
+    let recorded_s = duration_s - gaps_s;
     let (n_units, n_spikes) = (recording.n_units(), recording.n_spikes());
     let quality = unit_quality(recording);
     let is_refractory =
@@ -152,8 +155,8 @@ pub fn summary(recording: &Recording) -> SessionSummary {
         bin_size_s,
         n_bins,
         duration_s,
-        mean_rate_hz: (duration_s > 0.0 && n_units > 0)
-            .then(|| n_spikes as f64 / duration_s / n_units as f64),
+        mean_rate_hz: (recorded_s > 0.0 && n_units > 0)
+            .then(|| n_spikes as f64 / recorded_s / n_units as f64),
         n_silent_units: quality.iter().filter(|unit| unit.n_spikes == 0).count(),
         rate_quantiles_hz: rate_quantiles(&quality),
         longest_silence: match recording.activity() {
@@ -205,6 +208,11 @@ fn signal_summary(signal: &Signal) -> SignalSummary {
 }
 
 /// Span over all spikes and trial bounds, in seconds; zero when there are none.
+/// Seconds of all gaps between the stretches of a recording.
+fn gaps_s(times_s: &[f64]) -> f64 {
+    recorded_stretches(times_s).windows(2).map(|pair| pair[1].0 - pair[0].1).sum()
+}
+
 fn span_s(recording: &Recording) -> f64 {
     let Activity::Spikes(spikes) = recording.activity() else {
         return 0.0;

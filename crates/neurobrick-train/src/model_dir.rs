@@ -150,6 +150,14 @@ fn read<M: Module, C: DeserializeOwned>(
     if let Some(spec) = file.sessions.first() {
         let expected = parity.remove(output_name).ok_or_else(|| lacks_example(path))?;
         let received = answer(&model, spec, parity)?;
+        if expected.shape() != received.shape() {
+            let reason = format!(
+                "its stored example has the shape {:?}, not {:?}",
+                expected.shape(),
+                received.shape()
+            );
+            return Err(bad_file(path, reason));
+        }
         let pairs = expected.iter::<f64>().zip(received.iter::<f64>());
         // `f64::max` would pass over NaN.
         let differences = pairs.map(|(a, b)| (a - b).abs());

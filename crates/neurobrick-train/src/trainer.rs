@@ -249,7 +249,7 @@ impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
         checkpoints: Option<&Path>,
         mut on_event: impl FnMut(TrainEvent) -> Result<(), TrainError>,
     ) -> Result<TrainOutcome<M>, TrainError> {
-        let mut stopped_early = self.is_out_of_patience();
+        let mut stopped_early = self.step < self.config.n_steps && self.is_out_of_patience();
         if self.step == 0 {
             self.validate_and_tell(&mut on_event)?;
         }

@@ -62,7 +62,9 @@ fn is_lock(path: &Path) -> Result<bool, PipelineError> {
         Ok(file) => {
             let read = file.take(LOCK_MARK.len() as u64 + 1).read_to_end(&mut start);
             read.map_err(PipelineError::io("read", path))?;
-            Ok(start == LOCK_MARK.as_bytes())
+            // One that its process had no time to mark is empty.
+            let is_alone = || path.parent().and_then(|folder| fs::read_dir(folder).ok()).map(Iterator::count);
+            Ok(start == LOCK_MARK.as_bytes() || start.is_empty() && is_alone() == Some(1))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(source) => Err(PipelineError::Io { action: "read", path: path.to_owned(), source }),
@@ -199,10 +201,11 @@ impl RunFolder {
             Ok(true) => return Ok(text),
             Ok(false) => {}
             Err(PipelineError::OtherRun { .. }) if self.holds_no_result()? => {
-                // The data may be others too.
-                let data = self.path.join("data.json");
-                if data.exists() {
-                    fs::remove_file(&data).map_err(PipelineError::io("remove", &data))?;
+                // The data may be others too, and the code that led to nothing.
+                for record in ["data.json", "code.json"].map(|name| self.path.join(name)) {
+                    if record.exists() {
+                        fs::remove_file(&record).map_err(PipelineError::io("remove", &record))?;
+                    }
                 }
             }
             Err(error) => return Err(error),

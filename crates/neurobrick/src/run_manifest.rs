@@ -20,7 +20,8 @@ pub struct SessionHash {
 pub struct CodeVersion {
     /// Version of neurobrick.
     pub version: String,
-    /// Commit of the working copy that it was built from, with `+` if that has changes; none outside of one.
+    /// Commit of the working copy that it was built in, as that is when a run begins, with `+` if it has changes; none
+    /// outside of one.
     pub commit: Option<String>,
 }
 
@@ -41,7 +42,7 @@ pub struct RunManifest {
     pub command: String,
     /// Version of neurobrick.
     pub version: String,
-    /// Commit of the working copy that neurobrick was built from, if there is one.
+    /// Commit of the working copy that neurobrick was built in, as that is when a run begins; none outside of one.
     pub commit: Option<String>,
     /// Other code that computed results in this folder, which this run went on from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

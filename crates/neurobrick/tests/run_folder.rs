@@ -8,14 +8,16 @@ use neurobrick::{PipelineError, RunFolder};
 #[test]
 fn a_foreign_lock_does_not_make_a_folder_a_run() {
     let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("data.csv"), "1").unwrap();
     for content in ["", "held by somebody else"] {
         fs::write(folder.path().join("lock"), content).unwrap();
         let error = RunFolder::open(folder.path()).unwrap_err();
         assert!(error.to_string().contains("holds other files"), "{error}");
         assert_eq!(fs::read_to_string(folder.path().join("lock")).unwrap(), content);
     }
-    // A run that was stopped before it wrote anything else is one.
+    // A run that was stopped before it wrote anything else is one, even before it marked its lock.
     let own = tempfile::tempdir().unwrap();
+    fs::write(own.path().join("lock"), "").unwrap();
     drop(RunFolder::open(own.path()).unwrap());
     drop(RunFolder::open(own.path()).unwrap());
     let held = RunFolder::open(own.path()).unwrap();

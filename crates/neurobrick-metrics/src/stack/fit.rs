@@ -202,7 +202,7 @@ fn newton(x: &Mat<f64>, counts: &[f64], offsets: &[f64], penalty: f64) -> Result
     let mut value = objective(&log_rates, &weights);
     let mut decrement = f64::INFINITY;
     let mut scaled = Mat::zeros(x.nrows(), p);
-    for _ in 0..MAX_STEPS {
+    for step_number in 1..=MAX_STEPS {
         let rates: Vec<f64> = log_rates.iter().map(|eta| eta.exp()).collect();
         let mut gradient = vec![0.0; p];
         for (j, slope) in gradient.iter_mut().enumerate() {
@@ -244,7 +244,7 @@ fn newton(x: &Mat<f64>, counts: &[f64], offsets: &[f64], penalty: f64) -> Result
                 if decrement <= ROUNDING * (1.0 + value.abs()) {
                     return Ok(weights);
                 }
-                return Err(MetricError::NotConverged { what: "stack", steps: MAX_STEPS, decrement });
+                return Err(MetricError::NotConverged { what: "stack", steps: step_number, decrement });
             }
             scale /= 2.0;
         }

@@ -105,7 +105,7 @@ pub struct DecodeConfig {
     /// Draws of every null.
     #[serde(default = "hundred")]
     pub n_shuffles: usize,
-    /// Resamples of the bootstrap over test trials.
+    /// Resamples of the bootstrap over test trials, for behavior; labels have Wilson's intervals.
     #[serde(default = "thousand")]
     pub n_resamples: usize,
 }

@@ -150,25 +150,22 @@ fn warnings(runs: &[PathBuf], manifests: &[RunManifest]) -> Vec<String> {
 
 /// Tasks of which two runs scored other units, trials or bins: other filters, windows or splits make other questions.
 fn other_questions(runs: &[PathBuf], scores: &[ComparedScore]) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut told = None;
+    // All predictors of a run answer the same question.
+    let mut asked: BTreeMap<(&SessionId, &str), Vec<Option<&Counted>>> = BTreeMap::new();
     for row in scores {
-        let there: Vec<(&PathBuf, &Counted)> = runs
-            .iter()
-            .zip(&row.scores)
-            .filter_map(|(run, score)| Some((run, score.as_ref()?.n())))
-            .collect();
-        let differ = there.iter().any(|(_, n)| *n != there[0].1);
-        if differ && told != Some((&row.session, row.task)) {
-            told = Some((&row.session, row.task));
+        let counted = asked.entry((&row.session, row.task.name())).or_insert_with(|| vec![None; runs.len()]);
+        for (counted, score) in counted.iter_mut().zip(&row.scores) {
+            *counted = counted.or(score.as_ref().map(Score::n));
+        }
+    }
+    let mut found = Vec::new();
+    for ((session, task), counted) in asked {
+        let there: Vec<(&PathBuf, &Counted)> =
+            runs.iter().zip(&counted).filter_map(|(run, n)| Some((run, (*n)?))).collect();
+        if there.iter().any(|(_, n)| *n != there[0].1) {
             let sides: Vec<String> =
                 there.iter().map(|(run, n)| format!("{} in {}", in_words(n), run.display())).collect();
-            found.push(format!(
-                "{}, {}: the runs scored other things: {}",
-                row.session,
-                row.task.name(),
-                sides.join("; ")
-            ));
+            found.push(format!("{session}, {task}: the runs scored other things: {}", sides.join("; ")));
         }
     }
     found

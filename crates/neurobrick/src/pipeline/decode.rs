@@ -61,6 +61,15 @@ pub fn decode(
         note_left_out(&session.train.data, observer);
         let features = features(config, session, n_threads)?;
         let decoders = decoders(config, session, n_threads)?;
+        // Before anything is computed, which takes minutes.
+        for (decoder, target) in decoders.iter().flat_map(|d| config.behaviors.iter().map(move |t| (d, t))) {
+            decoder.output(target)?;
+        }
+        if features.is_empty() && !config.labels.is_empty() {
+            let message =
+                "need features or models of counts; decoders of single spikes answer behaviors only";
+            return Err(PipelineError::BadValue { field: "labels".to_owned(), message: message.to_owned() });
+        }
         let id = &session.hash.session;
         let mut advance = |target: &str, observer: &mut dyn Observer| {
             state.message = format!("{id}: {target}");

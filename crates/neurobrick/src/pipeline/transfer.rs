@@ -58,9 +58,9 @@ pub fn transfer(
     let n_calibration: BTreeMap<SessionId, usize> = all.into_iter().zip(n_trials).collect();
     let hashes: Vec<_> = loaded.into_iter().map(|s| s.hash).collect();
     folder.settle_data(&hashes)?;
-    // With that many it would be met with all of its trials under a name that says otherwise.
+    // It would be met with all of its trials under a number that is not theirs.
     for (budget, session, n) in config.calibration.iter().flat_map(|&budget| {
-        n_calibration.iter().filter(move |(_, n)| **n <= budget).map(move |(session, n)| (budget, session, n))
+        n_calibration.iter().filter(move |(_, n)| **n < budget).map(move |(session, n)| (budget, session, n))
     }) {
         observer.note(&format!("{session} has {n} trials for calibration and is not met with {budget}"));
     }
@@ -87,7 +87,7 @@ pub fn transfer(
             for (number, group) in config.groups.iter().enumerate() {
                 let path = fold_path(&root_of(out, seed), number);
                 let has_enough = |session: &&SessionId| {
-                    budget.is_none_or(|budget| n_calibration.get(session).is_some_and(|&n| n > budget))
+                    budget.is_none_or(|budget| n_calibration.get(session).is_some_and(|&n| n >= budget))
                 };
                 let sessions: Vec<&SessionId> = group.iter().filter(has_enough).collect();
                 let (data, manifest) = (&data, &mut manifest);

@@ -89,7 +89,7 @@ impl DecoderSession {
             SplitOrder::Blocks(blocks) => blocks.gap_s,
             _ => 0.0,
         };
-        let free_s = train.iter().map(|&trial| free(&spikes, &split.train, trial, guard_s)).collect();
+        let free_s = free(data, &split.train, &train, guard_s);
         Ok(Self {
             spikes,
             signals: recording.signals().to_vec(),
@@ -161,23 +161,28 @@ fn no_behavior(data: &SessionData, target: &BehaviorTarget, source: DataError) -
     SpikeDecodingError::NoBehavior { session, target, source: Box::new(source) }
 }
 
-/// How far training window `trial` may move without coming nearer than `guard_s` to a window that is not for training, and
-/// without leaving the recorded spikes.
-fn free(spikes: &SpikeWindows, train: &[usize], trial: usize, guard_s: f64) -> [f64; 2] {
-    let Interval { start_s, end_s } = spikes.windows()[trial];
-    let [first, last] = spikes.recorded().unwrap_or([start_s, end_s]);
-    let mut bounds = [first - start_s, last - end_s];
-    for (other, window) in spikes.windows().iter().enumerate() {
-        if train.binary_search(&other).is_ok() {
-            continue;
-        }
-        if window.start_s < start_s {
-            bounds[0] = bounds[0].max(window.end_s + guard_s - start_s);
-        } else {
-            bounds[1] = bounds[1].min(window.start_s - guard_s - end_s);
-        }
+/// How far each of `moved`, which are training windows, may move without coming nearer than `guard_s` to a window that is
+/// not for training, and without leaving the stretch of the recording it lies in.
+fn free(data: &SessionData, train: &[usize], moved: &[usize], guard_s: f64) -> Vec<[f64; 2]> {
+    let others = (0..data.windows().len()).filter(|other| train.binary_search(other).is_err());
+    let mut others: Vec<Interval> = others.map(|other| data.windows()[other]).collect();
+    others.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
+    // The latest end of a window among the first so many.
+    let mut ends = vec![f64::NEG_INFINITY];
+    for window in &others {
+        ends.push(window.end_s.max(ends[ends.len() - 1]));
     }
-    [bounds[0].min(0.0), bounds[1].max(0.0)]
+    let bounds = |&trial: &usize| {
+        let window = data.windows()[trial];
+        let Interval { start_s, end_s } = window;
+        let (first, last) = data.recorded_around(window).unwrap_or((start_s, end_s));
+        let before = others.partition_point(|other| other.start_s < start_s);
+        let next_s = others.get(before).map_or(f64::INFINITY, |other| other.start_s);
+        let left = (first - start_s).max(ends[before] + guard_s - start_s);
+        let right = (last - end_s).min(next_s - guard_s - end_s);
+        [left.min(0.0), right.max(0.0)]
+    };
+    moved.iter().map(bounds).collect()
 }
 
 #[cfg(test)]

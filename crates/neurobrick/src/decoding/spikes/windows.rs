@@ -44,12 +44,6 @@ impl SpikeWindows {
         &self.windows
     }
 
-    /// Times of the first and the last spike, in seconds.
-    pub(crate) fn recorded(&self) -> Option<[f64; 2]> {
-        let times = self.spikes.times_s();
-        Some([*times.first()?, *times.last()?])
-    }
-
     /// Window `trial` moved by `shift_s`, of which the model sees `units` (ascending; all if `None`).
     pub(crate) fn window(&self, trial: usize, shift_s: f64, units: Option<Vec<usize>>) -> PoyoWindow {
         let Interval { start_s, end_s } = self.windows[trial];
