@@ -1,11 +1,15 @@
 //! The verbs and their flags.
 
-use std::path::{Path, PathBuf};
+mod bench;
+
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use neurobrick::stream::Precision;
 use neurobrick::train::EvalTask;
+
+pub(crate) use bench::BenchArgs;
 
 /// Foundation models of neural data: recordings in, models, scores and reports out.
 #[derive(Debug, Parser)]
@@ -233,72 +237,6 @@ impl IngestArgs {
     /// Sessions at a time.
     pub(crate) fn n_jobs(&self) -> usize {
         threads_or_all(self.jobs)
-    }
-}
-
-/// What to measure, and how long.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[command(group = ArgGroup::new("measurement").required(true).args(["peers", "profile", "scaling", "serve"]))]
-pub(crate) struct BenchArgs {
-    /// Our train step, forward pass and single-trial latency against PyTorch, eager and compiled, taking turns.
-    #[arg(long)]
-    pub(crate) peers: bool,
-    /// The parts of our train step, on one thread and on two.
-    #[arg(long)]
-    pub(crate) profile: bool,
-    /// Our train step, forward pass and memory against the size of data and model, one size at a time.
-    #[arg(long, conflicts_with_all = ["case", "python"])]
-    pub(crate) scaling: bool,
-    /// Answer requests on stdin as one side of a measurement; `--peers` starts our side so.
-    #[arg(long)]
-    pub(crate) serve: bool,
-    /// Only this case: mtm-16, small-16 or small-64.
-    #[arg(long)]
-    pub(crate) case: Option<String>,
-    /// Threads of every side; all cores by default.
-    #[arg(long, value_parser = at_least_one)]
-    pub(crate) threads: Option<usize>,
-    /// Turns of every side, profiled steps, or processes per size.
-    #[arg(long, value_parser = at_least_one)]
-    pub(crate) repeats: Option<usize>,
-    /// Fewer and shorter turns: for a look, not for a number to quote.
-    #[arg(long)]
-    pub(crate) quick: bool,
-    /// A Python interpreter that has what benches/peers/requirements.txt lists; by default an environment is made
-    /// in target/bench, once.
-    #[arg(long)]
-    pub(crate) python: Option<PathBuf>,
-    /// Where `--peers` and `--scaling` write JSON, by default to runs/bench; tables and figure go beside it.
-    #[arg(long)]
-    pub(crate) out: Option<PathBuf>,
-}
-
-impl BenchArgs {
-    /// Threads asked for, or one per core.
-    pub(crate) fn n_threads(&self) -> usize {
-        threads_or_all(self.threads)
-    }
-
-    /// Where to write.
-    pub(crate) fn out(&self) -> PathBuf {
-        let name = if self.scaling { "scaling.json" } else { "peers.json" };
-        self.out.clone().unwrap_or_else(|| Path::new("runs/bench").join(name))
-    }
-
-    /// Processes per size.
-    pub(crate) fn n_rounds(&self) -> usize {
-        self.repeats.unwrap_or(if self.quick { 1 } else { 2 })
-    }
-
-    /// Turns of every side.
-    pub(crate) fn n_repeats(&self) -> usize {
-        self.repeats.unwrap_or(if self.quick { 3 } else { 9 })
-    }
-
-    /// Seconds of a turn.
-    pub(crate) fn turn_s(&self) -> f64 {
-        if self.quick { 0.3 } else { 1.5 }
     }
 }
 

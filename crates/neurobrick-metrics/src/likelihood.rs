@@ -161,7 +161,7 @@ pub(crate) fn checked_rate(rate: f64, position: impl Fn() -> Vec<usize>) -> Resu
         return Err(MetricError::NegativeRate { value: rate, index: position() });
     }
     if rate.is_infinite() {
-        return Err(MetricError::NotFinite { what: "rate", value: rate, index: position() });
+        return Err(MetricError::NotFinite { what: "rates", value: rate, index: position() });
     }
     Ok(if rate == 0.0 { RATE_FLOOR } else { rate })
 }
