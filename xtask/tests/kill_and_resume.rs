@@ -130,8 +130,11 @@ fn a_folder_in_use_or_of_another_run_is_refused() {
     let second = pretrain(&config, &out, "1").output().unwrap();
     assert_eq!(second.status.code(), Some(75), "{}", String::from_utf8_lossy(&second.stderr));
     // Settings that led to nothing may be written over; a checkpoint is something.
-    let has_checkpoint =
-        || fs::read_dir(out.join("checkpoints")).is_ok_and(|mut entries| entries.next().is_some());
+    let is_checkpoint = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("step-");
+    let has_checkpoint = || {
+        fs::read_dir(out.join("checkpoints"))
+            .is_ok_and(|entries| entries.filter_map(Result::ok).any(is_checkpoint))
+    };
     while !has_checkpoint() && first.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
