@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
+use crate::pipeline::Observer;
 use crate::run_manifest::{CodeVersion, RunManifest, SessionHash};
 
 /// One line of `metrics.jsonl`.
@@ -125,7 +126,7 @@ impl RunFolder {
     }
 
     /// The manifest of a run that may go on from results in this folder: with the stages that were recorded before, and
-    /// with the versions of the code, other than this one, that had a part in them.
+    /// with the versions of the code, other than this one, that had a part in them, which the observer is told of.
     ///
     /// # Errors
     /// If a record in the folder cannot be read or written.
@@ -135,6 +136,7 @@ impl RunFolder {
         seed: u64,
         n_threads: usize,
         data: Vec<SessionHash>,
+        observer: &mut dyn Observer,
     ) -> Result<RunManifest, PipelineError> {
         let mut manifest = RunManifest::new(command, seed, n_threads, data);
         let earlier = self.path.join("manifest.json");
@@ -154,6 +156,9 @@ impl RunFolder {
         }
         manifest.earlier_code = codes.into_iter().filter(|code| *code != now).collect();
         manifest.stages = earlier.map_or_else(Vec::new, |earlier| earlier.stages);
+        if let Some(note) = manifest.note_on_code() {
+            observer.note(&note);
+        }
         Ok(manifest)
     }
 

@@ -20,7 +20,7 @@ use crate::protocols::bwb::{
     self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
     Windows,
 };
-use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
+use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
 
 /// Runs the suites on every session, and writes `bwb.json`, `bwb.md`, `manifest.json` and, below `submissions`, one file per
 /// system, task and session into `out`.
@@ -52,7 +52,7 @@ pub fn brain_wide_bench(
         state.message = session.hash.session.to_string();
         observer.progress(&state);
         note_left_out(&session.train.data, observer);
-        let recording = config.data.units.apply(store.read(&session.hash.session)?)?;
+        let recording = read_recording(&store, &config.data, &session.hash.session)?;
         Scored::new(&mut run, session, &recording)?.all(n_threads)?;
         state.done += 1;
     }
@@ -166,7 +166,7 @@ impl Run<'_> {
                 continue;
             }
             let systems = decoder.predict(&units.features)?;
-            let recording = config.data.units.apply(store.read(id)?)?;
+            let recording = read_recording(store, &config.data, id)?;
             // A division that no learning session has is missed, whatever is said of its units.
             let class = |name: &String| names.binary_search(name).unwrap_or(names.len());
             for Told { system, choice, prediction: classes } in systems {

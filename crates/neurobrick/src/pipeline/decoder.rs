@@ -40,10 +40,7 @@ pub fn pretrain_decoder(
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes.clone())?;
-    if let Some(note) = manifest.note_on_code() {
-        observer.note(&note);
-    }
+    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes.clone(), observer)?;
     let specs: Vec<_> = sessions.iter().map(DecoderSession::spec).collect();
     let model = Poyo::new(config.model.sizes().clone(), &specs, config.seed, &Device::flex())?;
     let mut record = fresh_record(&config.model, &config.data, &config.behaviors, config.seed);
@@ -87,10 +84,7 @@ pub fn finetune_decoder(
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes.clone())?;
-    if let Some(note) = manifest.note_on_code() {
-        observer.note(&note);
-    }
+    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes.clone(), observer)?;
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for (session, hash) in sessions.into_iter().zip(hashes) {
         let spec = session.spec();

@@ -58,10 +58,7 @@ pub fn finetune(
     folder.settle_config(config)?;
     let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes)?;
-    if let Some(note) = manifest.note_on_code() {
-        observer.note(&note);
-    }
+    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes, observer)?;
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for session in loaded {
         let id = session.hash.session.clone();

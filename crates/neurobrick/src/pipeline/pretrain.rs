@@ -58,10 +58,7 @@ pub fn pretrain(
     folder.settle_data(&hashes)?;
     let trained = |hash| TrainedSession::new(hash, &config.data, config.seed);
     let trained_on = hashes.iter().map(trained).collect();
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes)?;
-    if let Some(note) = manifest.note_on_code() {
-        observer.note(&note);
-    }
+    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes, observer)?;
     if !config.stack.calibration.is_empty() {
         let path = out.join(STACK_FILE);
         if !path.exists() {

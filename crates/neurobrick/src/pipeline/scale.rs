@@ -49,10 +49,7 @@ pub fn scale(
     let all = [&config.pool[..], &config.evaluate].concat();
     let hashes: Vec<_> = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
     folder.settle_data(&hashes)?;
-    let manifest = folder.manifest(command, config.seed, n_threads, hashes)?;
-    if let Some(note) = manifest.note_on_code() {
-        observer.note(&note);
-    }
+    let manifest = folder.manifest(command, config.seed, n_threads, hashes, observer)?;
     let mut climb = Climb { config, data: &data, out, manifest, observer };
 
     let (mut points, baselines) = climb.controls()?;

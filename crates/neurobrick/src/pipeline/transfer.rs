@@ -64,10 +64,7 @@ pub fn transfer(
     }) {
         observer.note(&format!("{session} has {n} trials for calibration and is not met with {budget}"));
     }
-    let mut manifest = folder.manifest(command, seed, n_threads, hashes)?;
-    if let Some(note) = manifest.note_on_code() {
-        observer.note(&note);
-    }
+    let mut manifest = folder.manifest(command, seed, n_threads, hashes, observer)?;
     let mut found = Vec::new();
     let mut ablations: Vec<AblationScore> = Vec::new();
     let mut result = TransferResult::new(Vec::new(), Vec::new());
