@@ -61,6 +61,13 @@ pub(crate) fn product(a: MatRef<f64>, b: MatRef<f64>) -> Mat<f64> {
     out
 }
 
+/// `a · b`, for callers that keep the other threads busy themselves.
+pub(crate) fn on_one_thread(a: MatRef<f64>, b: MatRef<f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(a.nrows(), b.ncols());
+    faer::linalg::matmul::matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
+    out
+}
+
 /// `xᵀ · x`, both triangles.
 pub(crate) fn gram(x: MatRef<f64>, parallelism: Par) -> Mat<f64> {
     let mut out = Mat::zeros(x.ncols(), x.ncols());

@@ -4,11 +4,11 @@
 //! the intercept is not penalized.
 
 use faer::linalg::solvers::Solve;
-use faer::{Mat, MatRef, Par};
+use faer::{ColRef, Mat, MatRef, Par};
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use crate::MetricError;
-use crate::linalg::{cholesky, gram, matrix_of};
+use crate::linalg::{cholesky, gram, matrix_of, on_one_thread};
 
 const MAX_STEPS: usize = 100;
 const MAX_HALVINGS: usize = 60;
@@ -136,27 +136,19 @@ impl PoissonRegression {
     /// With respect to the coefficients, then the intercept.
     fn gradient(&self, x: MatRef<f64>, rates: &[f64], y: &[f64], alpha: f64) -> Vec<f64> {
         let n = y.len() as f64;
-        let residuals: Vec<f64> = rates.iter().zip(y).map(|(rate, count)| rate - count).collect();
-        let mut gradient: Vec<f64> = (0..x.ncols())
-            .map(|j| {
-                let dot: f64 = x.col(j).iter().zip(&residuals).map(|(x, r)| x * r).sum();
-                dot / n + alpha * self.coefficients[j]
-            })
-            .collect();
-        gradient.push(residuals.iter().sum::<f64>() / n);
+        let residuals = Mat::from_fn(y.len(), 1, |row, _| rates[row] - y[row]);
+        let sums = on_one_thread(x.transpose(), residuals.as_ref());
+        let of_weight = |(j, w): (usize, &f64)| sums[(j, 0)] / n + alpha * w;
+        let mut gradient: Vec<f64> = self.coefficients.iter().enumerate().map(of_weight).collect();
+        gradient.push(residuals.col_as_slice(0).iter().sum::<f64>() / n);
         gradient
     }
 }
 
-/// `x · coefficients + intercept` per row, column by column.
+/// `x · coefficients + intercept` per row.
 pub(crate) fn linear(x: MatRef<f64>, coefficients: &[f64], intercept: f64) -> Vec<f64> {
-    let mut out = vec![intercept; x.nrows()];
-    for (j, &weight) in coefficients.iter().enumerate() {
-        for (sum, value) in out.iter_mut().zip(x.col(j).iter()) {
-            *sum += weight * value;
-        }
-    }
-    out
+    let sums = on_one_thread(x, ColRef::from_slice(coefficients).as_mat());
+    sums.col_as_slice(0).iter().map(|sum| sum + intercept).collect()
 }
 
 fn exp(log_rates: &[f64]) -> Vec<f64> {

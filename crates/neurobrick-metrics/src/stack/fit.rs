@@ -6,7 +6,7 @@ use ndarray::{Array3, ArrayView3, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::StackFeatures;
-use crate::linalg::{cholesky, gram};
+use crate::linalg::{cholesky, gram, on_one_thread};
 use crate::{MetricError, RATE_FLOOR};
 
 const MAX_STEPS: usize = 50;
@@ -192,51 +192,42 @@ fn moments(values: &[f64]) -> Result<(f64, f64), MetricError> {
 
 /// Weights of the columns of `x`, the last one not penalized.
 fn newton(x: &Mat<f64>, counts: &[f64], offsets: &[f64], penalty: f64) -> Result<Vec<f64>, MetricError> {
-    let p = x.ncols();
+    let (n, p) = (x.nrows(), x.ncols());
+    let ridge = |weights: &[f64]| penalty / 2.0 * weights[..p - 1].iter().map(|w| w * w).sum::<f64>();
     let mut weights = vec![0.0; p];
-    let objective = |log_rates: &[f64], weights: &[f64]| {
-        let fit: f64 = log_rates.iter().zip(counts).map(|(eta, y)| eta.exp() - y * eta).sum();
-        fit + penalty / 2.0 * weights[..p - 1].iter().map(|w| w * w).sum::<f64>()
-    };
-    let mut log_rates = offsets.to_vec();
-    let mut value = objective(&log_rates, &weights);
+    let mut fit = Fit::new(offsets.to_vec(), counts);
+    let mut value = fit.loss;
     let mut decrement = f64::INFINITY;
-    let mut scaled = Mat::zeros(x.nrows(), p);
+    let mut scaled = Mat::zeros(n, p);
     for step_number in 1..=MAX_STEPS {
-        let rates: Vec<f64> = log_rates.iter().map(|eta| eta.exp()).collect();
-        let mut gradient = vec![0.0; p];
-        for (j, slope) in gradient.iter_mut().enumerate() {
-            let column = x.col_as_slice(j);
-            *slope = column.iter().zip(&rates).zip(counts).map(|((x, r), y)| x * (r - y)).sum::<f64>();
+        let residuals = Mat::from_fn(n, 1, |row, _| fit.rates[row] - counts[row]);
+        let mut gradient = on_one_thread(x.transpose(), residuals.as_ref());
+        let roots: Vec<f64> = fit.rates.iter().map(|rate| rate.sqrt()).collect();
+        for j in 0..p {
             let target = scaled.col_as_slice_mut(j);
-            for ((slot, x), rate) in target.iter_mut().zip(column).zip(&rates) {
-                *slot = x * rate.sqrt();
+            for ((slot, x), root) in target.iter_mut().zip(x.col_as_slice(j)).zip(&roots) {
+                *slot = x * root;
             }
         }
         let mut hessian = gram(scaled.as_ref(), Par::Seq);
         for j in 0..p - 1 {
-            gradient[j] += penalty * weights[j];
+            gradient[(j, 0)] += penalty * weights[j];
             hessian[(j, j)] += penalty;
         }
-        let step = cholesky(hessian.as_ref(), "stack")?.solve(Mat::from_fn(p, 1, |j, _| gradient[j]));
-        decrement = gradient.iter().enumerate().map(|(j, g)| g * step[(j, 0)]).sum::<f64>() / 2.0;
+        let step = cholesky(hessian.as_ref(), "stack")?.solve(&gradient);
+        decrement = (0..p).map(|j| gradient[(j, 0)] * step[(j, 0)]).sum::<f64>() / 2.0;
         if decrement <= TOLERANCE {
             return Ok(weights);
         }
-        let mut direction = vec![0.0; x.nrows()];
-        for j in 0..p {
-            for (sum, x) in direction.iter_mut().zip(x.col_as_slice(j)) {
-                *sum += step[(j, 0)] * x;
-            }
-        }
+        let direction = on_one_thread(x.as_ref(), step.as_ref());
         let mut scale = 1.0;
         for halving in 0..=MAX_HALVINGS {
             let trial: Vec<f64> = weights.iter().enumerate().map(|(j, w)| w - scale * step[(j, 0)]).collect();
-            let trial_rates: Vec<f64> =
-                log_rates.iter().zip(&direction).map(|(eta, d)| eta - scale * d).collect();
-            let trial_value = objective(&trial_rates, &trial);
+            let along = fit.log_rates.iter().zip(direction.col_as_slice(0));
+            let trial_fit = Fit::new(along.map(|(eta, d)| eta - scale * d).collect(), counts);
+            let trial_value = trial_fit.loss + ridge(&trial);
             if trial_value <= value {
-                (weights, log_rates, value) = (trial, trial_rates, trial_value);
+                (weights, fit, value) = (trial, trial_fit, trial_value);
                 break;
             }
             if halving == MAX_HALVINGS {
@@ -250,4 +241,20 @@ fn newton(x: &Mat<f64>, counts: &[f64], offsets: &[f64], penalty: f64) -> Result
         }
     }
     Err(MetricError::NotConverged { what: "stack", steps: MAX_STEPS, decrement })
+}
+
+/// What weights make of the rows.
+struct Fit {
+    log_rates: Vec<f64>,
+    rates: Vec<f64>,
+    /// Sum of `rate − count · ln rate`.
+    loss: f64,
+}
+
+impl Fit {
+    fn new(log_rates: Vec<f64>, counts: &[f64]) -> Self {
+        let rates: Vec<f64> = log_rates.iter().map(|eta| eta.exp()).collect();
+        let loss = log_rates.iter().zip(&rates).zip(counts).map(|((eta, rate), y)| rate - y * eta).sum();
+        Self { log_rates, rates, loss }
+    }
 }
