@@ -8,17 +8,17 @@ mod side;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use neurobrick::RunManifest;
 use neurobrick::bench::{
     BenchCase, BenchError, Comparison, StepTimes, load_average, markdown, processor_name, profile,
     profile_table, serve,
 };
 use neurobrick::schema::SchemaError;
 use neurobrick::schema::atomic::write_file;
+use neurobrick::{Compute, RunManifest};
 
 use crate::cli::BenchArgs;
 use crate::screen::say;
-use environment::PeerEnvironment;
+pub(crate) use environment::PeerEnvironment;
 
 /// Seed of weights, counts and masks.
 const SEED: u64 = 42;
@@ -108,7 +108,7 @@ fn peers(args: &BenchArgs, cases: &[BenchCase], root: &Path, command: &str) -> R
     let plan =
         rounds::Plan { n_threads: args.n_threads(), n_repeats: args.n_repeats(), turn_s: args.turn_s() };
     let mut found = Comparison {
-        manifest: RunManifest::new(command, SEED, plan.n_threads, Vec::new()),
+        manifest: RunManifest::new(command, SEED, Compute::threads(plan.n_threads), Vec::new()),
         processor: processor_name(),
         load_before: load_average(),
         n_repeats: plan.n_repeats,

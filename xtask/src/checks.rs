@@ -1,9 +1,12 @@
 //! The verbs `test` and `ci`: the steps that every change must pass, cheapest first.
 
+use crate::bench::BenchFailure;
 use crate::counts::{self, CountsError};
+use crate::devices;
 use crate::parity::{self, ParityError};
 use crate::screen::say;
 use crate::tidy::{self, TidyError};
+use neurobrick::core::ComputeDevice;
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -52,14 +55,22 @@ pub(crate) enum CheckError {
     /// Parity could not be measured or written down.
     #[error(transparent)]
     Parity(#[from] ParityError),
+    /// The environment of a backend could not be made.
+    #[error(transparent)]
+    Environment(#[from] BenchFailure),
     /// The progress could not be written.
     #[error("cannot write progress to standard output")]
     Output(#[from] io::Error),
 }
 
-/// Runs all tests of the workspace.
-pub(crate) fn test(root: &Path) -> Result<(), CheckError> {
-    command("test", Command::new(cargo()).args(TEST).current_dir(root))
+/// Runs all tests of the workspace; on another device than Flex those that ask for their device.
+pub(crate) fn test(root: &Path, device: ComputeDevice) -> Result<(), CheckError> {
+    if device == ComputeDevice::Flex {
+        return command("test", Command::new(cargo()).args(TEST).current_dir(root));
+    }
+    // Both, whatever the first finds: they are hours of work for whoever waits.
+    let results = devices::commands(root, &cargo(), device)?.map(|mut test| command("test", &mut test));
+    results.into_iter().collect()
 }
 
 /// Compares the instruction counts of hot kernels with those kept, or keeps new ones.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use neurobrick::Compute;
+use neurobrick::core::ComputeDevice;
 use neurobrick::stream::Precision;
 use neurobrick::train::EvalTask;
 
@@ -32,9 +34,8 @@ pub(crate) enum Verb {
         /// The run folder; a killed run in it is resumed.
         #[arg(long, default_value = "runs/demo")]
         out: PathBuf,
-        /// Worker threads; the result does not depend on it.
-        #[arg(long)]
-        threads: Option<usize>,
+        #[command(flatten)]
+        compute: ComputeArgs,
         /// Delete an earlier run in the folder first.
         #[arg(long)]
         fresh: bool,
@@ -202,8 +203,14 @@ pub(crate) enum Verb {
         #[arg(long, default_value = "docs/schema")]
         out: PathBuf,
     },
-    /// All tests.
-    Test,
+    /// All tests; with `--device` those of bricks, models and training, on that device, by the same references and laws.
+    ///
+    /// Example: cargo xtask test --device tch
+    Test {
+        /// tch, vulkan, wgpu, cuda, …; it need not be compiled in here.
+        #[arg(long, default_value_t)]
+        device: ComputeDevice,
+    },
     /// All checks, cheapest first, as CI runs them.
     Ci,
     /// House rules that no compiler checks.
@@ -324,9 +331,8 @@ pub(crate) struct EvaluateArgs {
     /// The run folder.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
-    /// Worker threads; the result does not depend on it.
-    #[arg(long, value_parser = at_least_one)]
-    pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
     /// Numbers by a published definition.
     #[arg(long, value_enum, required_unless_present = "config")]
     pub(crate) protocol: Option<Protocol>,
@@ -339,13 +345,6 @@ pub(crate) struct EvaluateArgs {
     /// The result as the benchmark writes it, in JSON.
     #[arg(long, requires = "predictions")]
     pub(crate) json: bool,
-}
-
-impl EvaluateArgs {
-    /// Threads asked for, or one per core.
-    pub(crate) fn n_threads(&self) -> usize {
-        threads_or_all(self.threads)
-    }
 }
 
 /// Whose definitions.
@@ -376,16 +375,8 @@ pub(crate) struct ApplyArgs {
     /// The safetensors file to write.
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// Worker threads; the result does not depend on it.
-    #[arg(long, value_parser = at_least_one)]
-    pub(crate) threads: Option<usize>,
-}
-
-impl ApplyArgs {
-    /// Threads asked for, or one per core.
-    pub(crate) fn n_threads(&self) -> usize {
-        threads_or_all(self.threads)
-    }
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
 }
 
 /// Trials by their part in the split.
@@ -413,6 +404,25 @@ fn threads_or_all(threads: Option<usize>) -> usize {
     threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get))
 }
 
+/// Where to compute.
+#[derive(Debug, Args)]
+pub(crate) struct ComputeArgs {
+    /// Worker threads; the result does not depend on it.
+    #[arg(long, value_parser = at_least_one)]
+    threads: Option<usize>,
+    /// What models are computed on: flex (the processor), or tch, vulkan, wgpu, cuda, cuda:1, … if built with `--features` of
+    /// that name. Last digits depend on it.
+    #[arg(long, default_value_t)]
+    device: ComputeDevice,
+}
+
+impl ComputeArgs {
+    /// What was asked for; without a number one thread per core.
+    pub(crate) fn compute(&self) -> Compute {
+        Compute { device: self.device, n_threads: threads_or_all(self.threads) }
+    }
+}
+
 /// A configuration and a run folder.
 #[derive(Debug, Args)]
 pub(crate) struct StepArgs {
@@ -428,14 +438,6 @@ pub(crate) struct RunArgs {
     /// The run folder; a killed run in it is resumed.
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// Worker threads; the result does not depend on it.
-    #[arg(long)]
-    pub(crate) threads: Option<usize>,
-}
-
-impl RunArgs {
-    /// Threads asked for, or one per core.
-    pub(crate) fn n_threads(&self) -> usize {
-        threads_or_all(self.threads)
-    }
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
 }

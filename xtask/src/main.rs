@@ -4,6 +4,7 @@ mod bench;
 mod checks;
 mod cli;
 mod counts;
+mod devices;
 mod parity;
 mod recordings;
 mod screen;

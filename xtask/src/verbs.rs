@@ -9,11 +9,11 @@ use neurobrick::protocols::{MtmTable, score_nlb};
 use neurobrick::report::{self, RunReport};
 use neurobrick::schema::atomic::write_file;
 use neurobrick::schema::{SchemaError, SessionId};
-use neurobrick::{PipelineError, RunFolder};
+use neurobrick::{Compute, PipelineError, RunFolder};
 
 use crate::bench::{self, BenchFailure};
 use crate::checks::{self, CheckError};
-use crate::cli::{ApplyArgs, Cli, EvaluateArgs, Protocol, RunArgs, StepArgs, Trials, Verb};
+use crate::cli::{ApplyArgs, Cli, EvaluateArgs, Protocol, StepArgs, Trials, Verb};
 use crate::recordings;
 use crate::screen::{Screen, say};
 use crate::stream;
@@ -58,21 +58,17 @@ impl From<SchemaError> for Failure {
 /// Runs the verb.
 pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.verb {
-        Verb::Demo { config, out, threads, fresh } => {
-            demo(config, &RunArgs { out: out.clone(), threads: *threads }, *fresh)
-        }
+        Verb::Demo { config, out, compute, fresh } => demo(config, out, compute.compute(), *fresh),
         Verb::Ingest(args) => recordings::ingest(args),
         Verb::ReadSession => recordings::read_session(),
         Verb::Inspect { store, sessions, json } => recordings::inspect(store, sessions, *json),
         Verb::Pretrain(step) => {
             let config = Pretraining::load(&step.config)?;
-            let (out, n_threads) = (&step.run.out, step.run.n_threads());
-            with_screen(n_threads, |screen| match &config {
-                Pretraining::Activity(config) => {
-                    pipeline::pretrain(config, out, &command(), n_threads, screen)
-                }
+            let (out, compute) = (&step.run.out, step.run.compute.compute());
+            with_screen(compute.n_threads, |screen| match &config {
+                Pretraining::Activity(config) => pipeline::pretrain(config, out, &command(), compute, screen),
                 Pretraining::Decoder(config) => {
-                    pipeline::pretrain_decoder(config, out, &command(), n_threads, screen)
+                    pipeline::pretrain_decoder(config, out, &command(), compute, screen)
                 }
             })?;
             say(&format!("model: {}", step.run.out.join("model").display()));
@@ -80,13 +76,11 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Verb::Finetune(step) => {
             let config = Finetuning::load(&step.config)?;
-            let (out, n_threads) = (&step.run.out, step.run.n_threads());
-            with_screen(n_threads, |screen| match &config {
-                Finetuning::Activity(config) => {
-                    pipeline::finetune(config, out, &command(), n_threads, screen)
-                }
+            let (out, compute) = (&step.run.out, step.run.compute.compute());
+            with_screen(compute.n_threads, |screen| match &config {
+                Finetuning::Activity(config) => pipeline::finetune(config, out, &command(), compute, screen),
                 Finetuning::Decoder(config) => {
-                    pipeline::finetune_decoder(config, out, &command(), n_threads, screen)
+                    pipeline::finetune_decoder(config, out, &command(), compute, screen)
                 }
             })?;
             say(&format!("models: {}/<session>/model", step.run.out.display()));
@@ -95,8 +89,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Evaluate(args) => evaluate(args),
         Verb::Transfer(step) => {
             let config = neurobrick::config::load(&step.config)?;
-            let found = with_screen(step.run.n_threads(), |screen| {
-                pipeline::transfer(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+            let compute = step.run.compute.compute();
+            let found = with_screen(compute.n_threads, |screen| {
+                pipeline::transfer(&config, &step.run.out, &command(), compute, screen)
             })?;
             say(&found.markdown());
             say(&format!("tables: {}", step.run.out.join("transfer.md").display()));
@@ -121,7 +116,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Counts { bless } => Ok(checks::counts(&root(), *bless)?),
         Verb::Parity => Ok(checks::parity(&root())?),
         Verb::Schema { out } => schemas(out),
-        Verb::Test => Ok(checks::test(&root())?),
+        Verb::Test { device } => Ok(checks::test(&root(), *device)?),
         Verb::Ci => Ok(checks::ci(&root())?),
         Verb::Tidy => {
             let report = tidy::run(&root())?;
@@ -154,20 +149,20 @@ pub(crate) fn with_screen<T>(
     result
 }
 
-fn demo(config: &Path, run: &RunArgs, fresh: bool) -> Result<(), Failure> {
+fn demo(config: &Path, out: &Path, compute: Compute, fresh: bool) -> Result<(), Failure> {
     let config = neurobrick::config::load(config)?;
     if fresh {
-        RunFolder::delete(&run.out)?;
+        RunFolder::delete(out)?;
     }
-    let page = with_screen(run.n_threads(), |screen| {
-        pipeline::demo(&config, &run.out, &command(), run.n_threads(), screen)
-    })?;
-    show(&page, &run.out);
+    let page =
+        with_screen(compute.n_threads, |screen| pipeline::demo(&config, out, &command(), compute, screen))?;
+    show(&page, out);
     Ok(())
 }
 
 fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
-    let EvaluateArgs { config, out, protocol, predictions, targets, json, .. } = args;
+    let EvaluateArgs { config, out, compute, protocol, predictions, targets, json } = args;
+    let compute = compute.compute();
     if let (Some(predictions), Some(targets)) = (predictions, targets) {
         if *protocol != Some(Protocol::Nlb) {
             return Err(bad_value("--protocol", "`--predictions` and `--targets` are of `--protocol nlb`"));
@@ -180,7 +175,7 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         return Err(bad_value("--out", "name a configuration and a run folder"));
     };
     if *protocol == Some(Protocol::Bwb) {
-        return bwb(path, out, args.n_threads());
+        return bwb(path, out, compute);
     }
     let config: EvaluateConfig = neurobrick::config::load(path)?;
     match protocol {
@@ -191,8 +186,8 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         Some(Protocol::Mtm) => MtmTable::check(&config.scoring)?,
         Some(Protocol::Bwb) | None => {}
     }
-    let page = with_screen(args.n_threads(), |screen| {
-        pipeline::evaluate(&config, out, &command(), args.n_threads(), screen)
+    let page = with_screen(compute.n_threads, |screen| {
+        pipeline::evaluate(&config, out, &command(), compute, screen)
     })?;
     show(&page, out);
     if *protocol == Some(Protocol::Mtm) {
@@ -202,10 +197,10 @@ fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn bwb(config: &Path, out: &Path, n_threads: usize) -> Result<(), Failure> {
+fn bwb(config: &Path, out: &Path, compute: Compute) -> Result<(), Failure> {
     let config: BwbConfig = neurobrick::config::load(config)?;
-    let found = with_screen(n_threads, |screen| {
-        pipeline::brain_wide_bench(&config, out, &command(), n_threads, screen)
+    let found = with_screen(compute.n_threads, |screen| {
+        pipeline::brain_wide_bench(&config, out, &command(), compute, screen)
     })?;
     say(&found.markdown());
     say(&format!("table: {0}/bwb.md, files: {0}/submissions", out.display()));
@@ -218,8 +213,9 @@ fn bad_value(field: &str, message: &str) -> Failure {
 
 fn decode(step: &StepArgs) -> Result<(), Failure> {
     let config = neurobrick::config::load(&step.config)?;
-    let found = with_screen(step.run.n_threads(), |screen| {
-        pipeline::decode(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+    let compute = step.run.compute.compute();
+    let found = with_screen(compute.n_threads, |screen| {
+        pipeline::decode(&config, &step.run.out, &command(), compute, screen)
     })?;
     say(&found.markdown());
     say(&format!("tables: {}", step.run.out.join("decode.md").display()));
@@ -228,8 +224,9 @@ fn decode(step: &StepArgs) -> Result<(), Failure> {
 
 fn scale(step: &StepArgs) -> Result<(), Failure> {
     let config = neurobrick::config::load(&step.config)?;
-    let found = with_screen(step.run.n_threads(), |screen| {
-        pipeline::scale(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+    let compute = step.run.compute.compute();
+    let found = with_screen(compute.n_threads, |screen| {
+        pipeline::scale(&config, &step.run.out, &command(), compute, screen)
     })?;
     say(&found.markdown());
     say(&format!("tables and figure: {}/scale.md, scale.svg", step.run.out.display()));
@@ -238,8 +235,9 @@ fn scale(step: &StepArgs) -> Result<(), Failure> {
 
 fn audit(step: &StepArgs) -> Result<(), Failure> {
     let config = neurobrick::config::load(&step.config)?;
-    let found = with_screen(step.run.n_threads(), |screen| {
-        pipeline::audit(&config, &step.run.out, &command(), step.run.n_threads(), screen)
+    let compute = step.run.compute.compute();
+    let found = with_screen(compute.n_threads, |screen| {
+        pipeline::audit(&config, &step.run.out, &command(), compute, screen)
     })?;
     say(&found.markdown());
     say(&format!("report: {}", step.run.out.join("audit.md").display()));
@@ -276,7 +274,7 @@ fn arrays(
         store: &args.store,
         session: session.as_ref(),
         trials,
-        n_threads: args.n_threads(),
+        compute: args.compute.compute(),
     };
     let file = work(&question)?;
     file.write(&args.out)?;

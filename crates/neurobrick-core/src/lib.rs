@@ -17,8 +17,11 @@
 //! ```
 //!
 //! Axes: `B` batch, `T` time bins, `N` units, `L` latents, always in this order. Masks: `true` = hidden, or
-//! counted in the loss. The crate has no features.
+//! counted in the loss.
+//!
+//! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends of [`ComputeDevice`].
 
+mod compute;
 mod error;
 mod masking;
 mod mode;
@@ -26,6 +29,7 @@ mod model;
 mod path;
 pub mod weights;
 
+pub use compute::{ComputeDevice, DeviceError};
 pub use error::ModelError;
 pub use masking::{Context, MaskScheme, Masking, Prompt};
 pub use mode::{DropoutStreams, Mode};

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use neurobrick_core::ModelError;
 use neurobrick_core::weights::{
     StateDict, from_safetensors, load_state_dict, parameter_paths, state_dict, to_safetensors,
 };
+use neurobrick_testkit::test_device;
 use proptest::prelude::*;
 
 #[derive(Module, Debug)]
@@ -23,7 +24,7 @@ struct Outer {
 }
 
 fn outer(start: f32) -> Outer {
-    let device = Device::flex();
+    let device = test_device();
     let param = |from: f32| {
         let values = [[from, from + 1.0, from + 2.0], [from + 3.0, from + 4.0, from + 5.0]];
         Param::from_tensor(Tensor::from_data(values, &device))

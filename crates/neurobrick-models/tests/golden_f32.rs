@@ -1,6 +1,6 @@
 //! Golden parity in single precision.
 
-use burn::tensor::Device;
+use neurobrick_testkit::test_device;
 
 mod golden;
 
@@ -8,5 +8,5 @@ mod golden;
 #[test]
 fn forward_loss_and_gradients_are_those_of_the_reference() {
     let tolerances = golden::Tolerances { outputs: 5e-6, loss: 3e-6, gradients: 1e-5, key_bias: 1e-5 };
-    golden::check(&Device::flex(), &tolerances);
+    golden::check(&test_device(), &tolerances);
 }

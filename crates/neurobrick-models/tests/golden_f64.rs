@@ -1,15 +1,13 @@
 //! Golden parity in double precision: a test program of its own, for a device's precision is set once per process.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::{Device, FloatDType, IntDType};
+use neurobrick_testkit::test_device_f64;
 
 mod golden;
 
 /// Rounding alone differs by 2e-15; a wrong formula by far more than 1e-12.
 #[test]
 fn forward_loss_and_gradients_are_those_of_the_reference() {
-    let mut device = Device::flex();
-    device.configure((FloatDType::F64, IntDType::I32)).unwrap();
+    let device = test_device_f64();
     let tolerances = golden::Tolerances { outputs: 1e-12, loss: 1e-12, gradients: 1e-12, key_bias: 1e-11 };
     golden::check(&device, &tolerances);
 }

@@ -1,7 +1,7 @@
 //! Symmetries of the models, and dropout.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ndarray::{Array3, Axis};
 use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{
@@ -13,6 +13,7 @@ use neurobrick_models::{
 };
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
+use neurobrick_testkit::test_device;
 use proptest::prelude::*;
 
 const SHAPE: [usize; 3] = [4, 10, 6];
@@ -26,12 +27,12 @@ fn spec() -> SessionSpec {
 fn ndt(seed: u64) -> NdtStitch {
     let config =
         NdtStitchConfig { d_model: 16, d_stitch: 12, n_layers: 2, ..NdtStitchConfig::small(SHAPE[1]) };
-    NdtStitch::new(config, &[spec()], seed, &Device::flex()).unwrap()
+    NdtStitch::new(config, &[spec()], seed, &test_device()).unwrap()
 }
 
 fn linear(seed: u64) -> LinearStitch {
     let config = LinearStitchConfig { n_bins: SHAPE[1], d_latent: 4 };
-    LinearStitch::new(config, &[spec()], seed, &Device::flex()).unwrap()
+    LinearStitch::new(config, &[spec()], seed, &test_device()).unwrap()
 }
 
 fn counts(seed: u64) -> Array3<u16> {
@@ -46,7 +47,7 @@ fn permutation(seed: u64, n: usize) -> Vec<usize> {
 fn input(counts: &Array3<u16>, hidden: &[usize]) -> ModelInput {
     let (b, t, n) = counts.dim();
     let masking = Masking::units([b, t, n], hidden, Prompt::Neuron);
-    ModelInput::new(&spec().session, counts.view(), &masking, &Device::flex())
+    ModelInput::new(&spec().session, counts.view(), &masking, &test_device())
 }
 
 fn array(tensor: Tensor<3>) -> Array3<f32> {
@@ -140,7 +141,7 @@ fn dropout_acts_in_training_only_and_replays() {
     assert_ne!(run(Mode::Train(&streams(3))), run(Mode::Train(&streams(4))));
 
     let without = NdtStitchConfig { dropout: 0.0, dropout_embed: 0.0, ..model.config().clone() };
-    let model = NdtStitch::new(without, &[spec()], 1, &Device::flex()).unwrap();
+    let model = NdtStitch::new(without, &[spec()], 1, &test_device()).unwrap();
     let run = |mode: Mode<'_>| array(model.forward(&input, mode).unwrap().log_rates);
     assert_eq!(run(Mode::Train(&streams(3))), run(Mode::Eval), "no dropout, no difference");
 }
@@ -151,7 +152,7 @@ fn read_outs_start_near_the_mean_rates() {
     let rates = [0.02, 0.1, 0.5, 1.0, 2.0, 0.0];
     let spec = SessionSpec::with_mean_rates(spec().session, &rates, 1000);
     let small = NdtStitchConfig::small(SHAPE[1]);
-    let build = |config| NdtStitch::new(config, std::slice::from_ref(&spec), 1, &Device::flex()).unwrap();
+    let build = |config| NdtStitch::new(config, std::slice::from_ref(&spec), 1, &test_device()).unwrap();
     let distance = |model: &NdtStitch| {
         let log_rates = array(model.forward(&input(&counts(1), &[]), Mode::Eval).unwrap().log_rates);
         let start = spec.log_mean_rates.as_ref().unwrap();
@@ -176,7 +177,7 @@ fn a_prompted_model_refuses_an_unprompted_batch() {
         neurobrick_core::Context::Full,
         None,
     );
-    let input = ModelInput::new(&spec().session, counts(1).view(), &masking, &Device::flex());
+    let input = ModelInput::new(&spec().session, counts(1).view(), &masking, &test_device());
     let error = ndt(1).forward(&input, Mode::Eval).err();
     assert!(matches!(error, Some(ModelError::Unsupported { .. })), "{error:?}");
 }
@@ -187,7 +188,7 @@ fn sessions_of_equal_size_share_a_stitch_only_as_published() {
     let twin = SessionSpec { session: SessionId::new("twin").unwrap(), ..spec() };
     let n_stitches = |faithful| {
         let config = NdtStitchConfig { d_model: 16, faithful, ..NdtStitchConfig::small(SHAPE[1]) };
-        let model = NdtStitch::new(config, &[spec(), twin.clone()], 1, &Device::flex()).unwrap();
+        let model = NdtStitch::new(config, &[spec(), twin.clone()], 1, &test_device()).unwrap();
         let weights = state_dict(&model);
         weights.keys().filter(|path| path.ends_with("read_in.weight")).count()
     };
@@ -198,7 +199,7 @@ fn sessions_of_equal_size_share_a_stitch_only_as_published() {
 fn answers_beside_a_penalty_are_those_without() {
     for n_samples in [0, 3] {
         let config = LfadsConfig { n_samples, ..LfadsConfig::small(SHAPE[1]) };
-        let model = Lfads::new(config, &[spec()], 3, &Device::flex()).unwrap();
+        let model = Lfads::new(config, &[spec()], 3, &test_device()).unwrap();
         let input = input(&counts(4), &[1]);
         let alone = model.forward(&input, Mode::Eval).unwrap();
         let (beside, penalty) = model.forward_penalized(&input, Mode::Eval).unwrap();
@@ -210,14 +211,14 @@ fn answers_beside_a_penalty_are_those_without() {
 
 #[test]
 fn a_batch_without_windows_is_refused() {
-    let model = Poyo::new(PoyoConfig::small(1), &[spec()], 3, &Device::flex()).unwrap();
+    let model = Poyo::new(PoyoConfig::small(1), &[spec()], 3, &test_device()).unwrap();
     let error = model.forward(&[], Mode::Eval).unwrap_err();
     assert!(matches!(&error, ModelError::Unsupported { .. }), "{error}");
 }
 
 #[test]
 fn a_unit_that_a_window_does_not_see_reaches_no_output() {
-    let model = Poyo::new(PoyoConfig { n_layers: 1, ..PoyoConfig::small(2) }, &[spec()], 3, &Device::flex());
+    let model = Poyo::new(PoyoConfig { n_layers: 1, ..PoyoConfig::small(2) }, &[spec()], 3, &test_device());
     let model = model.unwrap();
     let window = |units: Option<Vec<usize>>| PoyoWindow {
         session: spec().session,

@@ -1,7 +1,7 @@
 //! What a model must not see cannot reach what it answers: every scheme, both models, drawn batches.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use ndarray::{Array3, Zip, s};
 use neurobrick_core::{MaskScheme, Masking, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
 use neurobrick_data::RegionTable;
@@ -11,6 +11,7 @@ use neurobrick_models::{
 };
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
+use neurobrick_testkit::test_device;
 use proptest::prelude::*;
 
 const SHAPE: [usize; 3] = [3, 10, 6];
@@ -31,25 +32,25 @@ fn spec() -> SessionSpec {
 fn ndt(seed: u64, prompt: bool, faithful: bool) -> NdtStitch {
     let small = NdtStitchConfig::small(SHAPE[1]);
     let config = NdtStitchConfig { d_model: 16, d_stitch: 12, n_layers: 2, prompt, faithful, ..small };
-    NdtStitch::new(config, &[spec()], seed, &Device::flex()).unwrap()
+    NdtStitch::new(config, &[spec()], seed, &test_device()).unwrap()
 }
 
 fn linear(seed: u64) -> LinearStitch {
     let config = LinearStitchConfig { n_bins: SHAPE[1], d_latent: 4 };
-    LinearStitch::new(config, &[spec()], seed, &Device::flex()).unwrap()
+    LinearStitch::new(config, &[spec()], seed, &test_device()).unwrap()
 }
 
 fn ndt1(seed: u64) -> Ndt1 {
     let config =
         Ndt1Config { d_model: 16, n_layers: 2, context_backward: Some(4), ..Ndt1Config::small(SHAPE[1]) };
-    Ndt1::new(config, &[spec()], seed, &Device::flex()).unwrap()
+    Ndt1::new(config, &[spec()], seed, &test_device()).unwrap()
 }
 
 /// Patches of 4 units cut a session of 6 in two, of which the second is filled up.
 fn ndt2(seed: u64, causal: bool) -> Ndt2 {
     let small = Ndt2Config::small(SHAPE[1]);
     let config = Ndt2Config { patch_units: 4, d_model: 16, n_layers: 2, causal, ..small };
-    Ndt2::new(config, &[spec()], seed, &Device::flex()).unwrap()
+    Ndt2::new(config, &[spec()], seed, &test_device()).unwrap()
 }
 
 fn counts(seed: u64) -> Array3<u16> {
@@ -62,7 +63,7 @@ fn values(tensor: Tensor<3>) -> Vec<f32> {
 }
 
 fn log_rates<M: PopulationModel>(model: &M, counts: &Array3<u16>, masking: &Masking) -> Tensor<3> {
-    let input = ModelInput::new(&spec().session, counts.view(), masking, &Device::flex());
+    let input = ModelInput::new(&spec().session, counts.view(), masking, &test_device());
     model.forward(&input, Mode::Eval).unwrap().log_rates
 }
 
@@ -95,7 +96,7 @@ fn check_leave_one_out<M: PopulationModel>(model: &M, seed: u64, unit: usize) ->
     after.slice_mut(s![.., .., unit]).mapv_inplace(|c| 3 * c + 2);
     let masking = Masking::nothing(SHAPE, Prompt::Neuron);
     let answer = |counts: &Array3<u16>| {
-        let input = ModelInput::new(&spec().session, counts.view(), &masking, &Device::flex());
+        let input = ModelInput::new(&spec().session, counts.view(), &masking, &test_device());
         values(model.forward_leave_one_out(&input, &[unit]).unwrap())
     };
     let hidden = Masking::units(SHAPE, &[unit], Prompt::Neuron);
@@ -155,7 +156,7 @@ fn check_causal_latents<M: PopulationModel>(model: &M, is_causal: bool) {
     after.slice_mut(s![.., last + 1.., ..]).mapv_inplace(|c| 2 * c + 1);
     let masking = Masking::nothing(SHAPE, Prompt::Causal);
     let [before, after] = [before, after].map(|counts| {
-        let input = ModelInput::new(&spec().session, counts.view(), &masking, &Device::flex());
+        let input = ModelInput::new(&spec().session, counts.view(), &masking, &test_device());
         values(model.forward(&input, Mode::Eval).unwrap().latents.narrow(1, 0, last + 1))
     });
     assert_eq!(before == after, is_causal, "{model:?}");
@@ -163,7 +164,7 @@ fn check_causal_latents<M: PopulationModel>(model: &M, is_causal: bool) {
 
 #[test]
 fn latents_are_causal_where_the_model_says_so() {
-    let device = Device::flex();
+    let device = test_device();
     check_causal_latents(&ndt(5, true, false), true);
     check_causal_latents(&ndt(5, true, true), false);
     check_causal_latents(&linear(5), true);

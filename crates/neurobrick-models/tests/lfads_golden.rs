@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, FloatDType, IntDType, Tensor};
+use burn::tensor::{Device, Tensor};
 use ndarray::{Array3, s};
 use neurobrick_core::weights::load_state_dict;
 use neurobrick_core::{Context, Masking, ModelInput, ModulePath, SessionSpec};
 use neurobrick_models::{Lfads, LfadsConfig};
 use neurobrick_nn::{CountTerm, poisson_nll};
 use neurobrick_schema::SessionId;
-use neurobrick_testkit::{Golden, GoldenArray, Parity, golden_json, largest_difference, part, state_dict};
+use neurobrick_testkit::{
+    Golden, GoldenArray, Parity, golden_json, largest_difference, part, state_dict, test_device_f64,
+};
 
 /// Rounding in double precision alone differs by less than 1e-14.
 const TOLERANCE: f64 = 1e-12;
@@ -31,9 +33,7 @@ const LAYOUTS: [&str; 8] = [
 
 #[test]
 fn every_layout_and_its_gradients_are_those_of_the_reference() {
-    let mut device = Device::flex();
-    device.configure((FloatDType::F64, IntDType::I32)).unwrap();
-    let device = device.autodiff();
+    let device = test_device_f64().autodiff();
     let mut parity = Parity::new("lfads", &device);
     for layout in LAYOUTS {
         check(layout, &device, &mut parity);

@@ -1,7 +1,6 @@
 //! Sizes: stored configurations load, and the published one has the published numbers of parameters.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::Device;
 use neurobrick_core::weights::state_dict;
 use neurobrick_core::{ModelError, PopulationModel, SessionSpec};
 use neurobrick_models::{
@@ -9,6 +8,7 @@ use neurobrick_models::{
     Ndt2, Ndt2Config, NdtStitch, NdtStitchConfig,
 };
 use neurobrick_schema::SessionId;
+use neurobrick_testkit::test_device;
 
 fn stored(name: &str) -> ModelConfig {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/configs");
@@ -97,7 +97,7 @@ fn misspelled_keys_and_values_out_of_range_are_refused() {
 /// A fixed width and a table of patches bound what sessions can be read.
 #[test]
 fn sessions_that_do_not_fit_are_refused() {
-    let device = Device::flex();
+    let device = test_device();
     let spec = |n_units| SessionSpec { session: SessionId::new("s").unwrap(), n_units, log_mean_rates: None };
     let error = Ndt1::new(Ndt1Config::published(182), &[spec(137)], 1, &device).unwrap_err().to_string();
     assert!(error.contains("137 units") && error.contains("182") && error.contains("linear"), "{error}");
@@ -110,7 +110,7 @@ fn sessions_that_do_not_fit_are_refused() {
 /// Numbers of parameters of the published code, by its layer sizes.
 #[test]
 fn ndts_have_the_published_number_of_parameters() {
-    let device = Device::flex();
+    let device = test_device();
     let count = |state: &neurobrick_core::weights::StateDict, prefix: &str| -> usize {
         let of_part = state.iter().filter(|(path, _)| path.starts_with(prefix));
         of_part.map(|(_, data)| data.shape().num_elements()).sum()
@@ -153,7 +153,7 @@ fn ndts_have_the_published_number_of_parameters() {
 /// Sessions of one subject share its row, also when one is added later.
 #[test]
 fn subjects_are_shared_among_their_sessions() {
-    let device = Device::flex();
+    let device = test_device();
     let spec =
         |id: &str| SessionSpec { session: SessionId::new(id).unwrap(), n_units: 5, log_mean_rates: None };
     let subjects = [("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b")];
@@ -181,7 +181,7 @@ fn the_published_model_has_the_published_number_of_parameters() {
         log_mean_rates: None,
     };
     let sessions = [spec("a", 100), spec("b", 7)];
-    let model = NdtStitch::new(NdtStitchConfig::published(), &sessions, 1, &Device::flex()).unwrap();
+    let model = NdtStitch::new(NdtStitchConfig::published(), &sessions, 1, &test_device()).unwrap();
     let state = state_dict(&model);
     let count = |prefix: &str| -> usize {
         let of_part = state.iter().filter(|(path, _)| path.starts_with(prefix));
@@ -214,7 +214,7 @@ fn the_published_model_has_the_published_number_of_parameters() {
 fn lfads_for_mc_maze_has_the_numbers_of_parameters_of_the_reference() {
     let ModelConfig::Lfads(config) = stored("lfads/mc_maze_20ms") else { panic!("not LFADS") };
     let spec = SessionSpec { session: SessionId::new("maze").unwrap(), n_units: 182, log_mean_rates: None };
-    let model = Lfads::new(config, &[spec], 1, &Device::flex()).unwrap();
+    let model = Lfads::new(config, &[spec], 1, &test_device()).unwrap();
     let state = state_dict(&model);
     let count = |prefix: &str| -> usize {
         let of_part = state.iter().filter(|(path, _)| path.starts_with(prefix));

@@ -1,13 +1,14 @@
 //! A stream answers as the model does in one causal pass.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use ndarray::Array3;
 use neurobrick_core::{Masking, Mode, ModelInput, Output, PopulationModel, Prompt, SessionSpec};
 use neurobrick_models::{NdtStitch, NdtStitchConfig};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_stream::{CausalStream, Precision};
+use neurobrick_testkit::test_device;
 
 /// Rounding of single precision on both sides.
 const TOLERANCE: f64 = 1e-5;
@@ -19,7 +20,7 @@ fn id(name: &str) -> SessionId {
 /// A model of two sessions, of which the second is read.
 fn model(config: NdtStitchConfig, n_units: usize) -> NdtStitch {
     let spec = |name, n_units| SessionSpec { session: id(name), n_units, log_mean_rates: None };
-    NdtStitch::new(config, &[spec("first", 7), spec("second", n_units)], 11, &Device::flex()).unwrap()
+    NdtStitch::new(config, &[spec("first", 7), spec("second", n_units)], 11, &test_device()).unwrap()
 }
 
 fn counts(n_bins: usize, n_units: usize) -> Array3<u16> {
@@ -29,7 +30,7 @@ fn counts(n_bins: usize, n_units: usize) -> Array3<u16> {
 
 /// Log rates and latents of one causal pass, a row per bin.
 fn batch(model: &NdtStitch, counts: &Array3<u16>, masking: &Masking) -> [Vec<Vec<f32>>; 2] {
-    let input = ModelInput::new(&id("second"), counts.view(), masking, &Device::flex());
+    let input = ModelInput::new(&id("second"), counts.view(), masking, &test_device());
     let Output { log_rates, latents } = model.forward(&input, Mode::Eval).unwrap();
     let rows = |tensor: Tensor<3>| -> Vec<Vec<f32>> {
         let width = tensor.dims()[2];

@@ -56,14 +56,15 @@ pub fn add_in_place(pairs: Vec<(Tensor<1>, Tensor<1>)>) -> Vec<Tensor<1>> {
     sums.into_iter().map(|sum| sum.map_or_else(|sum| *sum, |(a, _)| tensor(a))).collect()
 }
 
-/// Sum of the squares of all values of all tensors, accumulated in `f64`.
+/// Sum of the squares of all values of all tensors, accumulated in `f64`, or in `f32` on a device that has no other.
 pub fn sum_squares(xs: Vec<Tensor<1>>) -> f64 {
     let parts: Vec<Result<FlexTensor, f64>> = xs
         .into_iter()
         .map(|x| {
             primitive(x).map_err(|x| {
-                let sum = x.square().sum().cast(DType::F64).into_data();
-                sum.iter::<f64>().sum()
+                let has_f64 = x.device().supports_dtype(DType::F64);
+                let x = if has_f64 { x.cast(DType::F64) } else { *x };
+                x.square().sum().into_data().iter::<f64>().sum()
             })
         })
         .collect();

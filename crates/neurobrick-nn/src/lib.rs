@@ -51,7 +51,8 @@ pub use latent_priors::{AutoregressivePrior, DiagonalGaussian, GaussianPrior};
 pub use layer_norm::LayerNorm;
 pub use likelihoods::{CountTerm, gamma_nll, gaussian_nll, log_gamma, poisson_nll, zero_inflated_gamma_nll};
 pub use ops::{
-    AttentionMask, affine, affine_counts, attend, gelu, normal_noise, normalize, poisson_nll_sum, softsign,
+    AttentionMask, affine, affine_counts, attend, gelu, normal_noise, normalize, poisson_nll_sum, scalar,
+    softsign,
 };
 pub use patches::PatchGrid;
 pub use positions::sinusoid;

@@ -67,7 +67,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if is_fused(&x) {
         Tensor::from_dispatch(<Dispatch as FusedOps>::gelu_erf(x.into_dispatch()))
     } else {
-        burn::tensor::activation::gelu(x)
+        composed::gelu(x)
     }
 }
 
@@ -225,4 +225,13 @@ pub fn poisson_nll_sum(log_rates: Tensor<3>, counts: Tensor<3>, counted: Tensor<
         counts.into_dispatch(),
         counted.into_dispatch(),
     ))
+}
+
+/// The one number of a tensor, such as a loss, in double precision whatever the device computes in.
+///
+/// # Panics
+/// If the tensor holds another number of values than one, or the device fails to answer.
+pub fn scalar(x: Tensor<1>) -> f64 {
+    assert_eq!(x.dims(), [1], "one number");
+    x.into_data().iter::<f64>().sum()
 }

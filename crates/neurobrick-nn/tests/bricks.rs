@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use burn::module::Module;
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Bool, Tensor, TensorData};
 use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{Context, DropoutStreams, Mode};
 use neurobrick_nn::{
     ContextAttention, Dropout, InitStreams, LayerNorm, PrefixVisibility, ReadOutStart, SessionStitch,
     context_mask, embedding, normalize, poisson_nll_sum,
 };
+use neurobrick_testkit::test_device;
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
@@ -25,7 +26,7 @@ fn rows(mask: Tensor<3, Bool>) -> Vec<String> {
 
 #[test]
 fn context_masks_hide_the_future_and_from_prefixes_too() {
-    let device = Device::flex();
+    let device = test_device();
     let mask = |context, n_prefix, visibility| {
         context_mask(context, n_prefix, 3, visibility).map(|m| rows(m.tensor(&device)))
     };
@@ -41,7 +42,7 @@ fn context_masks_hide_the_future_and_from_prefixes_too() {
 /// With queries at zero every visible token weighs the same: attention is the mean of the visible values.
 #[test]
 fn attention_without_queries_averages_what_is_visible() {
-    let device = Device::flex();
+    let device = test_device();
     let attention = ContextAttention::new(4, 2, 0.0, 0, &mut InitStreams::new(1, "attention"), &device);
     let mut state = state_dict(&attention);
     let identity: Vec<f64> = (0..16).map(|i| if i % 5 == 0 { 1.0 } else { 0.0 }).collect();
@@ -63,7 +64,7 @@ fn attention_without_queries_averages_what_is_visible() {
 
 #[test]
 fn dropout_acts_in_training_only_and_differs_by_site_step_and_trial() {
-    let device = Device::flex();
+    let device = test_device();
     let x = Tensor::<2>::ones([4, 500], &device);
     let run = |site: usize, step: u64, first: u64| {
         values(Dropout::new(0.25, site).forward(x.clone(), Mode::Train(&DropoutStreams::new(1, step, first))))
@@ -87,7 +88,7 @@ fn dropout_acts_in_training_only_and_differs_by_site_step_and_trial() {
 
 #[test]
 fn the_loss_is_the_sum_over_counted_entries() {
-    let device = Device::flex();
+    let device = test_device();
     let cube =
         |values: [f64; 4]| Tensor::<3>::from_data(TensorData::new(values.to_vec(), [1, 2, 2]), &device);
     let loss =
@@ -99,7 +100,7 @@ fn the_loss_is_the_sum_over_counted_entries() {
 
 #[test]
 fn a_stitch_starts_at_log_mean_rates_if_they_are_known() {
-    let device = Device::flex();
+    let device = test_device();
     let stitch =
         |start| state_dict(&SessionStitch::new(3, 8, 5, start, &mut InitStreams::new(1, "s"), &device));
     let plain = stitch(ReadOutStart::Default);
@@ -117,7 +118,7 @@ fn a_stitch_starts_at_log_mean_rates_if_they_are_known() {
 
 #[test]
 fn initial_tables_and_norms_are_those_of_pytorch() {
-    let device = Device::flex();
+    let device = test_device();
     let table = values(embedding(200, 100, 1.0, &mut InitStreams::new(1, "t"), &device).weight.val());
     let n = table.len() as f64;
     let mean = table.iter().sum::<f64>() / n;

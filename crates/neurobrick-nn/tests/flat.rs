@@ -1,11 +1,12 @@
 //! Updates in place: equal to the plain expressions, unseen by whoever holds a clone, whatever the threads.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use neurobrick_nn::flat::{
     AdamWRates, Moments, Update, adamw_update, add_in_place, composed_update, sum_squares,
 };
 use neurobrick_random::{Domain, Stream};
+use neurobrick_testkit::test_device;
 
 /// Lengths around the blocks of 16,384 values that threads take.
 const LENGTHS: [usize; 6] = [0, 1, 1000, 16_384, 16_385, 40_000];
@@ -14,7 +15,7 @@ fn draw(n: usize, seed: u64) -> Tensor<1> {
     let mut stream = Stream::new(seed, Domain::Synthetic, [0; 3]);
     #[expect(clippy::cast_possible_truncation, reason = "inputs are single precision")]
     let values: Vec<f32> = (0..n).map(|_| stream.normal() as f32).collect();
-    Tensor::from_data(TensorData::new(values, [n]), &Device::flex())
+    Tensor::from_data(TensorData::new(values, [n]), &test_device())
 }
 
 fn values(x: &Tensor<1>) -> Vec<f32> {

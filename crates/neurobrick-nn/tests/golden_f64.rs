@@ -2,25 +2,20 @@
 //! per process.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::sync::Once;
-
 use burn::module::Param;
-use burn::tensor::{Device, FloatDType, IntDType, Tensor};
+use burn::tensor::{Device, Tensor};
 use neurobrick_nn::ops::composed;
 use neurobrick_nn::{
     AutoregressivePrior, CountTerm, DiagonalGaussian, GaussianPrior, InitStreams, UnitLinear, gamma_nll,
     gaussian_nll, log_gamma, poisson_nll, poisson_nll_sum,
 };
-use neurobrick_testkit::{Golden, GoldenArray, golden_json, part};
+use neurobrick_testkit::{Golden, GoldenArray, golden_json, part, test_device_f64};
 
 /// Rounding differs by less; a wrong formula by far more.
 const TOLERANCE: f64 = 1e-10;
 
 fn device() -> Device {
-    static ONCE: Once = Once::new();
-    let mut device = Device::flex();
-    ONCE.call_once(|| device.configure((FloatDType::F64, IntDType::I32)).unwrap());
-    device.autodiff()
+    test_device_f64().autodiff()
 }
 
 fn assert_close<const D: usize>(found: Tensor<D>, expected: &GoldenArray, what: &str) {

@@ -1,11 +1,12 @@
 //! Fused recurrences against the Burn expressions they replace, values and gradients; noise that replays.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use neurobrick_core::{DropoutStreams, Mode};
 use neurobrick_nn::ops::{ControlledRun, composed, control, gru};
 use neurobrick_nn::{Dropout, normal_noise};
 use neurobrick_random::{Domain, Stream};
+use neurobrick_testkit::test_device;
 use proptest::prelude::*;
 
 /// Normal values that record a graph.
@@ -13,7 +14,7 @@ fn draw<const D: usize>(shape: [usize; D], seed: u64, slot: u64, spread: f64) ->
     let mut stream = Stream::new(seed, Domain::Synthetic, [slot, 0, 0]);
     #[expect(clippy::cast_possible_truncation, reason = "inputs are single precision")]
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| (spread * stream.normal()) as f32).collect();
-    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
+    Tensor::from_data(TensorData::new(values, shape), &test_device().autodiff()).require_grad()
 }
 
 fn values<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
@@ -91,7 +92,7 @@ proptest! {
         is_constant in any::<bool>(), has_noise in any::<bool>(), has_drops in any::<bool>(),
         clip in prop::sample::select(vec![0.3, 5.0]),
     ) {
-        let device = Device::flex().autodiff();
+        let device = test_device().autodiff();
         let scale = |n: usize| (n as f64).powf(-0.5);
         let streams = DropoutStreams::new(seed, 3, 0);
         let mode = if has_drops { Mode::Train(&streams) } else { Mode::Eval };
@@ -144,7 +145,7 @@ fn a_recurrence_is_causal_in_its_direction() {
         gru(drive.clone(), start, recurrent, 5.0, reverse)
     };
     let drive = draw([2, 6, 9], 5, 0, 1.0).inner();
-    let other = drive.clone().slice_assign([0..2, 3..4, 0..9], Tensor::ones([2, 1, 9], &Device::flex()));
+    let other = drive.clone().slice_assign([0..2, 3..4, 0..9], Tensor::ones([2, 1, 9], &test_device()));
     let part = |x: Tensor<3>, from: usize, n: usize| values(&x.narrow(1, from, n));
     let [ahead, back] = [false, true].map(|reverse| [states(&drive, reverse), states(&other, reverse)]);
     assert_eq!(part(ahead[0].clone(), 0, 3), part(ahead[1].clone(), 0, 3));
@@ -155,7 +156,7 @@ fn a_recurrence_is_causal_in_its_direction() {
 
 #[test]
 fn noise_replays_and_does_not_depend_on_sharding() {
-    let device = Device::flex();
+    let device = test_device();
     let noise = |streams: &DropoutStreams, b| values(&normal_noise([b, 3, 5], 4, streams, &device));
     let whole = noise(&DropoutStreams::new(5, 9, 0), 8);
     assert_eq!(whole, noise(&DropoutStreams::new(5, 9, 0), 8));

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::Device;
 use neurobrick_core::weights::state_dict;
 use neurobrick_nn::{InitStreams, TransformerConfig, TransformerLayer, linear};
-use neurobrick_testkit::golden_path;
+use neurobrick_testkit::{golden_path, test_device};
 
 const WIDTH: usize = 16;
 
@@ -27,7 +26,7 @@ struct Unscaled {
 fn a_layer_starts_at_pytorchs_default_times_the_reference_factors() {
     let text = std::fs::read_to_string(golden_path("ndt_stitch/tfixup.json")).unwrap();
     let factors: BTreeMap<usize, BTreeMap<String, f64>> = serde_json::from_str(&text).unwrap();
-    let device = Device::flex();
+    let device = test_device();
     let mut init = InitStreams::new(3, "layer");
     let mut draw = |d_in, d_out| linear(d_in, d_out, &mut init, &device);
     let unscaled = state_dict(&Unscaled {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::test_device;
 use burn::module::{ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
 use ndarray::{Array3, s};
@@ -102,7 +103,7 @@ fn masks(scheme: &MaskScheme, shape: (usize, usize, usize)) -> Masking {
 }
 
 fn run<M: PopulationModel>(model: &M, spec: &SessionSpec, counts: &Array3<u16>, masking: &Masking) -> Output {
-    let input = ModelInput::new(&spec.session, counts.view(), masking, &Device::flex());
+    let input = ModelInput::new(&spec.session, counts.view(), masking, &test_device());
     model.forward(&input, Mode::Eval).unwrap_or_else(|e| panic!("session {}: {e}", spec.session))
 }
 
@@ -126,7 +127,7 @@ fn assert_close(found: &[f64], expected: &[f64], what: &str) {
 /// # Panics
 /// If the model breaks this law.
 pub fn forward_answers_in_shape<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let model = build(&sessions(), 1, &Device::flex());
+    let model = build(&sessions(), 1, &test_device());
     let mut widths = Vec::new();
     for spec in sessions() {
         for scheme in MaskScheme::MTM {
@@ -148,7 +149,7 @@ pub fn forward_answers_in_shape<M: PopulationModel>(build: impl Fn(&[SessionSpec
 /// # Panics
 /// If the model breaks this law.
 pub fn wrong_input_is_refused<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let (device, specs) = (Device::flex(), sessions());
+    let (device, specs) = (test_device(), sessions());
     let model = build(&specs, 1, &device);
     let answer = |session: &SessionId, n_bins: usize, n_units: usize| {
         let masking = Masking::nothing([2, n_bins, n_units], Prompt::Neuron);
@@ -176,7 +177,7 @@ pub fn wrong_input_is_refused<M: PopulationModel>(build: impl Fn(&[SessionSpec],
 /// # Panics
 /// If the model breaks this law.
 pub fn hidden_entries_do_not_leak<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let model = build(&sessions(), 1, &Device::flex());
+    let model = build(&sessions(), 1, &test_device());
     for spec in sessions() {
         for scheme in MaskScheme::MTM {
             let counts = counts(3, 4, spec.n_units);
@@ -207,7 +208,7 @@ pub fn hidden_entries_do_not_leak<M: PopulationModel>(build: impl Fn(&[SessionSp
 pub fn the_future_does_not_reach_the_past<M: PopulationModel>(
     build: impl Fn(&[SessionSpec], u64, &Device) -> M,
 ) {
-    let model = build(&sessions(), 1, &Device::flex());
+    let model = build(&sessions(), 1, &test_device());
     for spec in sessions() {
         let counts = counts(4, 3, spec.n_units);
         let masking = Masking::nothing([3, N_BINS, spec.n_units], Prompt::Causal);
@@ -237,7 +238,7 @@ pub fn the_future_does_not_reach_the_past<M: PopulationModel>(
 /// # Panics
 /// If the model breaks this law.
 pub fn trials_do_not_see_each_other<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let model = build(&sessions(), 1, &Device::flex());
+    let model = build(&sessions(), 1, &test_device());
     for spec in sessions() {
         let counts = counts(5, 4, spec.n_units);
         for scheme in MaskScheme::MTM {
@@ -259,7 +260,7 @@ pub fn trials_do_not_see_each_other<M: PopulationModel>(build: impl Fn(&[Session
 /// # Panics
 /// If the model breaks this law.
 pub fn weights_survive_saving<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let (device, specs) = (Device::flex(), sessions());
+    let (device, specs) = (test_device(), sessions());
     let (model, other) = (build(&specs, 1, &device), build(&specs, 2, &device));
     let file =
         to_safetensors(&state_dict(&model), std::collections::BTreeMap::new()).expect("weights encode");
@@ -283,7 +284,7 @@ pub fn sessions_are_told_apart_by_id<M: PopulationModel>(build: impl Fn(&[Sessio
     let mut specs = sessions();
     // Equal in all but the id.
     specs[0].log_mean_rates = None;
-    let model = build(&specs, 1, &Device::flex());
+    let model = build(&specs, 1, &test_device());
     let (counts, masking) = (counts(7, 2, 5), Masking::nothing([2, N_BINS, 5], Prompt::Neuron));
     let answer = |spec: &SessionSpec| values(run(&model, spec, &counts, &masking).log_rates);
     assert_ne!(answer(&specs[0]), answer(&specs[2]), "sessions of equal size share a stitch");
@@ -295,7 +296,7 @@ pub fn sessions_are_told_apart_by_id<M: PopulationModel>(build: impl Fn(&[Sessio
 /// # Panics
 /// If the model breaks this law.
 pub fn known_sessions_are_kept<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let (device, specs) = (Device::flex(), sessions());
+    let (device, specs) = (test_device(), sessions());
     let model = build(&specs, 1, &device);
     let newcomer = SessionSpec {
         session: SessionId::new("contract-new").expect("a valid id"),
@@ -325,7 +326,7 @@ pub fn known_sessions_are_kept<M: PopulationModel>(build: impl Fn(&[SessionSpec]
 /// # Panics
 /// If the model breaks this law.
 pub fn a_part_answers_as_the_whole<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let (device, specs) = (Device::flex(), sessions());
+    let (device, specs) = (test_device(), sessions());
     let model = build(&specs, 1, &device);
     let whole = burn::module::list_param_ids(&model);
     for spec in &specs {
@@ -358,7 +359,7 @@ pub fn a_part_answers_as_the_whole<M: PopulationModel>(build: impl Fn(&[SessionS
 /// # Panics
 /// If the model breaks this law.
 pub fn session_parameters_are_named<M: PopulationModel>(build: impl Fn(&[SessionSpec], u64, &Device) -> M) {
-    let (device, specs) = (Device::flex(), sessions());
+    let (device, specs) = (test_device(), sessions());
     let model = build(&specs, 1, &device);
     let others: Vec<SessionSpec> = specs
         .iter()
@@ -428,14 +429,14 @@ impl ModuleVisitor for Ids {
 pub fn leave_one_out_is_one_pass_per_unit<M: PopulationModel>(
     build: impl Fn(&[SessionSpec], u64, &Device) -> M,
 ) {
-    let model = build(&sessions(), 1, &Device::flex());
+    let model = build(&sessions(), 1, &test_device());
     for spec in sessions() {
         let counts = counts(9, 3, spec.n_units);
         let shape = [3, N_BINS, spec.n_units];
         let units = [4, 0, 2];
         let answer = |counts: &Array3<u16>| {
             let masking = Masking::units(shape, &[1], Prompt::Neuron);
-            let input = ModelInput::new(&spec.session, counts.view(), &masking, &Device::flex());
+            let input = ModelInput::new(&spec.session, counts.view(), &masking, &test_device());
             let found =
                 model.forward_leave_one_out(&input, &units).unwrap_or_else(|e| panic!("leave-one-out: {e}"));
             assert_eq!(found.dims(), [units.len(), 3, N_BINS], "shape of leave-one-out log rates");

@@ -18,16 +18,19 @@
 //! assert_eq!(data.regions().names().len(), 3);
 //! ```
 //!
-//! This crate is for tests: its functions panic where others return errors, and say so. The crate has no features.
+//! This crate is for tests: its functions panic where others return errors, and say so. Its features are
+//! those of `neurobrick-core`, for [`test_device`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 pub mod contract;
+mod device;
 mod golden;
 mod mtm_golden;
 mod parity;
 pub mod strategies;
 mod synthetic;
 
+pub use device::{DEVICE_VARIABLE, test_compute_device, test_device, test_device_f64};
 pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_json, golden_path, part, state_dict};
 pub use mtm_golden::{MtmBatch, MtmCase, MtmGolden, MtmRecords, MtmSizes};
 pub use parity::{Parity, largest_difference, largest_difference_of, relative_difference};

@@ -13,7 +13,7 @@ const MARK: &str = "parity: ";
 /// The largest differences of one model, in one precision, from its reference.
 ///
 /// ```
-/// let mut parity = neurobrick_testkit::Parity::new("ndt1", &burn::tensor::Device::flex());
+/// let mut parity = neurobrick_testkit::Parity::new("ndt1", &neurobrick_testkit::test_device());
 /// parity.see("log rates", 3e-7, 5e-6, "first case");
 /// parity.see("log rates", 1e-7, 5e-6, "second case");
 /// assert_eq!(parity.largest("log rates"), Some(3e-7));
@@ -121,6 +121,7 @@ pub fn relative_difference(found: f64, expected: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_device;
 
     #[test]
     fn a_difference_that_is_no_number_is_not_small() {
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "second case: log rates differ by 6e-6")]
     fn what_is_beyond_its_tolerance_stops() {
-        let mut parity = Parity::new("ndt1", &Device::flex());
+        let mut parity = Parity::new("ndt1", &test_device());
         parity.see("log rates", 5e-6, 5e-6, "first case");
         parity.see("log rates", 6e-6, 5e-6, "second case");
     }

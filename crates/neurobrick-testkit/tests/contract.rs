@@ -7,7 +7,7 @@ use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, Ses
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_testkit::contract::{self, N_BINS};
-use neurobrick_testkit::model_contract;
+use neurobrick_testkit::{model_contract, test_device};
 
 const WIDTH: usize = 3;
 
@@ -46,7 +46,7 @@ fn draw(shape: [usize; 2], seed: u64, name: &str) -> Param<Tensor<2>> {
     let address = name.bytes().fold(7u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mut draws = Stream::new(seed, Domain::Init, [address, 0, 0]);
     let values: Vec<f64> = (0..shape[0] * shape[1]).map(|_| draws.normal() / 2.0).collect();
-    Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
+    Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &test_device()))
 }
 
 fn build(flaw: Flaw) -> impl Fn(&[SessionSpec], u64, &Device) -> Toy {

@@ -52,4 +52,4 @@ pub use task::{EvalTask, Region, TaskPlan, TaskQuery};
 pub use train_task::{TaskStep, TrainTask};
 pub use trainer::{StepReport, TrainEvent, TrainOutcome, Trainer};
 pub use validation::{BehaviorR2, SchemeScore, ValidationReport, validate};
-pub use workers::run_jobs;
+pub use workers::{run_jobs, threads_on};

@@ -6,7 +6,7 @@ use neurobrick_core::{Context, Masking, Mode, ModelInput, PopulationModel, Promp
 use neurobrick_data::SessionData;
 
 use crate::validation::to_array;
-use crate::workers::device_of;
+use crate::workers::{device_of, threads_on};
 use crate::{EvalTask, TaskPlan, TaskQuery, TrainError, run_jobs};
 
 /// Trials per forward pass.
@@ -43,6 +43,7 @@ pub fn predict<M: PopulationModel>(
     let mut progress = progress;
     let jobs = split_into_jobs(plan, trials.len());
     let device = device_of(model)?;
+    let n_threads = threads_on(&device, n_threads);
     let run = |own: &M, i: usize| run_job(own, data, trials, plan, &jobs[i], &device);
     let answers = run_jobs(jobs.len(), n_threads, &model.valid(), run, |done| progress(done, jobs.len()))?;
 
@@ -114,6 +115,7 @@ pub fn latents<M: PopulationModel>(
     n_threads: usize,
 ) -> Result<Array3<f64>, TrainError> {
     let device = device_of(model)?;
+    let n_threads = threads_on(&device, n_threads);
     let chunks: Vec<&[usize]> = trials.chunks(TRIAL_CHUNK).collect();
     let run = |own: &M, i: usize| {
         let counts = data.counts().select(Axis(0), chunks[i]);

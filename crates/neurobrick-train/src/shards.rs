@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use burn::module::Module;
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{ArrayView3, Axis, Slice};
 use neurobrick_core::{DropoutStreams, Masking, Mode, ModelInput, Penalty, PopulationModel};
-use neurobrick_nn::poisson_nll_sum;
+use neurobrick_nn::{poisson_nll_sum, scalar};
 use neurobrick_schema::SessionId;
 
 use crate::gradients::WholePaths;
@@ -178,7 +178,7 @@ fn shard<M: PopulationModel>(
     let (output, penalty) = model.forward_penalized(&input, mode)?;
     let [targets, counted] = loss_targets(counts, masking, &device);
     let loss = poisson_nll_sum(output.log_rates, targets, counted);
-    let value = |x: &Tensor<1>| x.clone().inner().cast(DType::F64).into_scalar::<f64>();
+    let value = |x: &Tensor<1>| scalar(x.clone().inner());
     let likelihood = value(&loss);
     let (loss, penalty) = match penalty {
         None => (loss, 0.0),

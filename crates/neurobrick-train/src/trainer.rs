@@ -7,7 +7,7 @@ use neurobrick_core::PopulationModel;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, fingerprint, prune_checkpoints};
-use crate::workers::{one_thread_pools, pool};
+use crate::workers::{device_of, in_pool, one_thread_pools, pool, threads_on};
 use crate::{
     AdamW, LoopConfig, MaskedSpikes, TaskStep, TrainConfig, TrainError, TrainSession, TrainTask, Trainable,
     ValidationReport, freeze_except,
@@ -102,10 +102,10 @@ pub struct Trainer<M, T = MaskedSpikes> {
     pub(crate) fingerprint: String,
     task: T,
     config: LoopConfig,
-    /// One thread each, for shards.
+    /// One thread each, for shards; none on a device that threads do not share.
     pools: Vec<rayon::ThreadPool>,
     /// All threads, for what is done once per step.
-    pool: rayon::ThreadPool,
+    pool: Option<rayon::ThreadPool>,
 }
 
 impl<M: PopulationModel> Trainer<M> {
@@ -137,8 +137,8 @@ impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
     /// If the configuration is out of range or threads cannot be started.
     pub fn with_task(model: M, task: T, config: LoopConfig, n_threads: usize) -> Result<Self, TrainError> {
         config.validate()?;
-        let n_threads = n_threads.clamp(1, config.n_shards);
         let model = model.valid();
+        let n_threads = threads_on(&device_of(&model)?, n_threads.clamp(1, config.n_shards));
         Ok(Self {
             best_model: model.clone(),
             best: None,
@@ -146,7 +146,7 @@ impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
             step: 0,
             fingerprint: fingerprint(&model, &task)?,
             pools: one_thread_pools(n_threads)?,
-            pool: pool(n_threads)?,
+            pool: (n_threads > 0).then(|| pool(n_threads)).transpose()?,
             model,
             task,
             config,
@@ -180,13 +180,13 @@ impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
         // By unique reference, which may go to another thread: models are `Send` but not `Sync`.
         let (model, task, step, pools) = (&mut self.model, &self.task, self.step, &self.pools);
         let TaskStep { session, scheme, loss, penalty, n_counted, mut gradients } =
-            self.pool.install(move || task.step(&*model, step, pools))?;
+            in_pool(self.pool.as_ref(), move || task.step(&*model, step, pools))?;
         let total = loss + penalty.unwrap_or(0.0);
         if !total.is_finite() {
             return Err(TrainError::Diverged { step: self.step + 1, session, scheme, loss: total });
         }
         let clip_norm = self.config.clip_norm;
-        let norm = self.pool.install(|| match clip_norm {
+        let norm = in_pool(self.pool.as_ref(), || match clip_norm {
             Some(max) => gradients.clip(max),
             None => gradients.norm(),
         });
@@ -209,7 +209,7 @@ impl<M: Module, T: TrainTask<M>> Trainer<M, T> {
         };
         // The step owns the weights, so that it can write over them; the best model holds the place.
         let model = std::mem::replace(&mut self.model, self.best_model.clone());
-        self.model = self.pool.install(|| self.optimizer.step(model, gradients, rates));
+        self.model = in_pool(self.pool.as_ref(), || self.optimizer.step(model, gradients, rates));
         self.step += 1;
         Ok(report)
     }

@@ -4,7 +4,7 @@ use ndarray::{Array3, Axis};
 use neurobrick_core::{MaskScheme, Mode, ModelInput, PopulationModel};
 use serde::{Deserialize, Serialize};
 
-use crate::workers::device_of;
+use crate::workers::{device_of, threads_on};
 use crate::{TrainError, TrainSession, run_jobs};
 
 /// Trials per forward pass.
@@ -85,6 +85,7 @@ pub fn validate<M: PopulationModel>(
         }
         Ok(total)
     };
+    let n_threads = threads_on(&device_of(model)?, n_threads);
     let tallies = run_jobs(sessions.len() * schemes.len(), n_threads, &model.valid(), job, |_| {})?;
     let scores: Vec<SchemeScore> = schemes
         .iter()

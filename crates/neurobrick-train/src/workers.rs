@@ -5,13 +5,15 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use burn::module::Module;
 use burn::tensor::Device;
+use neurobrick_core::ComputeDevice;
 
 use crate::TrainError;
 
 /// Runs `n_jobs` jobs on `n_threads` threads and returns their results by job number.
 ///
 /// Every thread works in a rayon pool of one thread, so that tensor products inside a job do not spawn further
-/// threads, and gets a clone of `shared` (models are `Send` but not `Sync`; a clone shares the weights).
+/// threads, and gets a clone of `shared` (models are `Send` but not `Sync`; a clone shares the weights). With
+/// no thread the caller does them all.
 /// `progress` is called on the caller's thread after each job with the number done.
 ///
 /// # Errors
@@ -27,9 +29,17 @@ where
     S: Clone + Send,
     T: Send,
 {
+    if n_threads == 0 {
+        let one = |idx| {
+            let result = job(shared, idx);
+            progress(idx + 1);
+            result
+        };
+        return (0..n_jobs).map(one).collect();
+    }
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<T, TrainError>>>> = Mutex::new((0..n_jobs).map(|_| None).collect());
-    let pools = one_thread_pools(n_threads.clamp(1, n_jobs.max(1)))?;
+    let pools = one_thread_pools(n_threads.min(n_jobs.max(1)))?;
     let (tell, told) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         for pool in &pools {
@@ -70,6 +80,19 @@ pub(crate) fn device_of<M: Module>(model: &M) -> Result<Device, TrainError> {
     model.devices().first().cloned().ok_or(TrainError::NoDevice)
 }
 
+/// Worker threads for models on `device`: those asked for, or none, so that the caller works, where threads do not share it.
+pub fn threads_on(device: &Device, n_threads: usize) -> usize {
+    if ComputeDevice::is_shared_by_threads(device) { n_threads } else { 0 }
+}
+
+/// `work` in a pool, or without one by the caller.
+pub(crate) fn in_pool<R: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> R + Send) -> R {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
+}
+
 /// Rayon pools of one thread each.
 pub(crate) fn one_thread_pools(n: usize) -> Result<Vec<rayon::ThreadPool>, TrainError> {
     (0..n).map(|_| pool(1)).collect()
@@ -90,7 +113,7 @@ mod tests {
 
     #[test]
     fn results_come_by_job_number_on_any_number_of_threads() {
-        for n_threads in [1, 2, 5] {
+        for n_threads in [0, 1, 2, 5] {
             let mut ticks = 0;
             let squares = run_jobs(17, n_threads, &3usize, |s, i| Ok(s * i * i), |_| ticks += 1).unwrap();
             assert_eq!(squares, (0..17).map(|i| 3 * i * i).collect::<Vec<_>>());

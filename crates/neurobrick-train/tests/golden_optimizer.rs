@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
-use neurobrick_testkit::{Golden, GoldenArray, golden_json, part};
+use burn::tensor::Tensor;
+use neurobrick_testkit::{Golden, GoldenArray, golden_json, part, test_device};
 use neurobrick_train::{AdamW, AdamWConfig, Gradients, Ramp, Rates, TrainConfig};
 
 #[derive(Module, Debug)]
@@ -13,7 +13,7 @@ struct Matrix {
 
 /// Minimizes the mean of `(A p − b)²` for six steps and compares `p` after each.
 fn check_trace(golden: &Golden, name: &str, config: AdamWConfig) {
-    let device = Device::flex().autodiff();
+    let device = test_device().autodiff();
     let [start, a, b] = ["p0", "A", "b"].map(|n| golden[&format!("problem/{n}")].tensor::<2>(&device));
     let expected = &golden[&format!("traces/{name}")].values;
     let mut optimizer = AdamW::new(config);

@@ -1,11 +1,10 @@
 //! Evaluation tasks: what they hide, what they score, and that predictions are forward passes with that hidden.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use burn::tensor::Device;
 use ndarray::{Array3, Axis, s};
 use neurobrick_core::{Masking, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
 use neurobrick_data::{RegionTable, SessionData};
-use neurobrick_testkit::synthetic_data;
+use neurobrick_testkit::{synthetic_data, test_device};
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, latents, predict};
 
 mod toy;
@@ -18,7 +17,7 @@ fn data() -> SessionData {
 
 fn model(data: &SessionData) -> Toy {
     let spec = SessionSpec { session: data.session().clone(), n_units: 12, log_mean_rates: None };
-    Toy::new(&[spec], 1, &Device::flex())
+    Toy::new(&[spec], 1, &test_device())
 }
 
 fn plan(task: EvalTask, data: &SessionData, max_units: Option<usize>) -> TaskPlan {
@@ -28,7 +27,7 @@ fn plan(task: EvalTask, data: &SessionData, max_units: Option<usize>) -> TaskPla
 /// Rates `[trial, bin, unit]` of one whole forward pass.
 fn rates(model: &Toy, data: &SessionData, trials: &[usize], masking: &Masking) -> Array3<f64> {
     let counts = data.counts().select(Axis(0), trials);
-    let input = ModelInput::new(data.session(), counts.view(), masking, &Device::flex());
+    let input = ModelInput::new(data.session(), counts.view(), masking, &test_device());
     let log_rates = model.forward(&input, Mode::Eval).unwrap().log_rates;
     let dims = log_rates.dims();
     Array3::from_shape_vec(dims, log_rates.into_data().iter::<f64>().map(f64::exp).collect()).unwrap()

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use neurobrick_core::weights::{StateDict, state_dict};
 use neurobrick_core::{MaskScheme, PopulationModel};
+use neurobrick_testkit::test_device;
 use neurobrick_train::{
     OneCycle, TrainConfig, TrainError, TrainEvent, TrainOutcome, TrainSession, Trainable, Trainer,
     latest_checkpoint, load_model_dir, save_model_dir,
@@ -92,7 +92,7 @@ fn training_learns() {
     // 400 trials: with a handful, whether the score rises hangs on the entries that are hidden.
     let sessions = sessions_of(400);
     let specs: Vec<_> = sessions.iter().map(TrainSession::spec).collect();
-    let model = Toy::new(&specs, 1, &Device::flex());
+    let model = Toy::new(&specs, 1, &test_device());
     let mut trainer = Trainer::new(model, sessions, config, 7, 2).unwrap();
     let (before, _) = trainer.validate().unwrap();
     while trainer.steps_done() < 400 {
@@ -129,11 +129,11 @@ fn patience_ends_a_run_that_gets_worse() {
 #[test]
 fn gradients_that_are_no_numbers_leave_the_weights_alone() {
     for clip_norm in [Some(1.0), None] {
-        let mut kinked = toy(1);
-        kinked.kink = true;
-        let before = bits(&kinked);
+        let mut steep = toy(1);
+        steep.cliff = true;
+        let before = bits(&steep);
         let config = TrainConfig { clip_norm, ..config(4) };
-        let mut trainer = Trainer::new(kinked, sessions(), config, 7, 1).unwrap();
+        let mut trainer = Trainer::new(steep, sessions(), config, 7, 1).unwrap();
         let error = trainer.step().unwrap_err();
         assert!(matches!(error, TrainError::DivergedGradients { step: 1, .. }), "{error}");
         assert!(bits(trainer.model()) == before, "the step was taken");
@@ -172,7 +172,7 @@ fn a_saved_model_answers_as_before_and_another_formula_is_noticed() {
     let load = |shift: f64| {
         load_model_dir(&path, |name: &String, sessions| {
             assert_eq!(name, "toy");
-            let mut fresh = Toy::new(sessions, 99, &Device::flex());
+            let mut fresh = Toy::new(sessions, 99, &test_device());
             fresh.shift = shift;
             Ok(fresh)
         })

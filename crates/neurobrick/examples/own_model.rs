@@ -9,12 +9,12 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick::config::EvaluateConfig;
 use neurobrick::core::{ModelError, Output};
-use neurobrick::load_sessions;
 use neurobrick::nn::{InitStreams, ReadOutStart, SessionStitch};
 use neurobrick::pipeline::{self, OwnModel, Silent};
 use neurobrick::prelude::*;
 use neurobrick::schema::Store;
 use neurobrick::train::{OneCycle, TrainEvent};
+use neurobrick::{Compute, load_sessions};
 
 /// Units → latents of the whole window → log rates, with one stitch per session.
 #[derive(Module, Debug)]
@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         note: "mean counts of the window, mixed linearly; trained on this session alone".to_owned(),
     };
     let run = out.join("evaluation");
-    let page = pipeline::evaluate_own(&config, &[own], &run, "own_model", 1, &mut Silent)?;
+    let page = pipeline::evaluate_own(&config, &[own], &run, "own_model", Compute::threads(1), &mut Silent)?;
     for verdict in neurobrick::report::verdicts(&page) {
         println!("{}: {}", verdict.task.label(), verdict.baseline_sentence());
     }

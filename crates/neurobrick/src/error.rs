@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick_core::ModelError;
+use neurobrick_core::{DeviceError, ModelError};
 use neurobrick_data::DataError;
 use neurobrick_ingest::IngestError;
 use neurobrick_metrics::MetricError;
@@ -44,6 +44,9 @@ pub enum PipelineError {
         /// What the store has.
         known: String,
     },
+    /// The device asked for cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Another process works in the run folder.
     #[error("run folder {} is in use by another process; wait for it or choose another folder", path.display())]
     Locked {

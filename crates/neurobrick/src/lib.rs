@@ -29,10 +29,11 @@
 //! # }
 //! ```
 //!
-//! The crate has no features.
+//! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device.
 
 pub mod auditing;
 pub mod bench;
+mod compute;
 pub mod config;
 pub mod decoding;
 mod error;
@@ -47,6 +48,7 @@ mod run_manifest;
 pub mod scaling;
 mod sessions;
 
+pub use compute::Compute;
 pub use error::PipelineError;
 pub use run_folder::{MetricsRecord, RunFolder};
 pub use run_manifest::{CodeVersion, RunManifest, SessionHash, peak_memory_bytes};

@@ -9,9 +9,9 @@ use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::PipelineError;
 use crate::pipeline::Observer;
 use crate::run_manifest::{CodeVersion, RunManifest, SessionHash};
+use crate::{Compute, PipelineError};
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,19 +134,23 @@ impl RunFolder {
         &self,
         command: &str,
         seed: u64,
-        n_threads: usize,
+        compute: Compute,
         data: Vec<SessionHash>,
         observer: &mut dyn Observer,
     ) -> Result<RunManifest, PipelineError> {
-        let mut manifest = RunManifest::new(command, seed, n_threads, data);
+        let mut manifest = RunManifest::new(command, seed, compute, data);
         let earlier = self.path.join("manifest.json");
         let earlier = if earlier.exists() { Some(read_json::<RunManifest>(&earlier)?) } else { None };
-        let (path, now) = (self.path.join("code.json"), CodeVersion::current());
+        let (path, now) = (self.path.join("code.json"), CodeVersion::current(compute.device));
         let mut codes: Vec<CodeVersion> = match &earlier {
             _ if path.exists() => read_json(&path)?,
             // A run of before this file was kept.
             Some(earlier) => {
-                vec![CodeVersion { version: earlier.version.clone(), commit: earlier.commit.clone() }]
+                vec![CodeVersion {
+                    version: earlier.version.clone(),
+                    commit: earlier.commit.clone(),
+                    device: None,
+                }]
             }
             None => Vec::new(),
         };
@@ -381,4 +385,30 @@ fn push_line(bytes: &mut Vec<u8>, record: &MetricsRecord, path: &Path) -> Result
         .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
     bytes.push(b'\n');
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use neurobrick_core::ComputeDevice;
+
+    use super::*;
+    use crate::pipeline::Silent;
+
+    #[test]
+    fn results_of_another_device_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::open(folder.path()).unwrap();
+        let manifest = |device| {
+            let compute = Compute { device, n_threads: 1 };
+            run.manifest("test", 1, compute, Vec::new(), &mut Silent).unwrap()
+        };
+        let first = manifest(ComputeDevice::Flex);
+        assert_eq!((first.earlier_code.len(), first.note_on_code()), (0, None));
+        assert_eq!(manifest(ComputeDevice::Flex).earlier_code, []);
+        let second = manifest(ComputeDevice::Tch);
+        assert_eq!((second.device.as_str(), second.earlier_code.len()), ("CPU (LibTorch)", 1));
+        let third = manifest(ComputeDevice::Flex).note_on_code().unwrap();
+        assert!(third.contains("on CPU (LibTorch)"), "{third}");
+    }
 }

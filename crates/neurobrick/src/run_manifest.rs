@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use neurobrick_core::ComputeDevice;
 use neurobrick_schema::SessionId;
 use serde::{Deserialize, Serialize};
+
+use crate::Compute;
 
 /// Hash of a session's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +26,19 @@ pub struct CodeVersion {
     /// Commit of the working copy that it was built in, as that is when a run begins, with `+` if it has changes; none
     /// outside of one.
     pub commit: Option<String>,
+    /// The device that models were computed on; none for the processor by Flex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 impl CodeVersion {
-    /// Of this program, by the working copy as it is now.
-    pub(crate) fn current() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), commit: git_commit() }
+    /// Of this program, by the working copy as it is now, on a device.
+    pub(crate) fn current(device: ComputeDevice) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: git_commit(),
+            device: (device != ComputeDevice::Flex).then(|| device.description()),
+        }
     }
 }
 
@@ -65,8 +75,8 @@ pub struct RunManifest {
 
 impl RunManifest {
     /// A manifest of this process and machine.
-    pub fn new(command: &str, seed: u64, n_threads: usize, data: Vec<SessionHash>) -> Self {
-        let CodeVersion { version, commit } = CodeVersion::current();
+    pub fn new(command: &str, seed: u64, compute: Compute, data: Vec<SessionHash>) -> Self {
+        let CodeVersion { version, commit, .. } = CodeVersion::current(compute.device);
         Self {
             format_version: 1,
             command: command.to_owned(),
@@ -74,9 +84,9 @@ impl RunManifest {
             commit,
             earlier_code: Vec::new(),
             seed,
-            device: "CPU (Flex)".to_owned(),
+            device: compute.device.description(),
             cpu_features: cpu_features(),
-            n_threads,
+            n_threads: compute.n_threads,
             data,
             stages: Vec::new(),
             peak_memory_bytes: peak_memory_bytes(),
@@ -87,12 +97,15 @@ impl RunManifest {
     pub(crate) fn note_on_code(&self) -> Option<String> {
         let names = self.earlier_code.iter().map(|code| {
             let commit = code.commit.as_ref().map_or_else(String::new, |commit| format!(" ({commit})"));
-            format!("{}{commit}", code.version)
+            let device = code.device.as_ref().map_or_else(String::new, |device| format!(" on {device}"));
+            format!("{}{commit}{device}", code.version)
         });
         let names: Vec<String> = names.collect();
         (!names.is_empty()).then(|| {
             let names = names.join(", ");
-            format!("results of other versions of the code are kept: {names}; a new folder computes all with this one")
+            format!(
+                "results of other code or devices are kept: {names}; a new folder computes all with this one"
+            )
         })
     }
 }

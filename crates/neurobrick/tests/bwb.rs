@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::tensor::f16;
 use ndarray::{Array3, Axis, s};
+use neurobrick::Compute;
 use neurobrick::config::{BwbConfig, parse_toml};
 use neurobrick::metrics::bwb::ActivityScore;
 use neurobrick::pipeline::{self, Silent};
@@ -85,7 +86,7 @@ fn suites_find_what_is_planted_and_files_give_their_scores() {
         opened.write(&planted(seed)).unwrap();
     }
     let (config, out) = (config(&store, ""), folder.path().join("out"));
-    let table = pipeline::brain_wide_bench(&config, &out, "test", 2, &mut Silent).unwrap();
+    let table = pipeline::brain_wide_bench(&config, &out, "test", Compute::threads(2), &mut Silent).unwrap();
     let value = |task: BwbTask, system: &str| score(&table, &task, system).score.unwrap();
     let behavior = |name: &str| BwbTask::Behavior(name.to_owned());
     // Bounds lie far above chance, which `noise` and `mean` show to stay below 0.05, and below what was planted: of speed all
@@ -150,8 +151,14 @@ fn suites_find_what_is_planted_and_files_give_their_scores() {
     {
         assert!(text.contains(&format!("\n## {title}\n")), "{text}");
     }
-    let again =
-        pipeline::brain_wide_bench(&config, &folder.path().join("again"), "test", 1, &mut Silent).unwrap();
+    let again = pipeline::brain_wide_bench(
+        &config,
+        &folder.path().join("again"),
+        "test",
+        Compute::threads(1),
+        &mut Silent,
+    )
+    .unwrap();
     assert_eq!(again, table, "one thread gives other bits");
 }
 
@@ -199,7 +206,8 @@ fn a_session_that_cannot_be_scored_leaves_the_others_theirs() {
     let mut config = config(&store, "");
     (config.behaviors, config.events, config.labels) = (Vec::new(), Vec::new(), Vec::new());
     let run = |config: &BwbConfig, out: &str| {
-        pipeline::brain_wide_bench(config, &folder.path().join(out), "test", 2, &mut Silent).unwrap()
+        pipeline::brain_wide_bench(config, &folder.path().join(out), "test", Compute::threads(2), &mut Silent)
+            .unwrap()
     };
     let plain = run(&config, "plain");
     config.sessions.insert(0, SessionId::new("silent").unwrap());

@@ -1,6 +1,6 @@
 //! Golden parity of models under published names in single precision.
 
-use burn::tensor::Device;
+use neurobrick_testkit::test_device;
 
 mod golden_models;
 
@@ -15,5 +15,5 @@ fn models_are_those_of_the_reference() {
         key_bias: 1e-5,
         key_bias_after: None,
     };
-    golden_models::check(&Device::flex(), &tolerances);
+    golden_models::check(&test_device(), &tolerances);
 }

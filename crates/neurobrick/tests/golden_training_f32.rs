@@ -1,6 +1,6 @@
 //! Golden parity of optimizer steps in single precision.
 
-use burn::tensor::Device;
+use neurobrick_testkit::test_device;
 
 mod golden_training;
 
@@ -8,7 +8,7 @@ mod golden_training;
 #[test]
 fn optimizer_steps_are_those_of_the_reference() {
     golden_training::check(
-        &Device::flex(),
+        &test_device(),
         &golden_training::Tolerances { loss: 3e-6, after: 3e-6, key_bias: None },
     );
 }

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use neurobrick_core::{MaskScheme, PopulationModel};
 use neurobrick_data::TrialSplit;
 use neurobrick_models::{
     GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, Ndt1, Ndt1Config, Ndt2,
     Ndt2Config, NdtStitch, NdtStitchConfig,
 };
-use neurobrick_testkit::synthetic_data;
+use neurobrick_testkit::{synthetic_data, test_device};
 use neurobrick_train::{OneCycle, TrainConfig, TrainSession, Trainer, validate};
 
 /// Sixteen trials of 20 bins and 24 units around four latents: one batch, which also serves for validation.
@@ -47,7 +46,7 @@ fn ndt_stitch_overfits_one_batch() {
     let small = NdtStitchConfig::small(20);
     let model = NdtStitchConfig { d_model: 32, d_stitch: 32, d_embed: 64, n_layers: 2, d_mlp: 64, ..small };
     let model = NdtStitchConfig { dropout: 0.0, dropout_embed: 0.0, ..model };
-    let model = NdtStitch::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let model = NdtStitch::new(model, &[one_batch().spec()], 9, &test_device()).unwrap();
     let config = config(600, 3e-3, &MaskScheme::MTM);
     for (scheme, [before, after]) in MaskScheme::MTM.iter().zip(learn(model, &config)) {
         let name = scheme.name();
@@ -60,7 +59,7 @@ fn ndt_stitch_overfits_one_batch() {
 #[test]
 fn linear_stitch_overfits_one_batch() {
     let model = LinearStitchConfig { n_bins: 20, d_latent: 8 };
-    let model = LinearStitch::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let model = LinearStitch::new(model, &[one_batch().spec()], 9, &test_device()).unwrap();
     let config = config(600, 1e-2, &[MaskScheme::Neuron { ratio: 0.3 }]);
     let [before, after] = learn(model, &config)[0];
     assert!(before.abs() < 0.1, "the start is the unit means, received {before} bits/spike");
@@ -70,7 +69,7 @@ fn linear_stitch_overfits_one_batch() {
 #[test]
 fn lfads_overfits_one_batch() {
     let model = LfadsConfig { dropout: 0.0, ..LfadsConfig::small(20) };
-    let model = Lfads::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let model = Lfads::new(model, &[one_batch().spec()], 9, &test_device()).unwrap();
     let config = config(400, 1e-2, &[MaskScheme::CoordinatedDropout { ratio: 0.3 }]);
     let [before, after] = learn(model, &config)[0];
     assert!(before.abs() < 0.1, "the start is near the unit means, received {before} bits/spike");
@@ -80,7 +79,7 @@ fn lfads_overfits_one_batch() {
 #[test]
 fn gru_stitch_overfits_one_batch() {
     let model = GruStitchConfig { n_bins: 20, d_stitch: 24, d_hidden: 48, dropout: 0.0, clip: 5.0 };
-    let model = GruStitch::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let model = GruStitch::new(model, &[one_batch().spec()], 9, &test_device()).unwrap();
     let config = config(400, 1e-2, &[MaskScheme::Neuron { ratio: 0.3 }]);
     let [before, after] = learn(model, &config)[0];
     assert!(before.abs() < 0.1, "the start is the unit means, received {before} bits/spike");
@@ -91,7 +90,7 @@ fn gru_stitch_overfits_one_batch() {
 fn ndt1_overfits_one_batch() {
     let small = Ndt1Config { d_model: 32, n_layers: 2, d_hidden: 64, ..Ndt1Config::small(20) };
     let model = Ndt1Config { dropout: 0.0, dropout_embed: 0.0, dropout_rates: 0.0, ..small };
-    let model = Ndt1::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let model = Ndt1::new(model, &[one_batch().spec()], 9, &test_device()).unwrap();
     // Nothing shown of what is predicted: what is learned is not copied.
     let schemes = [
         MaskScheme::Bert { ratio: 0.25, max_span: 2, zeroed: 1.0, randomized: 0.0 },
@@ -108,7 +107,7 @@ fn ndt2_overfits_one_batch() {
     let small =
         Ndt2Config { patch_units: 8, d_model: 32, n_layers: 2, d_hidden: 64, ..Ndt2Config::small(20) };
     let model = Ndt2Config { dropout: 0.0, ..small };
-    let model = Ndt2::new(model, &[one_batch().spec()], 9, &Device::flex()).unwrap();
+    let model = Ndt2::new(model, &[one_batch().spec()], 9, &test_device()).unwrap();
     let schemes = [MaskScheme::Patch { ratio: 0.5, n_units: 8 }, MaskScheme::Neuron { ratio: 0.3 }];
     for [before, after] in learn(model, &config(400, 3e-3, &schemes)) {
         assert!(before.abs() < 0.15, "the start is near the unit means, received {before} bits/spike");

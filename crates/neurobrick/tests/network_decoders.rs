@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
 use ndarray::{Array3, Axis, s};
+use neurobrick::Compute;
 use neurobrick::config::{DecodeConfig, parse_toml};
 use neurobrick::decoding::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 use neurobrick::metrics::{LogisticProbe, MetricError, ProbeGrid, balanced_accuracy, r2};
@@ -152,7 +153,9 @@ fn the_verb_decodes_by_networks_where_they_are_asked_for() {
         store.display()
     );
     let config: DecodeConfig = parse_toml("decode", &text).unwrap();
-    let found = pipeline::decode(&config, &folder.path().join("out"), "test", 2, &mut Silent).unwrap();
+    let found =
+        pipeline::decode(&config, &folder.path().join("out"), "test", Compute::threads(2), &mut Silent)
+            .unwrap();
     let decoders: Vec<&str> = found.rows.iter().map(|row| row.decoder.as_str()).collect();
     assert_eq!(decoders, ["logistic", "discriminant", "mlp"]);
     let mlp = &found.rows[2];

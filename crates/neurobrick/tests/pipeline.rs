@@ -16,8 +16,13 @@ use neurobrick::models::{LfadsConfig, ModelConfig, NdtStitchConfig};
 use neurobrick::pipeline::{self, ArrayQuestion, ModelRecord, Silent, TrialSet};
 use neurobrick::schema::{SessionId, Store};
 use neurobrick::train::{EvalTask, save_model_dir};
-use neurobrick::{PipelineError, RunFolder, SessionHash, load_sessions};
-use neurobrick_testkit::synthetic_session;
+use neurobrick::{Compute, PipelineError, RunFolder, SessionHash, load_sessions};
+use neurobrick_testkit::{synthetic_session, test_compute_device};
+
+/// The device that tests run on.
+fn compute(n_threads: usize) -> Compute {
+    Compute { device: test_compute_device(), n_threads }
+}
 
 const DATA: &str = r#"
 store = "STORE"
@@ -38,8 +43,8 @@ fn trained(folder: &Path) {
         data(folder)
     );
     let config: PretrainConfig = parse_toml("pretrain", &text).unwrap();
-    pipeline::pretrain(&config, &folder.join("pretrain"), "test", 2, &mut Silent).unwrap();
-    pipeline::finetune(&finetune(folder, 5), &folder.join("tuned"), "test", 2, &mut Silent).unwrap();
+    pipeline::pretrain(&config, &folder.join("pretrain"), "test", compute(2), &mut Silent).unwrap();
+    pipeline::finetune(&finetune(folder, 5), &folder.join("tuned"), "test", compute(2), &mut Silent).unwrap();
 }
 
 fn data(folder: &Path) -> String {
@@ -70,7 +75,7 @@ fn evaluation(folder: &Path, seed: u64, name: &str) -> EvaluateConfig {
 
 fn evaluate(folder: &Path, config: &EvaluateConfig, out: &str) -> Result<PathBuf, PipelineError> {
     let out = folder.join(out);
-    pipeline::evaluate(config, &out, "test", 2, &mut Silent).map(|_| out)
+    pipeline::evaluate(config, &out, "test", compute(2), &mut Silent).map(|_| out)
 }
 
 #[test]
@@ -149,8 +154,13 @@ fn arrays_are_what_evaluation_scores() {
     let result: EvaluationResult =
         serde_json::from_slice(&fs::read(out.join("metrics.json")).unwrap()).unwrap();
     let (model, store) = (folder.path().join("tuned/synthetic-3"), folder.path().join("store"));
-    let question =
-        ArrayQuestion { model: &model, store: &store, session: None, trials: TrialSet::Test, n_threads: 2 };
+    let question = ArrayQuestion {
+        model: &model,
+        store: &store,
+        session: None,
+        trials: TrialSet::Test,
+        compute: compute(2),
+    };
     let path = folder.path().join("rates.safetensors");
     pipeline::predict_rates(&question, EvalTask::ForwardPrediction).unwrap().write(&path).unwrap();
     let state = from_safetensors(&fs::read(&path).unwrap()).unwrap();
@@ -261,8 +271,9 @@ fn every_session_keeps_the_split_it_was_trained_with() {
     let folder = tempfile::tempdir().unwrap();
     trained(folder.path());
     let other = finetune(folder.path(), 6);
-    pipeline::finetune(&other, &folder.path().join("other"), "test", 2, &mut Silent).unwrap();
-    let (_, record) = pipeline::load_model(&folder.path().join("other/synthetic-3")).unwrap();
+    pipeline::finetune(&other, &folder.path().join("other"), "test", compute(2), &mut Silent).unwrap();
+    let (_, record) =
+        pipeline::load_model(&folder.path().join("other/synthetic-3"), compute(1).device).unwrap();
     let seeds: Vec<(&str, u64)> =
         record.trained_on.iter().map(|t| (t.session.as_str(), t.part.as_ref().unwrap().seed)).collect();
     assert_eq!(seeds, [("synthetic-1", 5), ("synthetic-2", 5), ("synthetic-3", 6)]);
@@ -290,11 +301,12 @@ fn a_run_goes_on_with_its_own_data_only() {
     let folder = tempfile::tempdir().unwrap();
     trained(folder.path());
     let out = folder.path().join("tuned");
-    pipeline::finetune(&finetune(folder.path(), 5), &out, "test", 2, &mut Silent).unwrap();
+    pipeline::finetune(&finetune(folder.path(), 5), &out, "test", compute(2), &mut Silent).unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();
     store.remove(&SessionId::new("synthetic-3").unwrap()).unwrap();
     store.write(&synthetic_session(3, 61, 20, 18, 3)).unwrap();
-    let error = pipeline::finetune(&finetune(folder.path(), 5), &out, "test", 2, &mut Silent).unwrap_err();
+    let error =
+        pipeline::finetune(&finetune(folder.path(), 5), &out, "test", compute(2), &mut Silent).unwrap_err();
     assert!(matches!(&error, PipelineError::OtherRun { .. }), "{error}");
     assert!(error.to_string().contains("on other data of synthetic-3"), "{error}");
 }
@@ -327,8 +339,13 @@ fn latents_that_know_the_future_are_not_called_causal() {
             imported_from: None,
         };
         save_model_dir(&path, &model, &record, 20).unwrap();
-        let question =
-            ArrayQuestion { model: &path, store: &store, session: None, trials: TrialSet::All, n_threads: 1 };
+        let question = ArrayQuestion {
+            model: &path,
+            store: &store,
+            session: None,
+            trials: TrialSet::All,
+            compute: compute(1),
+        };
         pipeline::embed(&question, false).unwrap();
         match pipeline::embed(&question, true) {
             Ok(file) => assert!(is_causal && file.facts()["context"] == "causal", "{name}"),

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use ndarray::arr2;
 use neurobrick::config::{
     DecodeConfig, DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig,
@@ -17,9 +16,14 @@ use neurobrick::schema::{
     Activity, Clock, Recording, RecordingParts, Samples, SessionId, Signal, SignalColumn, Spikes, Store,
 };
 use neurobrick::train::ValidationReport;
-use neurobrick::{MetricsRecord, PipelineError, load_sessions};
+use neurobrick::{Compute, MetricsRecord, PipelineError, load_sessions};
 use neurobrick_models::Poyo;
-use neurobrick_testkit::SharedBrain;
+use neurobrick_testkit::{SharedBrain, test_compute_device, test_device};
+
+/// The device that tests run on.
+fn compute(n_threads: usize) -> Compute {
+    Compute { device: test_compute_device(), n_threads }
+}
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/configs/poyo").join(name)
@@ -69,9 +73,9 @@ fn the_example_learns_and_carries_over_to_a_session_it_never_saw() {
     decode.data.store = at("cursor");
     decode.models[0].path = at("tuned");
 
-    pipeline::pretrain_decoder(&pretrain, &at("pretrained"), "test", 2, &mut Silent).unwrap();
-    pipeline::finetune_decoder(&tune, &at("tuned"), "test", 2, &mut Silent).unwrap();
-    let found = pipeline::decode(&decode, &at("decode"), "test", 2, &mut Silent).unwrap();
+    pipeline::pretrain_decoder(&pretrain, &at("pretrained"), "test", compute(2), &mut Silent).unwrap();
+    pipeline::finetune_decoder(&tune, &at("tuned"), "test", compute(2), &mut Silent).unwrap();
+    let found = pipeline::decode(&decode, &at("decode"), "test", compute(2), &mut Silent).unwrap();
     for target in ["cursor_x", "cursor_y"] {
         let score = |decoder: &str| {
             let row = found.rows.iter().find(|row| row.target == target && row.decoder == decoder).unwrap();
@@ -90,17 +94,17 @@ fn the_example_learns_and_carries_over_to_a_session_it_never_saw() {
 
     tune.start = DecoderStart::Scratch(pretrain.model.clone());
     tune.train.n_frozen_steps = 0;
-    pipeline::finetune_decoder(&tune, &at("scratch"), "test", 2, &mut Silent).unwrap();
+    pipeline::finetune_decoder(&tune, &at("scratch"), "test", compute(2), &mut Silent).unwrap();
     let steps = |run: &str| first_at(&at(run).join("shared-1-4"), 0.3);
     let (tuned, scratch) = (steps("tuned"), steps("scratch"));
     assert!(2 * tuned <= scratch && tuned < u64::MAX, "{tuned} steps, from scratch {scratch}");
 
     // While only units and the session token learn, the core stays.
-    let (before, _) = load_decoder_model(&at("pretrained")).unwrap();
+    let (before, _) = load_decoder_model(&at("pretrained"), compute(1).device).unwrap();
     tune.start = DecoderStart::Pretrained(at("pretrained/model"));
     (tune.train.n_frozen_steps, tune.train.n_steps) = (20, 20);
-    pipeline::finetune_decoder(&tune, &at("frozen"), "test", 2, &mut Silent).unwrap();
-    let (after, record) = load_decoder_model(&at("frozen").join("shared-1-4")).unwrap();
+    pipeline::finetune_decoder(&tune, &at("frozen"), "test", compute(2), &mut Silent).unwrap();
+    let (after, record) = load_decoder_model(&at("frozen").join("shared-1-4"), compute(1).device).unwrap();
     let core = |model: &Poyo| -> Vec<_> {
         let state = neurobrick::core::weights::state_dict(model).into_iter();
         state.filter(|(path, _)| !Poyo::is_session_parameter(path)).collect()
@@ -112,7 +116,7 @@ fn the_example_learns_and_carries_over_to_a_session_it_never_saw() {
     // The pretrained model is scored on its own sessions from its one folder.
     decode.sessions = vec![SessionId::new("shared-1-0").unwrap()];
     decode.models[0].path = at("pretrained");
-    let found = pipeline::decode(&decode, &at("decode_seen"), "test", 2, &mut Silent).unwrap();
+    let found = pipeline::decode(&decode, &at("decode_seen"), "test", compute(2), &mut Silent).unwrap();
     let (row, ..) = found.best(&decode.sessions[0], "cursor_x").unwrap();
     let seen = found.rows.iter().find(|row| row.decoder == "poyo").unwrap().score.as_ref().unwrap().value();
     assert!(seen > 0.6 && row.score.is_some(), "{seen}");
@@ -173,7 +177,7 @@ fn small(store: &Path) -> PretrainDecoderConfig {
 }
 
 fn pretrained(config: &PretrainDecoderConfig, out: &Path, n_threads: usize) -> [Vec<u8>; 2] {
-    pipeline::pretrain_decoder(config, out, "test", n_threads, &mut Silent).unwrap();
+    pipeline::pretrain_decoder(config, out, "test", compute(n_threads), &mut Silent).unwrap();
     ["model/weights.safetensors", "metrics.jsonl"].map(|name| fs::read(out.join(name)).unwrap())
 }
 
@@ -192,7 +196,8 @@ fn a_resumed_run_has_the_bits_of_an_uninterrupted_one_on_any_number_of_threads()
     assert_eq!(whole, pretrained(&config, &at("whole"), 2));
     let other = PretrainDecoderConfig { seed: 6, ..config.clone() };
     assert_ne!(whole[0], pretrained(&other, &at("other"), 2)[0]);
-    let refused = pipeline::pretrain_decoder(&other, &at("whole"), "test", 2, &mut Silent).unwrap_err();
+    let refused =
+        pipeline::pretrain_decoder(&other, &at("whole"), "test", compute(2), &mut Silent).unwrap_err();
     assert!(matches!(refused, PipelineError::OtherRun { .. }), "{refused}");
 }
 
@@ -220,7 +225,7 @@ fn nothing_of_a_test_window_reaches_training() {
     write(&at("changed"), &changed);
     let whole = pretrained(&config, &at("first"), 2);
     assert_eq!(whole, pretrained(&small(&at("changed")), &at("second"), 2));
-    let scales = |run: &str| load_decoder_model(&at(run)).unwrap().1.config.scales;
+    let scales = |run: &str| load_decoder_model(&at(run), compute(1).device).unwrap().1.config.scales;
     assert_eq!(scales("first"), scales("second"));
 
     // The test of the test: what is changed in training windows is noticed.
@@ -255,7 +260,7 @@ fn with_samples(signal: &Signal, new: impl Fn(f64, f64) -> f64) -> Signal {
 }
 
 fn refused(config: &PretrainDecoderConfig, out: &Path) -> PipelineError {
-    let error = pipeline::pretrain_decoder(config, out, "test", 1, &mut Silent).unwrap_err();
+    let error = pipeline::pretrain_decoder(config, out, "test", compute(1), &mut Silent).unwrap_err();
     assert!(!out.join("run.toml").exists(), "a start that fails leaves no configuration: {error}");
     error
 }
@@ -340,7 +345,7 @@ fn scores_that_would_mislead_are_refused() {
     let [recording, _] = long_trials();
     write(&at("store"), std::slice::from_ref(&recording));
     let good = small(&at("store"));
-    pipeline::pretrain_decoder(&good, &at("run"), "test", 1, &mut Silent).unwrap();
+    pipeline::pretrain_decoder(&good, &at("run"), "test", compute(1), &mut Silent).unwrap();
     let mut tune = FinetuneDecoderConfig {
         seed: 5,
         sessions: vec![recording.info().session.clone()],
@@ -351,7 +356,7 @@ fn scores_that_would_mislead_are_refused() {
     };
     tune.behaviors.swap(0, 1);
     let tuned = |tune: &FinetuneDecoderConfig| {
-        pipeline::finetune_decoder(tune, &at("tuned"), "test", 1, &mut Silent).unwrap_err()
+        pipeline::finetune_decoder(tune, &at("tuned"), "test", compute(1), &mut Silent).unwrap_err()
     };
     let error = tuned(&tune);
     assert_eq!(error.exit_code(), 2);
@@ -360,7 +365,7 @@ fn scores_that_would_mislead_are_refused() {
     tune.seed = 6;
     let error = tuned(&tune).to_string();
     assert!(error.contains("`seed`"), "another seed would take training windows for test windows: {error}");
-    let error = load_model(&at("run")).unwrap_err().to_string();
+    let error = load_model(&at("run"), compute(1).device).unwrap_err().to_string();
     assert!(error.contains("`decode`"), "{error}");
 
     // Scores of another split, and of a target that was trained otherwise.
@@ -374,7 +379,7 @@ fn scores_that_would_mislead_are_refused() {
             at("store")
         );
         let config: DecodeConfig = parse_toml("decode", &text).unwrap();
-        pipeline::decode(&config, &at(&format!("decode_{seed}_{absolute}")), "test", 1, &mut Silent)
+        pipeline::decode(&config, &at(&format!("decode_{seed}_{absolute}")), "test", compute(1), &mut Silent)
     };
     assert_eq!(decode(5, true).unwrap().rows.len(), 1);
     assert!(decode(6, true).unwrap_err().to_string().contains("`seed`"));
@@ -388,10 +393,10 @@ fn folders_and_files_are_read_strictly() {
     let at = |name: &str| folder.path().join(name);
     write(&at("store"), &long_trials());
     pretrained(&small(&at("store")), &at("run"), 2);
-    let (model, record) = load_decoder_model(&at("run")).unwrap();
+    let (model, record) = load_decoder_model(&at("run"), compute(1).device).unwrap();
     assert_eq!(model.sessions().len(), record.config.scales.len());
     let build = |config: &neurobrick::decoding::DecoderSpec| {
-        Poyo::new(config.model.sizes().clone(), model.sessions(), 1, &Device::flex()).unwrap()
+        Poyo::new(config.model.sizes().clone(), model.sessions(), 1, &test_device()).unwrap()
     };
     assert_ne!(
         neurobrick::core::weights::state_dict(&build(&record.config)),
@@ -401,7 +406,7 @@ fn folders_and_files_are_read_strictly() {
     let mut bytes = fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&weights, bytes).unwrap();
-    assert!(load_decoder_model(&at("run")).is_err());
+    assert!(load_decoder_model(&at("run"), compute(1).device).is_err());
 
     let path = at("pretrain.toml");
     let refused = |from: &str, to: &str| {

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::PipelineError;
 use neurobrick::config::{ScaleConfig, parse_toml};
+use neurobrick::core::ComputeDevice;
 use neurobrick::pipeline::{self, Silent};
 use neurobrick::scaling::ScalePoint;
+use neurobrick::{Compute, PipelineError};
 use neurobrick_data::{BlockConfig, SplitOrder};
 use neurobrick_train::EvalTask;
 
@@ -38,7 +39,7 @@ fn a_ladder_is_climbed_paired_with_its_control_and_drawn() {
     let config: ScaleConfig = parse_toml("scale", &text).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("scale");
-    let found = pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap();
+    let found = pipeline::scale(&config, &out, "test", Compute::threads(2), &mut Silent).unwrap();
     assert_eq!(found.points.len(), 5, "a control, and two sizes twice");
     let laws = &found.laws[0];
     assert_eq!(laws.task, EvalTask::CoSmoothingGroup);
@@ -62,20 +63,20 @@ fn a_ladder_is_climbed_paired_with_its_control_and_drawn() {
     assert!(figure.contains("co smoothing group") && figure.matches("<circle").count() == 2);
     // A finished run is read, not repeated.
     let before = std::fs::metadata(out.join("repeat-1/size-2/scores.json")).unwrap().modified().unwrap();
-    assert_eq!(pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap(), found);
+    assert_eq!(pipeline::scale(&config, &out, "test", Compute::threads(2), &mut Silent).unwrap(), found);
     let after = std::fs::metadata(out.join("repeat-1/size-2/scores.json")).unwrap().modified().unwrap();
     assert_eq!(before, after);
 
     let seen =
         text.replace("evaluate = [\"session01_Cori_2016-12-14\"]", &format!("evaluate = [\"{FIRST}\"]"));
     let config: ScaleConfig = parse_toml("scale", &seen).unwrap();
-    let error = pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap_err();
+    let error = pipeline::scale(&config, &out, "test", Compute::threads(2), &mut Silent).unwrap_err();
     assert!(matches!(&error, PipelineError::BadValue { field, .. } if field == "evaluate"), "{error}");
 }
 
 /// Sizes of the model in a run folder.
 fn model_of(path: &Path) -> neurobrick::models::NdtStitchConfig {
-    let (_, record) = pipeline::load_model(path).unwrap();
+    let (_, record) = pipeline::load_model(path, ComputeDevice::Flex).unwrap();
     let neurobrick::models::ModelConfig::NdtStitch(config) = record.config else { panic!("{record:?}") };
     config
 }
@@ -85,7 +86,7 @@ fn a_width_is_paired_with_a_control_of_its_own() {
     let config: ScaleConfig = parse_toml("scale", &ladder("width = [4, 8]")).unwrap();
     let config = ScaleConfig { repeats: 1, ..config };
     let folder = tempfile::tempdir().unwrap();
-    let found = pipeline::scale(&config, folder.path(), "test", 2, &mut Silent).unwrap();
+    let found = pipeline::scale(&config, folder.path(), "test", Compute::threads(2), &mut Silent).unwrap();
     for size in [4, 8] {
         let widths = ["from-scratch", "repeat-0"].map(|root| {
             let tuned = format!("{root}/size-{size}/fine_tuned/{SECOND}");
@@ -108,18 +109,18 @@ fn trials_of_pretraining_are_what_the_axis_says() {
     let config: ScaleConfig = parse_toml("scale", &ladder("trials = [8, 16]")).unwrap();
     let config = ScaleConfig { repeats: 1, ..config };
     let folder = tempfile::tempdir().unwrap();
-    let found = pipeline::scale(&config, folder.path(), "test", 2, &mut Silent).unwrap();
+    let found = pipeline::scale(&config, folder.path(), "test", Compute::threads(2), &mut Silent).unwrap();
     assert_eq!(found.points.len(), 3, "one control serves both sizes");
     for size in [8, 16] {
         let path = folder.path().join(format!("repeat-0/size-{size}/pretrain"));
-        let (_, record) = pipeline::load_model(&path).unwrap();
+        let (_, record) = pipeline::load_model(&path, ComputeDevice::Flex).unwrap();
         assert_eq!(record.trained_on.len(), 2);
         for trained in &record.trained_on {
             let part = trained.part.as_ref().unwrap();
             assert_eq!(part.split.max_calibration, Some(size), "{}", trained.session);
         }
         let tuned = folder.path().join(format!("repeat-0/size-{size}/fine_tuned/{SECOND}"));
-        let (_, record) = pipeline::load_model(&tuned).unwrap();
+        let (_, record) = pipeline::load_model(&tuned, ComputeDevice::Flex).unwrap();
         let own = record.trained_on.iter().find(|trained| trained.session.as_str() == SECOND).unwrap();
         assert_eq!(
             own.part.as_ref().unwrap().split.max_calibration,
@@ -136,7 +137,7 @@ fn a_ladder_that_cannot_be_climbed_is_refused_before_the_first_step() {
     let refusal = |axis: &str, change: fn(&mut ScaleConfig)| {
         let mut config: ScaleConfig = parse_toml("scale", &ladder(axis)).unwrap();
         change(&mut config);
-        let error = pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap_err();
+        let error = pipeline::scale(&config, &out, "test", Compute::threads(2), &mut Silent).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
         error.to_string()
     };
@@ -158,14 +159,14 @@ fn scores_on_other_data_are_not_read_as_if_on_these() {
     let config: ScaleConfig = parse_toml("scale", &ladder("sessions = [1, 2]")).unwrap();
     let config = ScaleConfig { repeats: 1, ..config };
     let out = folder.path().join("scale");
-    pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap();
+    pipeline::scale(&config, &out, "test", Compute::threads(2), &mut Silent).unwrap();
     let path = out.join("data.json");
     let written = std::fs::read_to_string(&path).unwrap();
     let hashes: Vec<neurobrick::SessionHash> = serde_json::from_str(&written).unwrap();
     let own = hashes.iter().find(|hash| hash.session.as_str() == SECOND).unwrap();
     // As if the recording had been another one when the scores were made.
     std::fs::write(&path, written.replace(&own.blake3, &"0".repeat(own.blake3.len()))).unwrap();
-    let error = pipeline::scale(&config, &out, "test", 2, &mut Silent).unwrap_err();
+    let error = pipeline::scale(&config, &out, "test", Compute::threads(2), &mut Silent).unwrap_err();
     assert!(matches!(&error, PipelineError::OtherRun { .. }), "{error}");
     assert!(error.to_string().contains(&format!("on other data of {SECOND}")), "{error}");
 }

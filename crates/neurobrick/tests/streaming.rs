@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use neurobrick::config::{DataConfig, DecodeTarget, FinetuneConfig, parse_toml};
-use neurobrick::load_sessions;
 use neurobrick::pipeline::{self, DecoderQuestion, Pace, Silent, StreamLatency};
 use neurobrick::schema::{ColumnValues, SessionId, Store};
 use neurobrick::stream::{Precision, StreamSizes};
+use neurobrick::{Compute, load_sessions};
 use neurobrick_testkit::synthetic_session;
 
 const SEED: u64 = 5;
@@ -26,7 +26,7 @@ fn trained(folder: &Path) -> (PathBuf, DataConfig, SessionId) {
         folder.join("store").display()
     );
     let config: FinetuneConfig = parse_toml("finetune", &text).unwrap();
-    pipeline::finetune(&config, &folder.join("tuned"), "test", 2, &mut Silent).unwrap();
+    pipeline::finetune(&config, &folder.join("tuned"), "test", Compute::threads(2), &mut Silent).unwrap();
     (folder.join("tuned/synthetic-3"), config.data, SessionId::new("synthetic-3").unwrap())
 }
 

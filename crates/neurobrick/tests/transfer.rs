@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use neurobrick::PipelineError;
 use neurobrick::config::{EvaluateConfig, RivalConfig, StackConfig, TransferConfig, parse_toml};
 use neurobrick::data::{BlockConfig, SplitOrder};
 use neurobrick::evaluation::{AblationScore, SharedStack, TransferScore};
 use neurobrick::pipeline::{self, Silent};
+use neurobrick::{Compute, PipelineError};
 use neurobrick_train::{EvalTask, TrainConfig};
 
 const FIRST: &str = "session14_Lederberg_2017-12-07";
@@ -43,7 +43,7 @@ fn config() -> TransferConfig {
 }
 
 fn run(config: &TransferConfig, out: &Path) -> Result<neurobrick::evaluation::TransferResult, PipelineError> {
-    pipeline::transfer(config, out, "test", 2, &mut Silent)
+    pipeline::transfer(config, out, "test", Compute::threads(2), &mut Silent)
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_stack_is_scored_on_sessions_it_never_saw_only() {
             store.display()
         );
         let config: EvaluateConfig = parse_toml("evaluate", &text).unwrap();
-        pipeline::evaluate(&config, &evaluated, "test", 2, &mut Silent)
+        pipeline::evaluate(&config, &evaluated, "test", Compute::threads(2), &mut Silent)
     };
     let page = evaluation("seed-3/without-group-1").unwrap();
     assert_eq!(page.tasks[0].predictors.len(), 1);

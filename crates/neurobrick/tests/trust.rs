@@ -12,7 +12,7 @@ use neurobrick::metrics::IntervalMethod;
 use neurobrick::metrics::audit::{Check, Outcome};
 use neurobrick::pipeline::{self, Observer, Progress, Silent};
 use neurobrick::random::{Domain, Stream};
-use neurobrick::{PipelineError, load_sessions};
+use neurobrick::{Compute, PipelineError, load_sessions};
 use neurobrick_data::{
     Alignment, BlockConfig, Part, SessionData, SplitConfig, SplitOrder, TrialSplit, WindowConfig,
 };
@@ -41,7 +41,7 @@ fn the_shipped_audit_fails_the_planted_leak_and_passes_the_code() {
     for table in &mut config.tables {
         table.path = root().join(&table.path);
     }
-    let found = pipeline::audit(&config, folder.path(), "test", 2, &mut Silent).unwrap();
+    let found = pipeline::audit(&config, folder.path(), "test", Compute::threads(2), &mut Silent).unwrap();
     assert_eq!(found.failed(), ["number of the run from EEG, random windows"]);
     let flicker = &found.audits[1].report;
     assert!(flicker.outcome() == Outcome::Pass && flicker.score > 0.95, "{flicker:?}");
@@ -54,7 +54,8 @@ fn the_shipped_audit_fails_the_planted_leak_and_passes_the_code() {
     let mut broken = config.clone();
     broken.tables[0].label = "is_even".to_owned();
     let elsewhere = tempfile::tempdir().unwrap();
-    let error = pipeline::audit(&broken, elsewhere.path(), "test", 2, &mut Silent).unwrap_err();
+    let error =
+        pipeline::audit(&broken, elsewhere.path(), "test", Compute::threads(2), &mut Silent).unwrap_err();
     assert!(error.to_string().contains("no column `is_even`; it has: run, is_odd"), "{error}");
 }
 
@@ -82,7 +83,13 @@ fn rows_on_neither_side_of_a_split_are_left_out() {
             ),
         )
         .unwrap();
-        pipeline::audit(&config, &folder.path().join(format!("{name}-audit")), "test", 2, &mut Silent)
+        pipeline::audit(
+            &config,
+            &folder.path().join(format!("{name}-audit")),
+            "test",
+            Compute::threads(2),
+            &mut Silent,
+        )
     };
     let clean = audit("clean.csv", "").unwrap();
     assert_eq!(clean.audits[0].report.n_rows, [40, 20]);
@@ -108,7 +115,9 @@ fn windows_are_audited_not_trials() {
         store.display()
     );
     let config: AuditConfig = parse_toml("audit", &text).unwrap();
-    let found = pipeline::audit(&config, &folder.path().join("out"), "test", 2, &mut Silent).unwrap();
+    let found =
+        pipeline::audit(&config, &folder.path().join("out"), "test", Compute::threads(2), &mut Silent)
+            .unwrap();
     let overlaps = found.audits[0].report.finding(Check::OverlappingWindows).unwrap();
     assert_eq!(overlaps.outcome, Outcome::Pass, "{overlaps:?}");
 }
@@ -134,7 +143,7 @@ fn trials_without_times_are_audited_under_the_split_of_their_source() {
             store.display()
         );
         let config: AuditConfig = parse_toml("audit", &text).unwrap();
-        pipeline::audit(&config, &folder.path().join(out), "test", 2, &mut Silent)
+        pipeline::audit(&config, &folder.path().join(out), "test", Compute::threads(2), &mut Silent)
     };
     let message = audit("", "random").unwrap_err().to_string();
     let copied = message.split('`').find(|part| part.starts_with("order = ")).unwrap().to_owned();
@@ -167,7 +176,9 @@ fn labels_of_a_session_are_audited_and_decoded() {
         ),
     )
     .unwrap();
-    let found = pipeline::audit(&audit, &folder.path().join("audit"), "test", 2, &mut Silent).unwrap();
+    let found =
+        pipeline::audit(&audit, &folder.path().join("audit"), "test", Compute::threads(2), &mut Silent)
+            .unwrap();
     let report = &found.audits[0].report;
     assert_eq!(report.finding(Check::RepeatedStimuli).unwrap().outcome, Outcome::Warning);
     assert_eq!(report.finding(Check::SharedTrials).unwrap().outcome, Outcome::Pass);
@@ -181,7 +192,7 @@ fn labels_of_a_session_are_audited_and_decoded() {
     )
     .unwrap();
     let out = folder.path().join("decode");
-    let found = pipeline::decode(&decode, &out, "test", 2, &mut Silent).unwrap();
+    let found = pipeline::decode(&decode, &out, "test", Compute::threads(2), &mut Silent).unwrap();
     assert_eq!(found.rows.len(), 4, "two features, two decoders");
     for row in &found.rows {
         let score = row.score.as_ref().unwrap();
@@ -219,7 +230,9 @@ fn behavior_is_decoded_bin_by_bin_against_shifted_trials() {
         store.display()
     );
     let config: DecodeConfig = parse_toml("decode", &text).unwrap();
-    let found = pipeline::decode(&config, &folder.path().join("out"), "test", 2, &mut Silent).unwrap();
+    let found =
+        pipeline::decode(&config, &folder.path().join("out"), "test", Compute::threads(2), &mut Silent)
+            .unwrap();
     assert_eq!(found.rows.len(), 20, "two behaviors, two features, five decoders");
     for row in &found.rows {
         let score = row.score.as_ref().unwrap_or_else(|| panic!("{row:?}"));
@@ -234,7 +247,9 @@ fn behavior_is_decoded_bin_by_bin_against_shifted_trials() {
     }
     let unknown = text.replace("column = \"noise\"", "column = \"nose\"");
     let config: DecodeConfig = parse_toml("decode", &unknown).unwrap();
-    let error = pipeline::decode(&config, &folder.path().join("other"), "test", 2, &mut Silent).unwrap_err();
+    let error =
+        pipeline::decode(&config, &folder.path().join("other"), "test", Compute::threads(2), &mut Silent)
+            .unwrap_err();
     assert!(error.to_string().contains("no signal wheel, column nose; there are: speed, noise"), "{error}");
 }
 
@@ -278,7 +293,9 @@ fn behavior_is_not_made_up_across_gaps() {
         );
         let config: DecodeConfig = parse_toml("decode", &text).unwrap();
         let mut notes = Notes::default();
-        let found = pipeline::decode(&config, &folder.path().join(name), "test", 2, &mut notes).unwrap();
+        let found =
+            pipeline::decode(&config, &folder.path().join(name), "test", Compute::threads(2), &mut notes)
+                .unwrap();
         assert!(found.rows.iter().all(|row| row.score.is_some()), "{found:?}");
         notes.0
     };

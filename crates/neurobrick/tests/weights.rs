@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use neurobrick::config::{DataConfig, ImportConfig, parse_toml};
 use neurobrick::pipeline::{export_weights, import_weights, load_model};
 use neurobrick::{PipelineError, SessionHash};
 use neurobrick_core::weights::{StateDict, from_safetensors, to_safetensors};
 use neurobrick_core::{Context, Mode, ModelError, ModelInput, PopulationModel, Prompt};
 use neurobrick_schema::SessionId;
-use neurobrick_testkit::{Golden, golden, part};
+use neurobrick_testkit::{Golden, golden, part, test_compute_device, test_device};
 
 /// Files of one test.
 struct Folder(tempfile::TempDir);
@@ -86,7 +86,7 @@ fn answers(model: &impl PopulationModel, arrays: &Golden) -> Vec<f32> {
     let counts = dict(&part(arrays, "")).remove("counts").unwrap();
     let input = ModelInput {
         session: SessionId::new("mouse-2").unwrap(),
-        counts: Tensor::from_data(counts, &Device::flex()),
+        counts: Tensor::from_data(counts, &test_device()),
         hidden: None,
         context: Context::Full,
         prompt: Some(Prompt::Neuron),
@@ -112,7 +112,7 @@ fn a_published_state_dict_becomes_a_model_and_goes_out_again() {
     assert!(found.difference.unwrap() < 5e-6, "{:?}", found.difference);
     // A stitch of 4 units between widths 10 and 8, and a row of the table of sessions.
     assert_eq!(found.n_new, 4 * 10 + 10 + 8 * 4 + 4 + 8);
-    let (loaded, record) = load_model(&model).unwrap();
+    let (loaded, record) = load_model(&model, test_compute_device()).unwrap();
     assert_eq!(record.config, config.model);
     let ids: Vec<&str> = loaded.sessions().iter().map(|s| s.session.as_str()).collect();
     assert_eq!(ids, ["mouse-1", "mouse-2", "mouse-3"]);
@@ -140,7 +140,10 @@ fn a_published_state_dict_becomes_a_model_and_goes_out_again() {
     // Read again, the model is the same.
     let again = MTM.replace("row = 17", "row = 0").replace("row = 3", "row = 1");
     import_weights(&parse_toml("again.toml", &again).unwrap(), &to, &folder.at("again")).unwrap();
-    assert_eq!(answers(&load_model(&folder.at("again")).unwrap().0, &arrays), answers(&loaded, &arrays));
+    assert_eq!(
+        answers(&load_model(&folder.at("again"), test_compute_device()).unwrap().0, &arrays),
+        answers(&loaded, &arrays)
+    );
 }
 
 /// What is missing, left over or of another shape is named, and no folder is left behind.
@@ -220,7 +223,7 @@ fn sessions_of_published_weights_are_not_scored() {
     write(&folder.at("mtm.safetensors"), &dict(&part(&arrays, "weights.")));
     let model = folder.at("model");
     import_weights(&config(MTM), &folder.at("mtm.safetensors"), &model).unwrap();
-    let (_, record) = load_model(&model).unwrap();
+    let (_, record) = load_model(&model, test_compute_device()).unwrap();
     let from = record.imported_from.as_ref().unwrap();
     assert_eq!(from.sessions.iter().map(SessionId::as_str).collect::<Vec<_>>(), ["mouse-1", "mouse-2"]);
 

@@ -13,8 +13,8 @@ const PROGRAM: &str = "benches/peers/pytorch_side.py";
 const REQUIREMENTS: &str = "benches/peers/requirements.txt";
 
 /// Interpreter, program and folder for files.
-pub(super) struct PeerEnvironment {
-    pub(super) python: PathBuf,
+pub(crate) struct PeerEnvironment {
+    pub(crate) python: PathBuf,
     pub(super) program: PathBuf,
     /// Where material files go.
     pub(super) folder: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct PeerEnvironment {
 
 impl PeerEnvironment {
     /// The environment, made if it is not there or its requirements have changed. A given `python` is used as it is.
-    pub(super) fn ready(root: &Path, python: Option<&Path>) -> Result<Self, BenchFailure> {
+    pub(crate) fn ready(root: &Path, python: Option<&Path>) -> Result<Self, BenchFailure> {
         let folder = root.join("target/bench");
         create_folder(&folder)?;
         let python = match python {

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use neurobrick::RunManifest;
 use neurobrick::bench::{
     Answer, Request, ScaleAxis, ScalePoint, Scaling, Work, load_average, processor_name, scaling_figure,
     scaling_markdown,
 };
 use neurobrick::schema::atomic::write_file;
+use neurobrick::{Compute, RunManifest};
 
 use super::rounds::per_turn;
 use super::side::Side;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &BenchArgs, command: &str) -> Result<(), BenchFailure> {
         .into_iter()
         .flat_map(|axis| axis.ladder(args.quick).into_iter().map(move |size| ScalePoint::new(axis, size)));
     let mut found = Scaling {
-        manifest: RunManifest::new(command, SEED, n_threads, Vec::new()),
+        manifest: RunManifest::new(command, SEED, Compute::threads(n_threads), Vec::new()),
         processor: processor_name(),
         load_before: load_average(),
         n_rounds: 0,

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::weights::load_state_dict;
 use neurobrick_core::{Mode, ModelInput, PopulationModel};
 use neurobrick_models::{NdtStitch, NdtStitchConfig};
-use neurobrick_nn::poisson_nll_sum;
+use neurobrick_nn::{poisson_nll_sum, scalar};
 use neurobrick_testkit::{GoldenArray, MtmCase, MtmGolden, Parity, largest_difference, relative_difference};
 
 /// Largest allowed differences; from `fixtures/golden/ndt_stitch/PROVENANCE.md`, where they are derived.
@@ -58,7 +58,7 @@ fn check_case(
         let found = GoldenArray::of(found);
         parity.see(what, largest_difference(&found, expected), tolerances.outputs, name);
     }
-    let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
+    let value = scalar(loss.clone().inner());
     parity.see("loss", relative_difference(value, case.loss), tolerances.loss, name);
 
     let mut found = Gradients { path: Vec::new(), backward: loss.backward(), found: BTreeMap::new() };

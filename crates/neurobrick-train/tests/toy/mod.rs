@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_data::TrialSplit;
 use neurobrick_nn::{Dropout, InitStreams, ReadOutStart, SessionStitch, linear};
 use neurobrick_schema::SessionId;
-use neurobrick_testkit::synthetic_data;
+use neurobrick_testkit::{synthetic_data, test_device};
 use neurobrick_train::TrainSession;
 
 pub(crate) const N_BINS: usize = 8;
@@ -31,16 +31,16 @@ pub(crate) struct Toy {
     /// Added to all log rates; not saved.
     #[module(skip)]
     pub(crate) shift: f64,
-    /// Whether the root of zero is added to all log rates, which is zero and has no gradient; not saved.
+    /// Whether a zero is added to all log rates whose slope is beyond all numbers; not saved.
     #[module(skip)]
-    pub(crate) kink: bool,
+    pub(crate) cliff: bool,
 }
 
 impl Toy {
     pub(crate) fn new(sessions: &[SessionSpec], seed: u64, device: &Device) -> Self {
         let core = linear(WIDTH, WIDTH, &mut InitStreams::new(seed, "core"), device);
         let dropout = Dropout::new(0.3, 0);
-        let empty = Self { stitches: Vec::new(), core, dropout, table: Vec::new(), shift: 0.0, kink: false };
+        let empty = Self { stitches: Vec::new(), core, dropout, table: Vec::new(), shift: 0.0, cliff: false };
         empty.with_sessions(sessions, seed, device).unwrap()
     }
 }
@@ -55,8 +55,8 @@ impl PopulationModel for Toy {
         let hidden = self.core.forward(stitch.read_in.forward(input.counts.clone())).tanh();
         let latents = self.dropout.forward(hidden, mode);
         let log_rates = stitch.read_out.forward(latents.clone()) + self.shift;
-        let root = self.kink.then(|| (log_rates.clone() * 0.0).abs().sqrt());
-        let log_rates = root.map_or_else(|| log_rates.clone(), |root| log_rates.clone() + root);
+        let steep = |x: Tensor<3>| (x.clone() - x.detach()) * f32::MAX * f32::MAX;
+        let log_rates = if self.cliff { log_rates.clone() + steep(log_rates) } else { log_rates };
         Ok(Output { log_rates, latents })
     }
 
@@ -88,7 +88,7 @@ impl PopulationModel for Toy {
             dropout: self.dropout.clone(),
             table: vec![self.table[idx].clone()],
             shift: self.shift,
-            kink: self.kink,
+            cliff: self.cliff,
         })
     }
 
@@ -120,5 +120,5 @@ pub(crate) fn sessions_of(n_trials: usize) -> Vec<TrainSession> {
 /// A fresh toy model for [`sessions`].
 pub(crate) fn toy(seed: u64) -> Toy {
     let specs: Vec<SessionSpec> = sessions().iter().map(TrainSession::spec).collect();
-    Toy::new(&specs, seed, &Device::flex())
+    Toy::new(&specs, seed, &test_device())
 }

@@ -4,11 +4,11 @@ use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{DType, Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 use ndarray::{Array3, Axis, Slice};
 use neurobrick_core::{Masking, Mode, ModelInput, PopulationModel};
 use neurobrick_models::NdtStitch;
-use neurobrick_nn::poisson_nll_sum;
+use neurobrick_nn::{poisson_nll_sum, scalar};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_train::{
@@ -129,7 +129,7 @@ impl Engine {
         let input = ModelInput::new(&self.sessions[0], self.counts.view(), &self.masking, &device);
         let log_rates = self.wide_install(|own| Ok(own.model.forward(&input, Mode::Eval)?.log_rates))?;
         let [counts, counted] = loss_targets(self.counts.view(), &self.masking, &device);
-        Ok(poisson_nll_sum(log_rates, counts, counted).cast(DType::F64).into_scalar::<f64>())
+        Ok(scalar(poisson_nll_sum(log_rates, counts, counted)))
     }
 
     /// Runs the work `n` times and returns the seconds of every repeat.

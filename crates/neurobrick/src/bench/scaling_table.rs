@@ -206,7 +206,7 @@ fn grouped(n: usize) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-    use crate::RunManifest;
+    use crate::{Compute, RunManifest};
 
     /// Time of 10 ms and one per layer, memory that stays.
     fn found() -> Scaling {
@@ -221,7 +221,7 @@ mod tests {
             ..ScalePoint::new(ScaleAxis::Layers, size)
         };
         Scaling {
-            manifest: RunManifest::new("cargo xtask bench --scaling", 1, 2, Vec::new()),
+            manifest: RunManifest::new("cargo xtask bench --scaling", 1, Compute::threads(2), Vec::new()),
             processor: None,
             load_before: None,
             n_rounds: 3,

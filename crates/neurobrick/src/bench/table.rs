@@ -119,8 +119,8 @@ fn memory(case: &CaseResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RunManifest;
     use crate::bench::BenchCase;
+    use crate::{Compute, RunManifest};
 
     #[test]
     fn ratios_are_peer_over_ours_and_a_missing_side_is_a_dash() {
@@ -142,7 +142,7 @@ mod tests {
             vec![side("neurobrick", vec![peak, peak / 2.0]), side("eager", vec![]), side("compiled", vec![])];
         let cases = vec![CaseResult { case, sides, works: vec![train] }];
         let found = Comparison {
-            manifest: RunManifest::new("cargo xtask bench --peers", 1, 2, Vec::new()),
+            manifest: RunManifest::new("cargo xtask bench --peers", 1, Compute::threads(2), Vec::new()),
             processor: None,
             load_before: Some(0.25),
             n_repeats: 1,

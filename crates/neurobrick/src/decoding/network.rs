@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use ndarray::{Array1, Array3, ArrayView3, Axis};
 use neurobrick_metrics::MetricError;
-use neurobrick_nn::{ClippedGru, InitStreams, affine, gelu, gru_drive, linear};
+use neurobrick_nn::{ClippedGru, InitStreams, affine, gelu, gru_drive, linear, scalar};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_train::{AdamW, AdamWConfig, Gradients, Rates};
 use schemars::JsonSchema;
@@ -363,7 +363,7 @@ fn train_one(
     let rates = Rates { lr: config.learning_rate, beta1: BETA1 };
     let (plain, n_train) = (Device::flex(), train.x.len_of(Axis(0)));
     let all: Vec<usize> = (0..valid.x.len_of(Axis(0))).collect();
-    let valid_loss = |network: &Network| f64::from(valid.loss(network, &all, &plain).into_scalar::<f32>());
+    let valid_loss = |network: &Network| scalar(valid.loss(network, &all, &plain));
     let mut network = network;
     let mut best = (network.clone(), valid_loss(&network));
     if !best.1.is_finite() {

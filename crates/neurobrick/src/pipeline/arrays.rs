@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::training::{ModelRecord, TrainedPart, check_causal, load_model};
 use crate::config::DataConfig;
-use crate::{LoadedSession, PipelineError, load_sessions};
+use crate::{Compute, LoadedSession, PipelineError, load_sessions};
 
 /// Which trials of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub struct ArrayQuestion<'a> {
     pub session: Option<&'a SessionId>,
     /// Its trials.
     pub trials: TrialSet,
-    /// Worker threads; the result does not depend on it.
-    pub n_threads: usize,
+    /// Where the model is computed.
+    pub compute: Compute,
 }
 
 /// Named arrays and what they are.
@@ -86,7 +86,7 @@ pub fn embed(question: &ArrayQuestion<'_>, is_causal: bool) -> Result<ArrayFile,
     }
     let prompt = if is_causal { Prompt::Causal } else { Prompt::Neuron };
     let data = &opened.session.train.data;
-    let values = latents(&opened.model, data, &opened.trials, prompt, question.n_threads)?;
+    let values = latents(&opened.model, data, &opened.trials, prompt, question.compute.n_threads)?;
     let mut file = opened.file("latents", &values, 0);
     file.facts.insert("axes".to_owned(), "trial, bin, latent".to_owned());
     file.facts.insert("context".to_owned(), if is_causal { "causal" } else { "full" }.to_owned());
@@ -109,7 +109,7 @@ pub fn predict_rates(question: &ArrayQuestion<'_>, task: EvalTask) -> Result<Arr
         None,
         opened.record.part_of(data.session()).seed,
     )?;
-    let found = predict(&opened.model, data, &opened.trials, &plan, question.n_threads, |_, _| {})?;
+    let found = predict(&opened.model, data, &opened.trials, &plan, question.compute.n_threads, |_, _| {})?;
     let mut file = opened.file("rates", &found.rates, plan.first_bin);
     let of_unit = data.regions().of_unit();
     let regions: Vec<&str> =
@@ -135,7 +135,7 @@ struct Opened {
 
 impl Opened {
     fn new(question: &ArrayQuestion<'_>) -> Result<Self, PipelineError> {
-        let (model, record) = load_model(question.model)?;
+        let (model, record) = load_model(question.model, question.compute.device)?;
         let id = match (question.session, model.sessions()) {
             (Some(session), _) => session.clone(),
             (None, [only]) => only.session.clone(),

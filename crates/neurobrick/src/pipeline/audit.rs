@@ -12,7 +12,7 @@ use super::training::load_model;
 use crate::auditing::{AuditResult, NamedAudit, session_rows, table_rows};
 use crate::config::{AuditConfig, SessionsAudit};
 use crate::pipeline::{Observer, Progress};
-use crate::{PipelineError, RunFolder, RunManifest, SessionHash, load_sessions};
+use crate::{Compute, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions};
 
 /// Audits every table and session, and writes `audit.json`, `audit.md` and `manifest.json` into `out`.
 ///
@@ -22,7 +22,7 @@ pub fn audit(
     config: &AuditConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<AuditResult, PipelineError> {
     config.validate()?;
@@ -43,13 +43,13 @@ pub fn audit(
     }
     for sessions in &config.sessions {
         let (found, data) =
-            audit_sessions(sessions, (config.seed, n_threads), &settings, &mut state, observer)?;
+            audit_sessions(sessions, (config.seed, compute), &settings, &mut state, observer)?;
         audits.extend(found);
         hashes.extend(data);
     }
     observer.progress(&state);
     let result = AuditResult { format_version: 1, audits };
-    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    let mut manifest = RunManifest::new(command, config.seed, compute, hashes);
     manifest.stages.push(("audit".to_owned(), started.elapsed().as_secs_f64()));
     folder.write_json("audit.json", &result)?;
     folder.write_json("manifest.json", &manifest)?;
@@ -59,7 +59,7 @@ pub fn audit(
 
 fn audit_sessions(
     audit: &SessionsAudit,
-    (seed, n_threads): (u64, usize),
+    (seed, compute): (u64, Compute),
     settings: &AuditSettings,
     state: &mut Progress,
     observer: &mut dyn Observer,
@@ -71,10 +71,11 @@ fn audit_sessions(
         observer.progress(state);
         let latents = match &audit.model {
             Some(path) => {
-                let (model, record) = load_model(Path::new(&path.replace("{session}", id.as_str())))?;
+                let (model, record) =
+                    load_model(Path::new(&path.replace("{session}", id.as_str())), compute.device)?;
                 record.check_data(&audit.data, seed, &session.hash)?;
                 let all: Vec<usize> = (0..session.train.data.n_trials()).collect();
-                Some(latents(&model, &session.train.data, &all, Prompt::Neuron, n_threads)?)
+                Some(latents(&model, &session.train.data, &all, Prompt::Neuron, compute.n_threads)?)
             }
             None => None,
         };

@@ -20,7 +20,7 @@ use crate::protocols::bwb::{
     self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
     Windows,
 };
-use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
+use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
 
 /// Runs the suites on every session, and writes `bwb.json`, `bwb.md`, `manifest.json` and, below `submissions`, one file per
 /// system, task and session into `out`.
@@ -32,7 +32,7 @@ pub fn brain_wide_bench(
     config: &BwbConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<BwbTable, PipelineError> {
     config.validate()?;
@@ -53,7 +53,7 @@ pub fn brain_wide_bench(
         observer.progress(&state);
         note_left_out(&session.train.data, observer);
         let recording = read_recording(&store, &config.data, &session.hash.session)?;
-        Scored::new(&mut run, session, &recording)?.all(n_threads)?;
+        Scored::new(&mut run, session, &recording)?.all(compute)?;
         state.done += 1;
     }
     if !config.region_fit_sessions.is_empty() {
@@ -72,7 +72,7 @@ pub fn brain_wide_bench(
     let table = BwbTable { format_version: 1, rows: run.rows };
     folder.settle_config(config)?;
     let hashes = sessions.into_iter().map(|session| session.hash).collect();
-    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    let mut manifest = RunManifest::new(command, config.seed, compute, hashes);
     manifest.stages.push(("bwb".to_owned(), started.elapsed().as_secs_f64()));
     folder.write_json("bwb.json", &table)?;
     folder.write_json("manifest.json", &manifest)?;
@@ -224,7 +224,7 @@ impl<'a, 'b> Scored<'a, 'b> {
         Ok(Self { run, session, recording, windows, n_bins })
     }
 
-    fn all(&mut self, n_threads: usize) -> Result<(), PipelineError> {
+    fn all(&mut self, compute: Compute) -> Result<(), PipelineError> {
         let config = self.run.config;
         for target in &config.behaviors {
             self.behavior(target)?;
@@ -235,7 +235,7 @@ impl<'a, 'b> Scored<'a, 'b> {
         for target in &config.labels {
             self.classes(target)?;
         }
-        self.activity(n_threads)
+        self.activity(compute)
     }
 
     fn file(&self, system: String, task: BwbTask, prediction: Prediction) -> BwbSubmission {
@@ -253,7 +253,7 @@ impl<'a, 'b> Scored<'a, 'b> {
     }
 
     /// Suite TS2.
-    fn activity(&mut self, n_threads: usize) -> Result<(), PipelineError> {
+    fn activity(&mut self, compute: Compute) -> Result<(), PipelineError> {
         let data = &self.session.train.data;
         let ids: Vec<String> = self.recording.units().iter().map(|unit| unit.id.clone()).collect();
         let hidden = match Hidden::new(&ids, self.n_bins) {
@@ -270,7 +270,7 @@ impl<'a, 'b> Scored<'a, 'b> {
         let [mut co_smoothing, mut forecasts] =
             bwb::activity(&self.session.train, &hidden, &self.windows, self.n_bins);
         for source in &self.run.config.models {
-            let [units, future] = self.of_model(source, &hidden, n_threads)?;
+            let [units, future] = self.of_model(source, &hidden, compute)?;
             co_smoothing.push(units);
             forecasts.push(future);
         }
@@ -307,10 +307,11 @@ impl<'a, 'b> Scored<'a, 'b> {
         &self,
         source: &ModelSource,
         hidden: &Hidden,
-        n_threads: usize,
+        compute: Compute,
     ) -> Result<[Predicted; 2], PipelineError> {
         let (config, hash) = (self.run.config, &self.session.hash);
-        let (model, record) = load_model(&session_run(&source.path, &hash.session).join("model"))?;
+        let (model, record) =
+            load_model(&session_run(&source.path, &hash.session).join("model"), compute.device)?;
         record.check_scores(&config.data, config.seed, hash)?;
         let model = rounded(model, source.precision)?;
         let (data, test) = (&self.session.train.data, &self.session.train.split.test);
@@ -327,7 +328,7 @@ impl<'a, 'b> Scored<'a, 'b> {
             )?
         };
         let asked = |plan: &TaskPlan| -> Result<Predicted, PipelineError> {
-            let rates = predict(&model, data, test, plan, n_threads, |_, _| {})?.rates;
+            let rates = predict(&model, data, test, plan, compute.n_threads, |_, _| {})?.rates;
             let told = bwb::floored_logs(rates).map(|log_rates| ("–".to_owned(), log_rates));
             Ok(Predicted { system: source.name.clone(), told })
         };

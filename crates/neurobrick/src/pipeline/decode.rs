@@ -23,7 +23,7 @@ use crate::decoding::{
 };
 use crate::evaluation::labels;
 use crate::pipeline::{Observer, Progress};
-use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
+use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
 
 /// Decodes every target of every session, and writes `decode.json`, `decode.md` and `manifest.json` into `out`.
 ///
@@ -33,7 +33,7 @@ pub fn decode(
     config: &DecodeConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<DecodeResult, PipelineError> {
     config.validate()?;
@@ -59,8 +59,8 @@ pub fn decode(
     let mut rows: Vec<DecodeRow> = Vec::new();
     for session in &sessions {
         note_left_out(&session.train.data, observer);
-        let features = features(config, session, n_threads)?;
-        let decoders = decoders(config, session, n_threads)?;
+        let features = features(config, session, compute)?;
+        let decoders = decoders(config, session, compute)?;
         // Before anything is computed, which takes minutes.
         for (decoder, target) in decoders.iter().flat_map(|d| config.behaviors.iter().map(move |t| (d, t))) {
             decoder.output(target)?;
@@ -107,7 +107,7 @@ pub fn decode(
     observer.progress(&state);
     let result = DecodeResult { format_version: 1, rows };
     let hashes = sessions.into_iter().map(|session| session.hash).collect();
-    let mut manifest = RunManifest::new(command, config.seed, n_threads, hashes);
+    let mut manifest = RunManifest::new(command, config.seed, compute, hashes);
     manifest.stages.push(("decode".to_owned(), started.elapsed().as_secs_f64()));
     folder.write_json("decode.json", &result)?;
     folder.write_json("manifest.json", &manifest)?;
@@ -119,7 +119,7 @@ pub fn decode(
 fn features(
     config: &DecodeConfig,
     session: &LoadedSession,
-    n_threads: usize,
+    compute: Compute,
 ) -> Result<Vec<Feature>, PipelineError> {
     let data = &session.train.data;
     let all: Vec<usize> = (0..data.n_trials()).collect();
@@ -144,10 +144,10 @@ fn features(
         if is_decoder_dir(&model_dir(source, session)) {
             continue;
         }
-        let (model, record) = load_model(&model_dir(source, session))?;
+        let (model, record) = load_model(&model_dir(source, session), compute.device)?;
         record.check_scores(&config.data, config.seed, &session.hash)?;
         let model = rounded(model, source.precision)?;
-        let values = latents(&model, data, &all, Prompt::Neuron, n_threads)?;
+        let values = latents(&model, data, &all, Prompt::Neuron, compute.n_threads)?;
         found.push(Feature::latents(&source.name, values));
     }
     Ok(found)
@@ -190,7 +190,7 @@ impl DecoderAnswers<'_> {
 fn decoders<'a>(
     config: &'a DecodeConfig,
     session: &LoadedSession,
-    n_threads: usize,
+    compute: Compute,
 ) -> Result<Vec<DecoderAnswers<'a>>, PipelineError> {
     let mut found = Vec::new();
     for source in &config.models {
@@ -204,14 +204,14 @@ fn decoders<'a>(
                 message: format!("`{}` decodes single spikes and is stored as f32 only", source.name),
             });
         }
-        let (model, record) = load_decoder_model(&path)?;
+        let (model, record) = load_decoder_model(&path, compute.device)?;
         record.check_scores(&config.data, config.seed, &session.hash)?;
         let id = &session.hash.session;
         let recording = read_recording(&Store::open(&config.data.store)?, &config.data, id)?;
         let data = &session.train.data;
         let spikes = SpikeWindows::new(&recording, data)?;
         let all: Vec<usize> = (0..data.n_trials()).collect();
-        let mut values = predict(&model, &spikes, &all, n_threads)?;
+        let mut values = predict(&model, &spikes, &all, compute.n_threads)?;
         let scales = record.config.scales.iter().find(|scales| scales.session == *id);
         for (k, scale) in scales.iter().flat_map(|scales| &scales.scales).enumerate() {
             values.index_axis_mut(Axis(2), k).mapv_inplace(|v| v * scale.std + scale.mean);

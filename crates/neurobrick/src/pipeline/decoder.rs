@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use neurobrick_models::Poyo;
 use neurobrick_schema::Store;
 use neurobrick_train::Trainer;
@@ -17,7 +16,7 @@ use crate::decoding::spikes::{BehaviorTask, DecoderSession, save_decoder_model};
 use crate::decoding::{DecoderSpec, SessionScales, SpikeDecodingError, load_decoder_model};
 use crate::pipeline::Observer;
 use crate::{
-    LoadedSession, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions, read_recording,
+    Compute, LoadedSession, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions, read_recording,
 };
 
 /// Pretrains a decoder into the run folder `out`, its model into `model/`. Resumes if the folder holds a checkpoint of the same
@@ -29,10 +28,11 @@ pub fn pretrain_decoder(
     config: &PretrainDecoderConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
     config.validate()?;
+    let device = compute.open()?;
     let ids = sessions_to_learn(&config.data, &config.sessions, &config.exclude)?;
     let folder = RunFolder::open(out)?;
     let loaded = load_sessions(&config.data, &ids, config.seed)?;
@@ -40,13 +40,13 @@ pub fn pretrain_decoder(
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes.clone(), observer)?;
+    let mut manifest = folder.manifest(command, config.seed, compute, hashes.clone(), observer)?;
     let specs: Vec<_> = sessions.iter().map(DecoderSession::spec).collect();
-    let model = Poyo::new(config.model.sizes().clone(), &specs, config.seed, &Device::flex())?;
+    let model = Poyo::new(config.model.sizes().clone(), &specs, config.seed, &device)?;
     let mut record = fresh_record(&config.model, &config.data, &config.behaviors, config.seed);
     record.learn_from(&hashes, &sessions, &config.data);
     let run = Run { stage: "pretrain".to_owned(), model, record, sessions, hashes, train: &config.train };
-    run.train_in(&folder, n_threads, &mut manifest, observer)?;
+    run.train_in(&folder, compute, &mut manifest, observer)?;
     manifest.peak_memory_bytes = crate::peak_memory_bytes();
     folder.write_json("manifest.json", &manifest)?;
     Ok(manifest)
@@ -61,14 +61,14 @@ pub fn finetune_decoder(
     config: &FinetuneDecoderConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
     config.validate()?;
-    let device = Device::flex();
+    let device = compute.open()?;
     // A fresh model is rebuilt for the sessions like a loaded one, so both take one path.
     let (start, origin) = match &config.start {
-        DecoderStart::Pretrained(path) => load_decoder_model(path)?,
+        DecoderStart::Pretrained(path) => load_decoder_model(path, compute.device)?,
         DecoderStart::Scratch(model) => (
             Poyo::new(model.sizes().clone(), &[], config.seed, &device)?,
             fresh_record(model, &config.data, &config.behaviors, config.seed),
@@ -84,7 +84,7 @@ pub fn finetune_decoder(
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes.clone(), observer)?;
+    let mut manifest = folder.manifest(command, config.seed, compute, hashes.clone(), observer)?;
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for (session, hash) in sessions.into_iter().zip(hashes) {
         let spec = session.spec();
@@ -106,7 +106,7 @@ pub fn finetune_decoder(
             hashes,
             train: &config.train,
         };
-        run.train_in(&session_folder, n_threads, &mut manifest, observer)?;
+        run.train_in(&session_folder, compute, &mut manifest, observer)?;
     }
     manifest.peak_memory_bytes = crate::peak_memory_bytes();
     folder.write_json("manifest.json", &manifest)?;
@@ -203,7 +203,7 @@ impl Run<'_> {
     fn train_in(
         self,
         folder: &RunFolder,
-        n_threads: usize,
+        compute: Compute,
         manifest: &mut RunManifest,
         observer: &mut dyn Observer,
     ) -> Result<(), PipelineError> {
@@ -218,7 +218,7 @@ impl Run<'_> {
         };
         let targets = record.config.behaviors.iter().map(|target| target.name.clone()).collect();
         let task = BehaviorTask::new(sessions, targets, hashes, train.clone(), record.seed)?;
-        let trainer = Trainer::with_task(model, task, train.loop_config(), n_threads)?;
+        let trainer = Trainer::with_task(model, task, train.loop_config(), compute.n_threads)?;
         run_in(folder, stage, trainer, manifest, observer, |path, best| {
             save_decoder_model(path, best, &record)
         })

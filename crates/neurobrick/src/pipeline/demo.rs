@@ -18,7 +18,7 @@ use crate::config::{
 use crate::evaluation::{ReportInputs, check_targets, mask_pictures, run_report};
 use crate::pipeline::Observer;
 use crate::run_folder::read_metrics;
-use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
+use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
 /// Folder of the pretraining run within the demo's.
 const PRETRAIN: &str = "pretrain";
@@ -31,13 +31,13 @@ pub fn demo(
     config: &DemoConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<report::RunReport, PipelineError> {
     config.validate()?;
     let folder = RunFolder::open(out)?;
     let config_toml = folder.settle_config(config)?;
-    let mut manifest = RunManifest::new(command, config.seed, n_threads, Vec::new());
+    let mut manifest = RunManifest::new(command, config.seed, compute, Vec::new());
     let data = DataConfig {
         store: out.join("store"),
         window: config.window.clone(),
@@ -52,7 +52,7 @@ pub fn demo(
     let unseen = load_sessions(&data, &config.finetune_sessions, config.seed)?;
     check_targets(&unseen, &config.scoring.decode)?;
     drop(unseen);
-    let models = train_all(config, &data, out, &mut manifest, observer)?;
+    let models = train_all(config, &data, out, compute, &mut manifest, observer)?;
 
     let stack = StackSource { name: "stack".to_owned(), path: out.join(PRETRAIN) };
     let stacks = if config.stack.calibration.is_empty() { Vec::new() } else { vec![stack] };
@@ -66,7 +66,7 @@ pub fn demo(
         data: data.clone(),
         scoring: config.scoring.clone(),
     };
-    let mut evaluated = evaluate_all(&evaluation, n_threads, observer)?;
+    let mut evaluated = evaluate_all(&evaluation, compute, observer)?;
     manifest.stages.push(("evaluate".to_owned(), started.elapsed().as_secs_f64()));
 
     let pretrain_sessions = load_sessions(&data, &config.pretrain_sessions, config.seed)?;
@@ -92,7 +92,7 @@ pub fn demo(
         ),
         model: report::ModelFacts {
             license: "MIT OR Apache-2.0".to_owned(),
-            ..model_facts(Some(&load_model(&out.join(PRETRAIN).join("model"))?))
+            ..model_facts(Some(&load_model(&out.join(PRETRAIN).join("model"), compute.device)?))
         },
         data: data_sources(pretrain_sessions.iter().chain(&evaluated.sessions)),
         sessions: pretrained.chain(finetuned).collect(),
@@ -115,10 +115,11 @@ fn train_all(
     config: &DemoConfig,
     data: &DataConfig,
     out: &Path,
+    compute: Compute,
     manifest: &mut RunManifest,
     observer: &mut dyn Observer,
 ) -> Result<Vec<ModelSource>, PipelineError> {
-    let (command, n_threads) = (manifest.command.clone(), manifest.n_threads);
+    let command = manifest.command.clone();
     let pretraining = PretrainConfig {
         seed: config.seed,
         sessions: config.pretrain_sessions.clone(),
@@ -128,7 +129,7 @@ fn train_all(
         train: config.pretrain.clone(),
         stack: config.stack.clone(),
     };
-    let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, n_threads, observer)?;
+    let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, compute, observer)?;
     manifest.stages.extend(record.stages);
     let pretrained = Start::Pretrained(out.join(PRETRAIN).join("model"));
     let variants = [
@@ -146,7 +147,7 @@ fn train_all(
             train: train.clone(),
         };
         let path = out.join(name);
-        let record = finetune(&finetuning, &path, &command, n_threads, observer)?;
+        let record = finetune(&finetuning, &path, &command, compute, observer)?;
         manifest.stages.extend(record.stages);
         models.push(ModelSource { name: name.to_owned(), path, precision: Precision::F32 });
     }

@@ -19,7 +19,9 @@ use crate::evaluation::{
 };
 use crate::pipeline::{Observer, Progress};
 use crate::run_folder::{MetricsRecord, read_metrics};
-use crate::{LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
+use crate::{
+    Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes,
+};
 
 /// Where a fine-tuned model of a session lies.
 pub(super) fn session_run(root: &Path, session: &SessionId) -> PathBuf {
@@ -44,7 +46,7 @@ pub fn evaluate(
     config: &EvaluateConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<report::RunReport, PipelineError> {
     config.validate()?;
@@ -52,14 +54,14 @@ pub fn evaluate(
     // An evaluation takes minutes and keeps nothing until it is done.
     folder.check_config(config)?;
     let started = Instant::now();
-    let evaluated = evaluate_all(config, n_threads, observer)?;
+    let evaluated = evaluate_all(config, compute, observer)?;
     let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
     let finished = Finished {
         names: if names.is_empty() { "Baselines".to_owned() } else { names.join(", ") },
         model: model_facts(evaluated.model.as_ref()),
         notes: evaluated.model.iter().map(|(_, record)| training_note(record)).collect(),
         command,
-        n_threads,
+        compute,
         started,
     };
     finished.write(&folder, config, evaluated)
@@ -72,7 +74,7 @@ pub(super) struct Finished<'a> {
     pub(super) model: report::ModelFacts,
     pub(super) notes: Vec<String>,
     pub(super) command: &'a str,
-    pub(super) n_threads: usize,
+    pub(super) compute: Compute,
     pub(super) started: Instant,
 }
 
@@ -86,7 +88,7 @@ impl Finished<'_> {
     ) -> Result<report::RunReport, PipelineError> {
         let config_toml = folder.settle_config(config)?;
         let hashes = evaluated.sessions.iter().map(|s| s.hash.clone()).collect();
-        let mut manifest = RunManifest::new(self.command, config.seed, self.n_threads, hashes);
+        let mut manifest = RunManifest::new(self.command, config.seed, self.compute, hashes);
         manifest.stages.push(("evaluate".to_owned(), self.started.elapsed().as_secs_f64()));
         manifest.peak_memory_bytes = peak_memory_bytes();
         let page = run_report(ReportInputs {
@@ -171,7 +173,7 @@ pub(super) fn write_results(
 /// Evaluates every session with every model that the configuration names.
 pub(super) fn evaluate_all(
     config: &EvaluateConfig,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<Evaluated, PipelineError> {
     let load = |session: &LoadedSession, evaluated: &mut Evaluated| {
@@ -179,7 +181,7 @@ pub(super) fn evaluate_all(
         let mut models = Vec::new();
         for source in &config.models {
             let run = session_run(&source.path, id);
-            let (model, record) = load_model(&run.join("model"))?;
+            let (model, record) = load_model(&run.join("model"), compute.device)?;
             record.check_scores(&config.data, config.seed, &session.hash)?;
             if run.join("metrics.jsonl").exists() {
                 let records = read_metrics(&run.join("metrics.jsonl"))?;
@@ -191,7 +193,7 @@ pub(super) fn evaluate_all(
         }
         Ok(models)
     };
-    evaluate_with(config, config.models.len(), load, n_threads, observer)
+    evaluate_with(config, config.models.len(), load, compute, observer)
 }
 
 /// Evaluates every session with the `n_models` models that `load` gives for it.
@@ -199,7 +201,7 @@ pub(super) fn evaluate_with<M: PopulationModel>(
     config: &EvaluateConfig,
     n_models: usize,
     mut load: impl FnMut(&LoadedSession, &mut Evaluated) -> Result<Vec<Named<M>>, PipelineError>,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<Evaluated, PipelineError> {
     let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
@@ -231,7 +233,7 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         }
         let ScoredSession { tasks, drawn, skipped } = {
             let mut askers: Vec<ModelPredictions<'_>> =
-                models.iter().map(|model| asker(model, &session.train, n_threads)).collect();
+                models.iter().map(|model| asker(model, &session.train, compute)).collect();
             let (scoring, seed) = (&config.scoring, config.seed);
             evaluate_session(&session.train, &mut askers, &stacks, scoring, seed, |message| {
                 message.clone_into(&mut state.message);
@@ -246,7 +248,7 @@ pub(super) fn evaluate_with<M: PopulationModel>(
             evaluated.figures.traces.extend(drawn.traces);
         }
         note_left_out(&session.train.data, observer);
-        let decoding = decode(config, session, &models, n_threads)?;
+        let decoding = decode(config, session, &models, compute)?;
         for d in &decoding {
             if let Some(reason) = &d.undefined {
                 observer.note(&format!("{id}: {} from {} is undefined: {reason}", d.target, d.feature));
@@ -271,13 +273,13 @@ pub(super) type Named<M> = (String, bool, M);
 fn asker<'a, M: PopulationModel>(
     (name, is_pretrained, model): &'a Named<M>,
     session: &'a TrainSession,
-    n_threads: usize,
+    compute: Compute,
 ) -> ModelPredictions<'a> {
     ModelPredictions {
         name: name.clone(),
         is_pretrained: *is_pretrained,
         predict: Box::new(move |plan, trials| {
-            Ok(predict(model, &session.data, trials, plan, n_threads, |_, _| {})?.rates)
+            Ok(predict(model, &session.data, trials, plan, compute.n_threads, |_, _| {})?.rates)
         }),
     }
 }
@@ -286,7 +288,7 @@ fn decode<M: PopulationModel>(
     config: &EvaluateConfig,
     session: &LoadedSession,
     models: &[Named<M>],
-    n_threads: usize,
+    compute: Compute,
 ) -> Result<Vec<crate::evaluation::DecodingEvaluation>, PipelineError> {
     if config.scoring.decode.is_empty() {
         return Ok(Vec::new());
@@ -295,7 +297,7 @@ fn decode<M: PopulationModel>(
     let all: Vec<usize> = (0..data.n_trials()).collect();
     let mut features = Vec::new();
     for (name, _, model) in models {
-        features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, n_threads)?));
+        features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, compute.n_threads)?));
     }
     decode_session(&session.train, &features, &config.scoring.decode, config.seed)
 }

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use neurobrick_core::PopulationModel;
 
 use super::training::{ModelRecord, TrainedSession, TrainingRun, load_model, train_in};
 use crate::config::{FinetuneConfig, Start, check_model, check_train};
 use crate::pipeline::Observer;
-use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
+use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions};
 
 /// Fine-tunes on every session by itself, into `out/<session>`; resumes where checkpoints are found.
 ///
@@ -19,7 +18,7 @@ pub fn finetune(
     config: &FinetuneConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
     check_train("train", &config.train)?;
@@ -32,10 +31,10 @@ pub fn finetune(
             message: "name at least one session to fine-tune on".to_owned(),
         });
     }
-    let device = Device::flex();
+    let device = compute.open()?;
     // A fresh model is rebuilt for the sessions like a loaded one, so both take one path.
     let (start, origin) = match &config.start {
-        Start::Pretrained(path) => load_model(path)?,
+        Start::Pretrained(path) => load_model(path, compute.device)?,
         Start::Scratch(model) => {
             let record = ModelRecord {
                 config: model.clone(),
@@ -58,7 +57,7 @@ pub fn finetune(
     folder.settle_config(config)?;
     let hashes: Vec<_> = loaded.iter().map(|l| l.hash.clone()).collect();
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes, observer)?;
+    let mut manifest = folder.manifest(command, config.seed, compute, hashes, observer)?;
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for session in loaded {
         let id = session.hash.session.clone();
@@ -78,7 +77,7 @@ pub fn finetune(
             sessions: vec![session.train],
             train: &config.train,
             record,
-            n_threads,
+            compute,
         };
         train_in(&session_folder, run, &mut manifest, observer)?;
     }

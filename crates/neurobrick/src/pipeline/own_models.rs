@@ -9,7 +9,7 @@ use neurobrick_report as report;
 use super::evaluate::{Finished, evaluate_with};
 use crate::config::EvaluateConfig;
 use crate::pipeline::Observer;
-use crate::{PipelineError, RunFolder};
+use crate::{Compute, PipelineError, RunFolder};
 
 /// A model of one's own, trained, with what tables and the report say of it.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub fn evaluate_own<M: PopulationModel>(
     models: &[OwnModel<M>],
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<report::RunReport, PipelineError> {
     config.validate()?;
@@ -50,7 +50,7 @@ pub fn evaluate_own<M: PopulationModel>(
     let started = Instant::now();
     let own = |model: &OwnModel<M>| (model.name.clone(), model.is_pretrained, model.model.clone());
     let load = |_: &_, _: &mut _| Ok(models.iter().map(own).collect());
-    let evaluated = evaluate_with(config, models.len(), load, n_threads, observer)?;
+    let evaluated = evaluate_with(config, models.len(), load, compute, observer)?;
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let finished = Finished {
         names: names.join(", "),
@@ -64,7 +64,7 @@ pub fn evaluate_own<M: PopulationModel>(
         },
         notes: models.iter().map(|model| format!("{}: {}", model.name, model.note)).collect(),
         command,
-        n_threads,
+        compute,
         started,
     };
     finished.write(&folder, config, evaluated)

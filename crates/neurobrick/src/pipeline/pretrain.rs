@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use neurobrick_schema::{SessionId, Store};
 use neurobrick_train::EvalTask;
 
@@ -12,7 +11,7 @@ use super::training::{ModelRecord, TrainedSession, TrainingRun, train_in};
 use crate::config::{DataConfig, PretrainConfig, check_model, check_train};
 use crate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use crate::pipeline::Observer;
-use crate::{PipelineError, RunFolder, RunManifest, load_sessions};
+use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions};
 
 /// The sessions named, or all of the store, without those excluded.
 pub(super) fn sessions_to_learn(
@@ -43,12 +42,13 @@ pub fn pretrain(
     config: &PretrainConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
     check_model(&config.model, &config.data.window)?;
     check_train("train", &config.train)?;
     config.stack.validate()?;
+    let device = compute.open()?;
     let ids = sessions_to_learn(&config.data, &config.sessions, &config.exclude)?;
     let folder = RunFolder::open(out)?;
     let loaded = load_sessions(&config.data, &ids, config.seed)?;
@@ -58,7 +58,7 @@ pub fn pretrain(
     folder.settle_data(&hashes)?;
     let trained = |hash| TrainedSession::new(hash, &config.data, config.seed);
     let trained_on = hashes.iter().map(trained).collect();
-    let mut manifest = folder.manifest(command, config.seed, n_threads, hashes, observer)?;
+    let mut manifest = folder.manifest(command, config.seed, compute, hashes, observer)?;
     if !config.stack.calibration.is_empty() {
         let path = out.join(STACK_FILE);
         if !path.exists() {
@@ -83,7 +83,7 @@ pub fn pretrain(
     let specs: Vec<_> = sessions.iter().map(neurobrick_train::TrainSession::spec).collect();
     let run = TrainingRun {
         stage: "pretrain".to_owned(),
-        model: config.model.build(&specs, config.seed, &Device::flex())?,
+        model: config.model.build(&specs, config.seed, &device)?,
         sessions,
         train: &config.train,
         record: ModelRecord {
@@ -95,7 +95,7 @@ pub fn pretrain(
             trained_on,
             imported_from: None,
         },
-        n_threads,
+        compute,
     };
     train_in(&folder, run, &mut manifest, observer)?;
     manifest.peak_memory_bytes = crate::peak_memory_bytes();

@@ -22,7 +22,7 @@ use crate::evaluation::{EvaluationResult, Group, LEVEL, SessionEvaluation, TaskE
 use crate::pipeline::Observer;
 use crate::run_folder::{read_json, write_json};
 use crate::scaling::{ScalePoint, ScaleResult, saturated_bits};
-use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
+use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
 /// The model that is scored.
 const MODEL: &str = "fine_tuned";
@@ -36,7 +36,7 @@ pub fn scale(
     config: &ScaleConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<ScaleResult, PipelineError> {
     config.validate()?;
@@ -49,8 +49,8 @@ pub fn scale(
     let all = [&config.pool[..], &config.evaluate].concat();
     let hashes: Vec<_> = load_sessions(&data, &all, config.seed)?.into_iter().map(|s| s.hash).collect();
     folder.settle_data(&hashes)?;
-    let manifest = folder.manifest(command, config.seed, n_threads, hashes, observer)?;
-    let mut climb = Climb { config, data: &data, out, manifest, observer };
+    let manifest = folder.manifest(command, config.seed, compute, hashes, observer)?;
+    let mut climb = Climb { config, data: &data, out, compute, manifest, observer };
 
     let (mut points, baselines) = climb.controls()?;
     for repeat in 0..config.repeats {
@@ -79,6 +79,7 @@ struct Climb<'a> {
     config: &'a ScaleConfig,
     data: &'a DataConfig,
     out: &'a Path,
+    compute: Compute,
     manifest: RunManifest,
     observer: &'a mut dyn Observer,
 }
@@ -143,8 +144,8 @@ impl Climb<'_> {
             train: config.pretrain.clone(),
             stack: StackConfig::none(),
         };
-        let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
-        let record = pretrain(&pretraining, &path, &command, n_threads, self.observer)?;
+        let (command, compute) = (self.manifest.command.clone(), self.compute);
+        let record = pretrain(&pretraining, &path, &command, compute, self.observer)?;
         self.manifest.stages.extend(record.stages);
         Ok(start)
     }
@@ -177,8 +178,8 @@ impl Climb<'_> {
             data: self.data.clone(),
             train: if is_scratch { config.from_scratch.clone() } else { config.finetune.clone() },
         };
-        let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
-        let record = finetune(&tuning, &tuned, &command, n_threads, self.observer)?;
+        let (command, compute) = (self.manifest.command.clone(), self.compute);
+        let record = finetune(&tuning, &tuned, &command, compute, self.observer)?;
         self.manifest.stages.extend(record.stages);
         let started = Instant::now();
         let evaluation = EvaluateConfig {
@@ -192,7 +193,7 @@ impl Climb<'_> {
                 ..config.scoring.resolved()
             },
         };
-        let result = evaluate_all(&evaluation, n_threads, self.observer)?.result;
+        let result = evaluate_all(&evaluation, compute, self.observer)?.result;
         let shown = path.strip_prefix(self.out).unwrap_or(path).display().to_string();
         self.manifest.stages.push((format!("{shown}: evaluate"), started.elapsed().as_secs_f64()));
         write_json(&done, &result)?;

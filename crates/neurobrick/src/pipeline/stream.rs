@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ndarray::{Array2, Axis, concatenate, s};
-use neurobrick_core::{ModelError, Prompt};
+use neurobrick_core::{ComputeDevice, ModelError, Prompt};
 use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, stratified_folds};
 use neurobrick_models::AnyModel;
 use neurobrick_schema::SessionId;
@@ -27,7 +27,7 @@ pub fn open_stream(
     precision: Precision,
     decoders: &[Decoder],
 ) -> Result<CausalStream, PipelineError> {
-    let weights = match load_model(model_dir)?.0 {
+    let weights = match load_model(model_dir, ComputeDevice::Flex)?.0 {
         AnyModel::NdtStitch(model) => model.stream_weights(session)?,
         AnyModel::LinearStitch(_) => return Err(not_streamed("it reads each bin by itself")),
         AnyModel::Lfads(_) => return Err(not_streamed("it reads windows from both ends")),
@@ -98,7 +98,7 @@ pub fn fit_decoder(
     seed: u64,
     n_threads: usize,
 ) -> Result<FittedDecoder, PipelineError> {
-    let (model, record) = load_model(question.model)?;
+    let (model, record) = load_model(question.model, ComputeDevice::Flex)?;
     let loaded = load_sessions(data, std::slice::from_ref(question.session), seed)?;
     let [session] = &loaded[..] else {
         return Err(MetricError::Empty { what: "list of sessions" }.into());

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::Device;
-use neurobrick_core::{ModelError, PopulationModel};
+use neurobrick_core::{ComputeDevice, ModelError, PopulationModel};
 use neurobrick_data::{SessionData, SplitConfig, UnitFilter, WindowConfig};
 use neurobrick_models::torch::TorchNames;
 use neurobrick_models::{AnyModel, ModelConfig};
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{DataConfig, in_line};
 use crate::decoding::spikes::is_decoder_dir;
 use crate::pipeline::{Observer, Progress};
-use crate::{MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
+use crate::{Compute, MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
 
 /// What a model folder says beside the weights: sizes, and what the model has been trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,11 +173,12 @@ impl<C> ModelRecord<C> {
     }
 }
 
-/// Loads a model folder onto the CPU, verified: hashes, strict weights, and its parity example.
+/// Loads a model folder onto `device`, verified: hashes, strict weights, and its parity example.
 ///
 /// # Errors
 /// If a file is missing or damaged, or the model answers its example differently.
-pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError> {
+pub fn load_model(path: &Path, device: ComputeDevice) -> Result<(AnyModel, ModelRecord), PipelineError> {
+    let device = device.open()?;
     // The folder of a run stands for the model in it.
     let inner = path.join("model");
     let path = if inner.is_dir() { inner.as_path() } else { path };
@@ -201,7 +201,7 @@ pub fn load_model(path: &Path) -> Result<(AnyModel, ModelRecord), PipelineError>
         return Err(PipelineError::BadFile { path: path.to_owned(), message });
     }
     let build = |record: &ModelRecord, specs: &[_]| -> Result<AnyModel, TrainError> {
-        Ok(record.config.build(specs, 0, &Device::flex())?)
+        Ok(record.config.build(specs, 0, &device)?)
     };
     Ok(load_model_dir(path, build)?)
 }
@@ -258,7 +258,7 @@ pub(super) struct TrainingRun<'a> {
     pub(super) record: ModelRecord,
     pub(super) sessions: Vec<TrainSession>,
     pub(super) train: &'a TrainConfig,
-    pub(super) n_threads: usize,
+    pub(super) compute: Compute,
 }
 
 /// Trains in `folder` and ends with the model of the best validation in `model/`.
@@ -268,14 +268,14 @@ pub(super) fn train_in(
     manifest: &mut RunManifest,
     observer: &mut dyn Observer,
 ) -> Result<(), PipelineError> {
-    let TrainingRun { stage, model, record, sessions, train, n_threads } = run;
+    let TrainingRun { stage, model, record, sessions, train, compute } = run;
     let n_bins = record.config.n_bins();
     for session in &sessions {
         note_left_out(&session.data, observer);
     }
     let n_sessions = sessions.len();
     let stage = Stage { name: stage, n_steps: train.n_steps, n_sessions, loss: "nats", valid: "bits/spike" };
-    let trainer = Trainer::new(model, sessions, train.clone(), record.seed, n_threads)?;
+    let trainer = Trainer::new(model, sessions, train.clone(), record.seed, compute.n_threads)?;
     run_in(folder, stage, trainer, manifest, observer, |path, best| {
         save_model_dir(path, best, &record, n_bins)
     })

@@ -25,7 +25,7 @@ use crate::evaluation::{
 };
 use crate::pipeline::Observer;
 use crate::run_folder::{read_json, write_json};
-use crate::{PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
+use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
 /// Scores of ablations under one seed.
 const ABLATIONS_FILE: &str = "ablations.json";
@@ -40,7 +40,7 @@ pub fn transfer(
     config: &TransferConfig,
     out: &Path,
     command: &str,
-    n_threads: usize,
+    compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<TransferResult, PipelineError> {
     config.validate()?;
@@ -64,7 +64,7 @@ pub fn transfer(
     }) {
         observer.note(&format!("{session} has {n} trials for calibration and is not met with {budget}"));
     }
-    let mut manifest = folder.manifest(command, seed, n_threads, hashes, observer)?;
+    let mut manifest = folder.manifest(command, seed, compute, hashes, observer)?;
     let mut found = Vec::new();
     let mut ablations: Vec<AblationScore> = Vec::new();
     let mut result = TransferResult::new(Vec::new(), Vec::new());
@@ -88,7 +88,8 @@ pub fn transfer(
                 };
                 let sessions: Vec<&SessionId> = group.iter().filter(has_enough).collect();
                 let (data, manifest) = (&data, &mut manifest);
-                let mut fold = Fold { config, data, seed, group, sessions, path, manifest, observer };
+                let mut fold =
+                    Fold { config, data, seed, group, sessions, path, compute, manifest, observer };
                 found.extend(fold.run(budget)?);
                 manifest.peak_memory_bytes = peak_memory_bytes();
                 result = TransferResult::new(found.clone(), ablations.clone());
@@ -193,6 +194,7 @@ struct Fold<'a> {
     /// Those of the group that are met.
     sessions: Vec<&'a SessionId>,
     path: PathBuf,
+    compute: Compute,
     manifest: &'a mut RunManifest,
     observer: &'a mut dyn Observer,
 }
@@ -268,7 +270,7 @@ impl Fold<'_> {
             scoring: config.scoring.clone(),
         };
         evaluation.validate()?;
-        let mut evaluated = evaluate_all(&evaluation, self.manifest.n_threads, self.observer)?;
+        let mut evaluated = evaluate_all(&evaluation, self.compute, self.observer)?;
         let scores = evaluated.result.sessions.remove(0);
         self.manifest
             .stages
@@ -302,7 +304,7 @@ impl Fold<'_> {
         session: &SessionId,
         data: &DataConfig,
     ) -> Result<ModelSource, PipelineError> {
-        let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
+        let (command, compute) = (self.manifest.command.clone(), self.compute);
         // A folder for every session, since a run's configuration names its sessions.
         let run = path.join(name).join(session.as_str());
         let tuning = FinetuneConfig {
@@ -312,7 +314,7 @@ impl Fold<'_> {
             data: data.clone(),
             train: train.clone(),
         };
-        let record = finetune(&tuning, &run, &command, n_threads, self.observer)?;
+        let record = finetune(&tuning, &run, &command, compute, self.observer)?;
         self.manifest.stages.extend(record.stages);
         Ok(ModelSource { name: name.to_owned(), path: run, precision: Precision::F32 })
     }
@@ -339,8 +341,8 @@ impl Fold<'_> {
             // All folds' stacks are learned at once.
             stack: StackConfig::none(),
         };
-        let (command, n_threads) = (self.manifest.command.clone(), self.manifest.n_threads);
-        let record = pretrain(&pretraining, path, &command, n_threads, self.observer)?;
+        let (command, compute) = (self.manifest.command.clone(), self.compute);
+        let record = pretrain(&pretraining, path, &command, compute, self.observer)?;
         self.manifest.stages.extend(record.stages);
         Ok(trained)
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::weights::{StateDict, from_safetensors, load_state_dict, state_dict, to_safetensors};
-use neurobrick_core::{Mode, ModelError, ModelInput, PopulationModel, SessionSpec};
+use neurobrick_core::{ComputeDevice, Mode, ModelError, ModelInput, PopulationModel, SessionSpec};
 use neurobrick_data::{SplitConfig, UnitFilter};
 use neurobrick_models::AnyModel;
 use neurobrick_models::torch::{KeyMap, TorchNames, TorchSession};
@@ -145,7 +145,7 @@ pub struct Exported {
 /// # Errors
 /// If the folder is damaged, a session is unknown, or the published code has no place for what the model has.
 pub fn export_weights(model: &Path, sessions: &[SessionId], to: &Path) -> Result<Exported, PipelineError> {
-    let (model, record) = load_model(model)?;
+    let (model, record) = load_model(model, ComputeDevice::Flex)?;
     let names = TorchNames::of(&record.config).ok_or_else(|| ModelError::Unsupported {
         what: format!(
             "be exported: there is no map from models of kind `{}` to names of PyTorch code",

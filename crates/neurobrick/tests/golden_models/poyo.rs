@@ -1,10 +1,11 @@
 //! Parity of POYO: outputs, loss, gradients and three optimizer steps.
 
 use burn::module::Module;
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{Mode, SessionSpec};
 use neurobrick_models::{Poyo, PoyoConfig, PoyoRows, PoyoWindow, Spike};
+use neurobrick_nn::scalar;
 use neurobrick_schema::SessionId;
 use neurobrick_testkit::{
     Golden, GoldenArray, Parity, golden, golden_path, largest_difference, largest_difference_of, part,
@@ -132,6 +133,6 @@ fn run(case: &Case, arrays: &Golden, model: &Poyo, device: &Device) -> (f64, Gra
     let data = TensorData::new(targets.values.clone(), shape);
     let targets = Tensor::<3>::from_data(data, (&device, outputs.dtype()));
     let loss = (outputs - targets).powi_scalar(2).mean();
-    let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
+    let value = scalar(loss.clone().inner());
     (value, Gradients::collect(&model, loss.backward()))
 }

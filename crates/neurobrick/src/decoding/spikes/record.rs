@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::TensorData;
 use neurobrick_core::weights::StateDict;
-use neurobrick_core::{Mode, SessionSpec};
+use neurobrick_core::{ComputeDevice, Mode, SessionSpec};
 use neurobrick_models::{Poyo, PoyoWindow, Spike};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
@@ -84,12 +84,16 @@ pub(crate) fn save_decoder_model(
     save_any_model_dir(path, model, (record, model.sessions()), ParityExample { inputs, outputs })
 }
 
-/// Loads a decoder onto the CPU, verified: hashes, strict weights, and its example. The folder of a run stands for the model
+/// Loads a decoder onto `device`, verified: hashes, strict weights, and its example. The folder of a run stands for the model
 /// in it.
 ///
 /// # Errors
 /// If a file is missing or damaged, the folder holds another kind of model, or the model answers its example differently.
-pub fn load_decoder_model(path: &Path) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
+pub fn load_decoder_model(
+    path: &Path,
+    device: ComputeDevice,
+) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
+    let device = device.open()?;
     let inner = path.join("model");
     let path = if inner.is_dir() { inner.as_path() } else { path };
     if !is_decoder_dir(path) {
@@ -98,7 +102,7 @@ pub fn load_decoder_model(path: &Path) -> Result<(Poyo, ModelRecord<DecoderSpec>
         return Err(PipelineError::BadFile { path: path.to_owned(), message: message.to_owned() });
     }
     let build = |record: &ModelRecord<DecoderSpec>, specs: &[SessionSpec]| {
-        Ok(Poyo::new(record.config.model.sizes().clone(), specs, 0, &Device::flex())?)
+        Ok(Poyo::new(record.config.model.sizes().clone(), specs, 0, &device)?)
     };
     Ok(load_any_model_dir(path, build, |model, spec, inputs| answer(model, spec, &inputs))?)
 }

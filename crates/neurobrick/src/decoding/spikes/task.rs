@@ -1,16 +1,17 @@
 //! Behavior to be decoded from single spikes, as the training loop sees it.
 
 use burn::module::Module;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_core::{DropoutStreams, Mode, ModelError};
 use neurobrick_data::{MixedPlan, SessionWeights};
 use neurobrick_metrics::r2;
 use neurobrick_models::{Poyo, PoyoWindow};
+use neurobrick_nn::scalar;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_train::{
     BatchLoss, BehaviorR2, Gradients, ShardResult, TaskStep, TrainError, TrainTask, ValidationReport,
-    freeze_except, run_jobs, sharded_gradients,
+    freeze_except, run_jobs, sharded_gradients, threads_on,
 };
 use serde_json::json;
 
@@ -104,7 +105,7 @@ impl BehaviorTask {
         let counted = tensor(values().map(|v| f32::from(u8::from(v.is_finite()))).collect());
         let errors = (outputs - targets) * counted;
         let loss = (errors.clone() * errors).sum().div_scalar(n_counted.max(1) as f64);
-        let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
+        let value = scalar(loss.clone().inner());
         let gradients = Gradients::collect(&model, loss.backward());
         Ok((BatchLoss { likelihood: value, penalty: 0.0 }, gradients))
     }
@@ -203,7 +204,7 @@ pub(crate) fn predict(
         let values: Vec<f64> = outputs.into_data().iter::<f64>().collect();
         Array3::from_shape_vec(shape, values).map_err(|e| TrainError::Worker { reason: e.to_string() })
     };
-    let parts = run_jobs(chunks.len(), n_threads, &own, job, |_| {})?;
+    let parts = run_jobs(chunks.len(), threads_on(&device, n_threads), &own, job, |_| {})?;
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
     ndarray::concatenate(Axis(0), &views).map_err(|e| TrainError::Worker { reason: e.to_string() })
 }

@@ -1,0 +1,34 @@
+//! Where a run computes.
+
+use burn::tensor::Device;
+use neurobrick_core::ComputeDevice;
+
+use crate::PipelineError;
+
+/// The device of models, and the worker threads of everything.
+///
+/// ```
+/// use neurobrick::Compute;
+///
+/// let compute = Compute::threads(2);
+/// assert_eq!(compute.device.to_string(), "flex");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// What models are computed on. Statistics, baselines and closed forms are computed on the processor always.
+    pub device: ComputeDevice,
+    /// Worker threads. On the processor the bits of a result do not depend on them.
+    pub n_threads: usize,
+}
+
+impl Compute {
+    /// Models on the processor, by Flex.
+    pub fn threads(n_threads: usize) -> Self {
+        Self { device: ComputeDevice::Flex, n_threads }
+    }
+
+    /// The device of models.
+    pub(crate) fn open(self) -> Result<Device, PipelineError> {
+        Ok(self.device.open()?)
+    }
+}
