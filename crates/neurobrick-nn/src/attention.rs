@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use neurobrick_core::{Context, Mode};
 
 use crate::ops::{AttentionMask, affine, attend};
-use crate::{Dropout, InitStreams, linear};
+use crate::{Dropout, InitStreams, Rotation, linear};
 
 /// What the prefix tokens (session, prompt) see under a causal context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,32 @@ impl ContextAttention {
 
     /// Attends within `x` `[B, S, D]` under `mask`.
     pub fn forward(&self, x: Tensor<3>, mask: Option<&AttentionMask>, mode: Mode<'_>) -> Tensor<3> {
-        let inputs = [&self.query, &self.key, &self.value].map(|layer| affine(x.clone(), layer));
+        self.mix(x, None, mask, mode)
+    }
+
+    /// Attends within `x` `[B, S, D]`, all of it visible, with queries and keys that turn by their positions.
+    pub fn forward_turned(&self, x: Tensor<3>, turns: &Rotation, mode: Mode<'_>) -> Tensor<3> {
+        self.mix(x, Some(turns), None, mode)
+    }
+
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        turns: Option<&Rotation>,
+        mask: Option<&AttentionMask>,
+        mode: Mode<'_>,
+    ) -> Tensor<3> {
+        let [query, key, value] = [&self.query, &self.key, &self.value].map(|layer| affine(x.clone(), layer));
+        let turned = |x: Tensor<3>| {
+            let [b, s, d] = x.dims();
+            match turns {
+                Some(turns) => {
+                    turns.turn(x.reshape([b, s, self.n_heads, d / self.n_heads])).reshape([b, s, d])
+                }
+                None => x,
+            }
+        };
+        let inputs = [turned(query), turned(key), value];
         let mixed = attend(inputs, self.n_heads, mask, &self.weight_dropout, mode);
         affine(self.head_dropout.forward(mixed, mode), &self.out_proj)
     }

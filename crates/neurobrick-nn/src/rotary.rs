@@ -15,6 +15,16 @@ use crate::{Dropout, InitStreams, LayerNorm, normalize};
 pub struct RotaryTime {
     /// Radians per second of each pair.
     omega: Vec<f64>,
+    pairing: Pairing,
+}
+
+/// Which two dimensions of a head turn together. Weights that learned under one are of no use under the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pairing {
+    /// 0 and 1, 2 and 3.
+    Neighbors,
+    /// 0 and `d/2`, 1 and `d/2 + 1`.
+    Halves,
 }
 
 impl RotaryTime {
@@ -32,7 +42,21 @@ impl RotaryTime {
             (t_min.ln() + share * (t_max.ln() - t_min.ln())).exp()
         };
         let turning = (0..n_pairs).map(|i| std::f64::consts::TAU / period(i));
-        Self { omega: turning.chain(std::iter::repeat(0.0)).take(d_head / 2).collect() }
+        let omega = turning.chain(std::iter::repeat(0.0)).take(d_head / 2).collect();
+        Self { omega, pairing: Pairing::Neighbors }
+    }
+
+    /// Turns by the number of a bin, as language models turn by the number of a token (Su et al. 2021, equation 15): pair `i`
+    /// of all `d_head / 2` turns by `base^(-2i / d_head)` radians a bin, and consists of dimensions `i` and `i + d_head / 2`.
+    /// "Seconds" are bins.
+    ///
+    /// # Panics
+    /// If `d_head` is odd or `base` is not above 1.
+    pub fn of_bins(d_head: usize, base: f64) -> Self {
+        assert!(d_head.is_multiple_of(2), "dimensions turn in pairs");
+        assert!(base > 1.0, "a base of {base}");
+        let omega = |i: usize| base.powf(-((2 * i) as f64) / d_head as f64);
+        Self { omega: (0..d_head / 2).map(omega).collect(), pairing: Pairing::Halves }
     }
 
     /// The turns at `times_s` `[B, S]`, row by row. Angles are computed in double precision: times of an hour times the
@@ -45,34 +69,50 @@ impl RotaryTime {
         let width = 2 * self.omega.len();
         let table = |of: fn(f64) -> f64| {
             let angles = times_s.iter().flat_map(|time| self.omega.iter().map(move |omega| time * omega));
-            let values: Vec<f64> = angles.map(of).flat_map(|value| [value, value]).collect();
+            let values: Vec<f64> = angles.map(of).collect();
+            let values: Vec<f64> = match self.pairing {
+                Pairing::Neighbors => values.into_iter().flat_map(|value| [value, value]).collect(),
+                // Heads of width zero have no pairs, and no chunks.
+                Pairing::Halves => {
+                    values.chunks(self.omega.len().max(1)).flat_map(|row| [row, row].concat()).collect()
+                }
+            };
             Tensor::<4>::from_data(TensorData::new(values, [b, s, 1, width]), (device, dtype))
         };
-        Rotation { cos: table(f64::cos), sin: table(f64::sin) }
+        Rotation { cos: table(f64::cos), sin: table(f64::sin), pairing: self.pairing }
     }
 }
 
-/// Turns of every token, `[B, S, 1, d_head]`.
+/// Turns of every token, `[B, S, 1, d_head]`; of one example, they hold for all.
 #[derive(Clone, Debug)]
 pub struct Rotation {
     cos: Tensor<4>,
     sin: Tensor<4>,
+    pairing: Pairing,
 }
 
 impl Rotation {
     /// Heads `x` `[B, S, H, d_head]`, turned.
     pub fn turn(&self, x: Tensor<4>) -> Tensor<4> {
         let [b, s, h, d] = x.dims();
-        let pairs: Tensor<5> = x.clone().reshape([b, s, h, d / 2, 2]);
-        let (first, second) = (pairs.clone().narrow(4, 0, 1), pairs.narrow(4, 1, 1));
-        let quarter = Tensor::cat(vec![-second, first], 4).reshape([b, s, h, d]);
+        let quarter = match self.pairing {
+            Pairing::Neighbors => {
+                let pairs: Tensor<5> = x.clone().reshape([b, s, h, d / 2, 2]);
+                let (first, second) = (pairs.clone().narrow(4, 0, 1), pairs.narrow(4, 1, 1));
+                Tensor::cat(vec![-second, first], 4).reshape([b, s, h, d])
+            }
+            Pairing::Halves => {
+                let (first, second) = (x.clone().narrow(3, 0, d / 2), x.clone().narrow(3, d / 2, d / 2));
+                Tensor::cat(vec![-second, first], 3)
+            }
+        };
         x * self.cos.clone() + quarter * self.sin.clone()
     }
 
     /// The turns the other way.
     #[must_use]
     pub fn inverse(&self) -> Self {
-        Self { cos: self.cos.clone(), sin: -self.sin.clone() }
+        Self { cos: self.cos.clone(), sin: -self.sin.clone(), pairing: self.pairing }
     }
 }
 
@@ -207,6 +247,27 @@ mod tests {
         }
         for (found, expected) in values(turns.inverse().turn(turned)).iter().zip(values(x)) {
             assert!((found - expected).abs() < 1e-6, "turning back");
+        }
+    }
+
+    /// Base 16 and heads of 4: a radian a bin for the first pair, a quarter of one for the second.
+    #[test]
+    fn bins_turn_dimensions_that_are_half_a_head_apart() {
+        let device = Device::flex();
+        let turns = RotaryTime::of_bins(4, 16.0).at(&[0.0, 3.0], [1, 2], &device, DType::F64);
+        let x =
+            Tensor::<4>::from_data([[[[1.0, 2.0, 3.0, 4.0]], [[1.0, 2.0, 3.0, 4.0]]]], (&device, DType::F64));
+        let found = values(turns.turn(x));
+        let ((sin, cos), (slow_sin, slow_cos)) = (3f64.sin_cos(), 0.75f64.sin_cos());
+        let turned = [
+            cos - 3.0 * sin,
+            2.0 * slow_cos - 4.0 * slow_sin,
+            sin + 3.0 * cos,
+            2.0 * slow_sin + 4.0 * slow_cos,
+        ];
+        let expected = [[1.0, 2.0, 3.0, 4.0], turned].concat();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
         }
     }
 

@@ -21,6 +21,27 @@ pub enum ReadOutStart<'a> {
     },
 }
 
+impl ReadOutStart<'_> {
+    /// A map from latents of width `d_latent` to the log rates of `n_units` units that starts here.
+    pub fn read_out(
+        self,
+        d_latent: usize,
+        n_units: usize,
+        init: &mut InitStreams,
+        device: &Device,
+    ) -> Linear {
+        let mut read_out = linear(d_latent, n_units, init, device);
+        if let Self::LogMeanRates { log_mean_rates, weight_scale } = self {
+            #[expect(clippy::cast_possible_truncation, reason = "biases are single precision")]
+            let bias: Vec<f32> = log_mean_rates.iter().map(|&r| r as f32).collect();
+            read_out.weight = Param::from_tensor((read_out.weight.val() * weight_scale).detach());
+            read_out.bias =
+                Some(Param::from_tensor(Tensor::from_data(TensorData::new(bias, [n_units]), device)));
+        }
+        read_out
+    }
+}
+
 /// Linear maps between the units of one session and the widths that all sessions share.
 #[derive(Module, Debug)]
 pub struct SessionStitch {
@@ -41,14 +62,6 @@ impl SessionStitch {
         device: &Device,
     ) -> Self {
         let read_in = linear(n_units, d_in, init, device);
-        let mut read_out = linear(d_latent, n_units, init, device);
-        if let ReadOutStart::LogMeanRates { log_mean_rates, weight_scale } = start {
-            #[expect(clippy::cast_possible_truncation, reason = "biases are single precision")]
-            let bias: Vec<f32> = log_mean_rates.iter().map(|&r| r as f32).collect();
-            read_out.weight = Param::from_tensor((read_out.weight.val() * weight_scale).detach());
-            read_out.bias =
-                Some(Param::from_tensor(Tensor::from_data(TensorData::new(bias, [n_units]), device)));
-        }
-        Self { read_in, read_out }
+        Self { read_in, read_out: start.read_out(d_latent, n_units, init, device) }
     }
 }

@@ -1,4 +1,4 @@
-//! The pre-norm transformer layer of MtM.
+//! The pre-norm transformer layer of MtM and NEDS.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use neurobrick_core::Mode;
 
 use crate::ops::{AttentionMask, affine, gelu, normalize};
-use crate::{ContextAttention, Dropout, InitStreams, LayerNorm, linear, scaled};
+use crate::{ContextAttention, Dropout, InitStreams, LayerNorm, Rotation, linear, scaled};
 
 /// Sizes of a transformer layer.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +79,12 @@ impl TransformerLayer {
     /// Transforms tokens `x` `[B, S, D]` under `mask`.
     pub fn forward(&self, x: Tensor<3>, mask: Option<&AttentionMask>, mode: Mode<'_>) -> Tensor<3> {
         let x = x.clone() + self.attn.forward(normalize(x, &self.ln1), mask, mode);
+        self.mlp.add(x.clone(), normalize(x, &self.ln2), mode)
+    }
+
+    /// Transforms tokens `x` `[B, S, D]` that all see each other, with queries and keys that turn by their positions.
+    pub fn forward_turned(&self, x: Tensor<3>, turns: &Rotation, mode: Mode<'_>) -> Tensor<3> {
+        let x = x.clone() + self.attn.forward_turned(normalize(x, &self.ln1), turns, mode);
         self.mlp.add(x.clone(), normalize(x, &self.ln2), mode)
     }
 }
