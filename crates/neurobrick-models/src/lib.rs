@@ -7,6 +7,7 @@
 //! | [`Ndt1`] | Ye and Pandarinath 2021 | counts, one token per time bin within a band |
 //! | [`Ndt2`] | Ye et al. 2023 | counts of many sessions and subjects, one token per bin and patch of units |
 //! | [`Poyo`] | Azabou et al. 2023 | single spikes of many sessions; decodes behavior |
+//! | [`Neds`] | Zhang et al. 2025 | counts, labels and behaviors of many sessions; predicts each from the others |
 //! | [`LinearStitch`] | reduced-rank Poisson regression with stitching | counts, each bin by itself |
 //! | [`Lfads`] | Pandarinath et al. 2018 (LFADS) | counts of many sessions, whole windows from both ends |
 //! | [`GruStitch`] | recurrent network with stitching | counts, a bin and the ones before it |
@@ -36,6 +37,7 @@ mod linear_stitch;
 mod ndt1;
 mod ndt2;
 mod ndt_stitch;
+mod neds;
 mod poyo;
 mod precision;
 mod rows;
@@ -50,5 +52,9 @@ pub use linear_stitch::{LinearStitch, LinearStitchConfig};
 pub use ndt_stitch::{NdtStitch, NdtStitchConfig, NdtStreamError};
 pub use ndt1::{Ndt1, Ndt1Config, Ndt1Embedding};
 pub use ndt2::{Ndt2, Ndt2Config};
+pub use neds::{
+    Neds, NedsConfig, NedsCounted, NedsInput, NedsLabel, NedsMask, NedsMasking, NedsModalities, NedsOutput,
+    NedsPlace, NedsScheme, NedsTargets, NedsWindows,
+};
 pub use poyo::{Poyo, PoyoConfig, PoyoRows, PoyoWindow, Spike};
 pub use precision::rounded;

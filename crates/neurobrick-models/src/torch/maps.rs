@@ -51,6 +51,17 @@ impl Rules {
         self.rule(format!("{own}.beta"), format!("{torch}.bias"), Layout::AsIs);
     }
 
+    /// The layer of MtM and NEDS, whose names are ours.
+    pub(crate) fn mtm_layer(&mut self, own: &str, torch: &str) {
+        for part in ["attn.query", "attn.key", "attn.value", "attn.out_proj", "mlp.up_proj", "mlp.down_proj"]
+        {
+            self.linear(&format!("{own}.{part}"), &format!("{torch}.{part}"));
+        }
+        for part in ["ln1", "ln2"] {
+            self.norm(&format!("{own}.{part}"), &format!("{torch}.{part}"));
+        }
+    }
+
     /// `torch.nn.MultiheadAttention`.
     fn attention(&mut self, own: &str, torch: &str) {
         for (part, name) in ["query", "key", "value"].into_iter().enumerate() {
@@ -107,16 +118,7 @@ fn mtm(config: &NdtStitchConfig, sessions: &[TorchSession]) -> KeyMap {
     let rows = session_rows(sessions, |session| session.row);
     rules.rule("embed_session.weight", "encoder.embedder.embed_session.weight", rows);
     for l in 0..config.n_layers {
-        let (own, torch) = (format!("layers.{l}"), format!("encoder.layers.{l}"));
-        for part in ["query", "key", "value", "out_proj"] {
-            rules.linear(&format!("{own}.attn.{part}"), &format!("{torch}.attn.{part}"));
-        }
-        for part in ["mlp.up_proj", "mlp.down_proj"] {
-            rules.linear(&format!("{own}.{part}"), &format!("{torch}.{part}"));
-        }
-        for part in ["ln1", "ln2"] {
-            rules.norm(&format!("{own}.{part}"), &format!("{torch}.{part}"));
-        }
+        rules.mtm_layer(&format!("layers.{l}"), &format!("encoder.layers.{l}"));
     }
     rules.norm("out_norm", "encoder.out_norm");
     // A read-out that stitching never uses.

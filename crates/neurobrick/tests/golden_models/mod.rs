@@ -4,8 +4,10 @@
 //! `KeyMap` brings weights and gradients to our names, so that the maps are tested with everything else.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod neds;
 mod poyo;
 
+use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use neurobrick_core::weights::{StateDict, load_state_dict, state_dict};
 use neurobrick_core::{Context, Masking, Mode, ModelInput, PopulationModel, Prompt, SessionSpec};
@@ -106,6 +108,9 @@ pub(crate) fn check(device: &Device, tolerances: &Tolerances) {
     let mut parity = Parity::new("poyo", device);
     poyo::check(device, tolerances, &mut parity);
     parity.report();
+    let mut parity = Parity::new("neds", device);
+    neds::check(device, tolerances, &mut parity);
+    parity.report();
 }
 
 fn check_case(folder: &str, case: &Case, device: &Device, tolerances: &Tolerances, parity: &mut Parity) {
@@ -199,6 +204,42 @@ fn train(
         );
         model = optimizer.step(model, gradients, rates);
     }
+    model
+}
+
+/// One recorded step of an optimizer.
+#[derive(Deserialize)]
+struct Step {
+    lr: f64,
+    beta1: f64,
+    loss: f64,
+    grad_norm: f64,
+}
+
+/// Three optimizer steps of a model with a loss of its own, and the loss after them.
+fn check_steps<M: Module>(
+    mut model: M,
+    run: impl Fn(&M) -> (f64, Gradients),
+    (steps, loss_after): (&[Step], f64),
+    tolerances: &Tolerances,
+    parity: &mut Parity,
+) -> M {
+    let schedule = OneCycle { max_lr: 1e-3, pct_start: 0.3, ..OneCycle::default() };
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    assert_eq!(steps.len(), 3);
+    for (step, record) in (0..).zip(steps) {
+        let (loss, mut gradients) = run(&model);
+        parity.see("loss", relative_difference(loss, record.loss), tolerances.loss, "case");
+        let norm = relative_difference(gradients.clip(1.0), record.grad_norm);
+        parity.see("gradient norm", norm, tolerances.loss, "case");
+        let rates = schedule.at(step, 10);
+        for (found, expected) in [(rates.lr, record.lr), (rates.beta1, record.beta1)] {
+            let difference = relative_difference(found, expected);
+            parity.see("learning rates and momenta", difference, 1e-10, "case");
+        }
+        model = optimizer.step(model, gradients, rates);
+    }
+    parity.see("loss after", relative_difference(run(&model).0, loss_after), tolerances.loss, "case");
     model
 }
 

@@ -11,10 +11,10 @@ use neurobrick_testkit::{
     Golden, GoldenArray, Parity, golden, golden_path, largest_difference, largest_difference_of, part,
     relative_difference,
 };
-use neurobrick_train::{AdamW, AdamWConfig, Gradients, OneCycle};
+use neurobrick_train::Gradients;
 use serde::Deserialize;
 
-use super::{Tolerances, assert_back, check_gradients, dict, values};
+use super::{Step, Tolerances, assert_back, check_gradients, check_steps, dict, values};
 
 #[derive(Deserialize)]
 struct Case {
@@ -43,14 +43,6 @@ struct Window {
     output_times: Vec<f64>,
 }
 
-#[derive(Deserialize)]
-struct Step {
-    lr: f64,
-    beta1: f64,
-    loss: f64,
-    grad_norm: f64,
-}
-
 impl Case {
     fn windows(&self) -> Vec<PoyoWindow> {
         let window = |w: &Window| PoyoWindow {
@@ -74,7 +66,7 @@ pub(super) fn check(device: &Device, tolerances: &Tolerances, parity: &mut Parit
     assert_back(&map, &own, &torch, "case");
     let spec = |s: &Session| SessionSpec { session: s.id.clone(), n_units: s.n_units, log_mean_rates: None };
     let specs: Vec<SessionSpec> = case.sessions.iter().map(spec).collect();
-    let mut model = load_state_dict(Poyo::new(case.config.clone(), &specs, 1, device).unwrap(), own).unwrap();
+    let model = load_state_dict(Poyo::new(case.config.clone(), &specs, 1, device).unwrap(), own).unwrap();
     let outputs = model.forward(&case.windows(), Mode::Eval).unwrap();
     let difference = largest_difference(&GoldenArray::of(outputs), &arrays["outputs"]);
     parity.see("outputs", difference, tolerances.outputs, "case");
@@ -88,30 +80,8 @@ pub(super) fn check(device: &Device, tolerances: &Tolerances, parity: &mut Parit
         parity,
         "case",
     );
-    let schedule = OneCycle { max_lr: 1e-3, pct_start: 0.3, ..OneCycle::default() };
-    let mut optimizer = AdamW::new(AdamWConfig::default());
-    assert_eq!(case.steps.len(), 3);
-    for (step, record) in case.steps.iter().enumerate() {
-        let (loss, mut gradients) = run(&case, &arrays, &model, device);
-        parity.see("loss", relative_difference(loss, record.loss), tolerances.loss, "case");
-        parity.see(
-            "gradient norm",
-            relative_difference(gradients.clip(1.0), record.grad_norm),
-            tolerances.loss,
-            "case",
-        );
-        let rates = schedule.at(step as u64, 10);
-        parity.see("learning rates and momenta", relative_difference(rates.lr, record.lr), 1e-10, "case");
-        parity.see(
-            "learning rates and momenta",
-            relative_difference(rates.beta1, record.beta1),
-            1e-10,
-            "case",
-        );
-        model = optimizer.step(model, gradients, rates);
-    }
-    let loss_after = run(&case, &arrays, &model, device).0;
-    parity.see("loss after", relative_difference(loss_after, case.loss_after), tolerances.loss, "case");
+    let run = |model: &Poyo| run(&case, &arrays, model, device);
+    let model = check_steps(model, run, (&case.steps, case.loss_after), tolerances, parity);
     let after = map.to_own(&dict_of(&arrays, "after.", &torch)).unwrap();
     for (path, found) in state_dict(&model) {
         let difference = largest_difference_of(&values(&found), &values(&after[&path]));
