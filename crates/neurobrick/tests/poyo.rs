@@ -1,10 +1,12 @@
 //! POYO through the verbs: it learns, carries over to a session it never saw, resumes to the bit, and sees no test data.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
 
+mod cursor;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ndarray::arr2;
+use burn::tensor::Device;
 use neurobrick::config::{
     DecodeConfig, DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig,
     Pretraining, UnitDropout, load, parse_toml,
@@ -12,11 +14,8 @@ use neurobrick::config::{
 use neurobrick::data::Alignment;
 use neurobrick::decoding::load_decoder_model;
 use neurobrick::pipeline::{self, Silent, load_model};
-use neurobrick::schema::{
-    Activity, Clock, Recording, RecordingParts, Samples, SessionId, Signal, SignalColumn, Spikes, Store,
-};
-use neurobrick::train::ValidationReport;
-use neurobrick::{Compute, MetricsRecord, PipelineError, load_sessions};
+use neurobrick::schema::{Recording, RecordingParts, SessionId, Store};
+use neurobrick::{PipelineError, load_sessions};
 use neurobrick_models::Poyo;
 use neurobrick_testkit::{SharedBrain, test_compute_device, test_device};
 
@@ -25,24 +24,10 @@ fn compute(n_threads: usize) -> Compute {
     Compute { device: test_compute_device(), n_threads }
 }
 
+use crate::cursor::{cursor, validations, with_other_values, with_samples, write};
+
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/configs/poyo").join(name)
-}
-
-/// The cursor of `SharedBrain::cursor`: the two latents themselves, in another unit.
-fn cursor(brain: &SharedBrain, session: u64, n_trials: usize, n_units: usize) -> Recording {
-    brain.session(session, n_trials, n_units).with_behavior(&arr2(&[[5.0, 0.0], [0.0, 5.0]]))
-}
-
-fn validations(run: &Path) -> Vec<(u64, ValidationReport)> {
-    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    records
-        .filter_map(|record| match record {
-            MetricsRecord::Validation { step, report, .. } => Some((step, report)),
-            MetricsRecord::Step(_) => None,
-        })
-        .collect()
 }
 
 /// First step after which validation is at least `wanted`.
@@ -165,13 +150,6 @@ fn long_trials() -> [Recording; 2] {
     [(0, 6), (1, 8)].map(|(session, n_units)| cursor(&brain, session, 1, n_units))
 }
 
-fn write(store: &Path, recordings: &[Recording]) {
-    let store = Store::create(store).unwrap();
-    for recording in recordings {
-        store.write(recording).unwrap();
-    }
-}
-
 fn small(store: &Path) -> PretrainDecoderConfig {
     parse_toml("small", &SMALL.replace("STORE", store.to_str().unwrap())).unwrap()
 }
@@ -233,30 +211,6 @@ fn nothing_of_a_test_window_reaches_training() {
         long_trials().into_iter().map(|r| with_other_values(r, |t| t < 2.0)).collect();
     write(&at("noticed"), &trained);
     assert_ne!(whole[0], pretrained(&small(&at("noticed")), &at("third"), 2)[0]);
-}
-
-fn with_other_values(recording: Recording, is_other: impl Fn(f64) -> bool) -> Recording {
-    let n_units = u32::try_from(recording.n_units()).unwrap();
-    let parts = recording.into_parts();
-    let Activity::Spikes(spikes) = &parts.activity else { panic!("single spikes were made") };
-    let units = spikes.times_s().iter().zip(spikes.units());
-    let units = units.map(|(&time, &unit)| if is_other(time) { (unit + 1) % n_units } else { unit });
-    let spikes = Spikes::from_unsorted(spikes.times_s().to_vec(), units.collect()).unwrap();
-    let signals = parts
-        .signals
-        .iter()
-        .map(|signal| with_samples(signal, |time, value| if is_other(time) { 100.0 - value } else { value }));
-    let signals = signals.collect();
-    Recording::from_parts(RecordingParts { activity: Activity::Spikes(spikes), signals, ..parts }).unwrap()
-}
-
-fn with_samples(signal: &Signal, new: impl Fn(f64, f64) -> f64) -> Signal {
-    let columns = signal.columns().iter().map(|column| {
-        let values = (0..signal.len()).map(|i| new(signal.time_s(i), column.samples.value(i))).collect();
-        SignalColumn { samples: Samples::Float(values), ..column.clone() }
-    });
-    let clock = Clock::Irregular { times_s: (0..signal.len()).map(|i| signal.time_s(i)).collect() };
-    Signal::new(signal.name(), None, clock, columns.collect()).unwrap()
 }
 
 fn refused(config: &PretrainDecoderConfig, out: &Path) -> PipelineError {

@@ -55,11 +55,11 @@ pub struct PretrainConfig {
 /// What fine-tuning starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Start {
+pub enum Start<M = ModelConfig> {
     /// A model folder written by `pretrain`.
     Pretrained(PathBuf),
     /// A fresh model: the control without pretraining.
-    Scratch(ModelConfig),
+    Scratch(M),
 }
 
 /// Fine-tuning on sessions, each by itself.

@@ -6,6 +6,7 @@ mod decode;
 mod files;
 mod import;
 mod inline;
+mod kinds;
 mod load;
 mod poyo;
 mod scale;
@@ -22,10 +23,11 @@ pub use files::{
 pub(crate) use files::{check_model, check_train};
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub(crate) use inline::in_line;
+pub use kinds::{Finetuning, Pretraining};
 pub use load::{json_schemas, load, parse_toml};
 pub use poyo::{
-    DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig, Pretraining,
-    SpikeDecoderConfig, UnitDropout,
+    DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, PretrainDecoderConfig, SpikeDecoderConfig,
+    UnitDropout,
 };
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleTarget};
 pub use stack::{StackAblation, StackConfig};

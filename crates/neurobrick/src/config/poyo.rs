@@ -1,7 +1,5 @@
 //! Configuration of POYO: pretraining and fine-tuning of a decoder of behavior that reads single spikes.
 
-use std::path::{Path, PathBuf};
-
 use neurobrick_data::WindowConfig;
 use neurobrick_models::PoyoConfig;
 use neurobrick_schema::SessionId;
@@ -9,7 +7,7 @@ use neurobrick_train::{AdamWConfig, LoopConfig, OneCycle, TrainError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BehaviorTarget, DataConfig, FinetuneConfig, PretrainConfig, load};
+use super::{BehaviorTarget, DataConfig, Start};
 use crate::PipelineError;
 
 /// A model that reads single spikes and decodes behavior.
@@ -134,15 +132,7 @@ impl DecoderTrainConfig {
         let refuse = |field: &str, message: String| {
             Err(PipelineError::BadValue { field: format!("train.{field}"), message })
         };
-        match self.loop_config().validate() {
-            Err(TrainError::BadConfig { field, expected, received }) => {
-                return refuse(field, format!("must be {expected}; received {received}"));
-            }
-            other => other?,
-        }
-        if self.batch_size == 0 {
-            return refuse("batch_size", "must be positive".to_owned());
-        }
+        check_batches(&self.loop_config(), self.batch_size)?;
         if !(self.jitter_s >= 0.0 && self.jitter_s.is_finite()) {
             return refuse("jitter_s", format!("must be zero or positive; received {}", self.jitter_s));
         }
@@ -154,6 +144,36 @@ impl DecoderTrainConfig {
         }
         Ok(())
     }
+}
+
+/// Checks what every `train` table has: the loop and the size of a batch.
+///
+/// # Errors
+/// On the first value out of range.
+pub(super) fn check_batches(settings: &LoopConfig, batch_size: usize) -> Result<(), PipelineError> {
+    let refuse = |field: &str, message: String| {
+        Err(PipelineError::BadValue { field: format!("train.{field}"), message })
+    };
+    match settings.validate() {
+        Err(TrainError::BadConfig { field, expected, received }) => {
+            refuse(field, format!("must be {expected}; received {received}"))
+        }
+        Err(other) => Err(other.into()),
+        Ok(()) if batch_size == 0 => refuse("batch_size", "must be positive".to_owned()),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Checks that a fine-tuning names a session.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn check_sessions(sessions: &[SessionId]) -> Result<(), PipelineError> {
+    if sessions.is_empty() {
+        let message = "name at least one session to fine-tune on".to_owned();
+        return Err(PipelineError::BadValue { field: "sessions".to_owned(), message });
+    }
+    Ok(())
 }
 
 /// Checks the targets of a decoder.
@@ -206,14 +226,7 @@ impl PretrainDecoderConfig {
 }
 
 /// What fine-tuning of a decoder starts from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DecoderStart {
-    /// A model folder written by `pretrain`.
-    Pretrained(PathBuf),
-    /// A fresh model: the control without pretraining.
-    Scratch(SpikeDecoderConfig),
-}
+pub type DecoderStart = Start<SpikeDecoderConfig>;
 
 /// Fine-tuning of a decoder of behavior on sessions, each by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -239,87 +252,11 @@ impl FinetuneDecoderConfig {
     /// # Errors
     /// On the first value out of range.
     pub fn validate(&self) -> Result<(), PipelineError> {
-        if self.sessions.is_empty() {
-            return Err(PipelineError::BadValue {
-                field: "sessions".to_owned(),
-                message: "name at least one session to fine-tune on".to_owned(),
-            });
-        }
+        check_sessions(&self.sessions)?;
         check_targets(&self.behaviors)?;
         if let DecoderStart::Scratch(model) = &self.start {
             model.validate(&self.data.window, &self.behaviors)?;
         }
         self.train.validate()
     }
-}
-
-/// A file of `pretrain`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Pretraining {
-    /// A model of activity.
-    Activity(Box<PretrainConfig>),
-    /// A decoder of behavior.
-    Decoder(Box<PretrainDecoderConfig>),
-}
-
-impl Pretraining {
-    /// Reads a file of `pretrain`: one that names `behaviors`, or the kind of a decoder, trains a decoder.
-    ///
-    /// # Errors
-    /// As [`load`].
-    pub fn load(path: &Path) -> Result<Self, PipelineError> {
-        Ok(if is_decoder(path)? {
-            Self::Decoder(Box::new(load(path)?))
-        } else {
-            Self::Activity(Box::new(load(path)?))
-        })
-    }
-}
-
-/// A file of `finetune`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Finetuning {
-    /// A model of activity.
-    Activity(Box<FinetuneConfig>),
-    /// A decoder of behavior.
-    Decoder(Box<FinetuneDecoderConfig>),
-}
-
-impl Finetuning {
-    /// Reads a file of `finetune`: one that names `behaviors`, or the kind of a decoder, trains a decoder.
-    ///
-    /// # Errors
-    /// As [`load`].
-    pub fn load(path: &Path) -> Result<Self, PipelineError> {
-        Ok(if is_decoder(path)? {
-            Self::Decoder(Box::new(load(path)?))
-        } else {
-            Self::Activity(Box::new(load(path)?))
-        })
-    }
-}
-
-/// As much of a file as tells what it trains; what else it holds is checked by the table that it belongs to.
-#[derive(Deserialize)]
-struct Sketch {
-    behaviors: Option<serde::de::IgnoredAny>,
-    model: Option<KindSketch>,
-    start: Option<StartSketch>,
-}
-
-#[derive(Deserialize)]
-struct StartSketch {
-    scratch: Option<KindSketch>,
-}
-
-#[derive(Deserialize)]
-struct KindSketch {
-    kind: Option<String>,
-}
-
-fn is_decoder(path: &Path) -> Result<bool, PipelineError> {
-    let Sketch { behaviors, model, start } = load(path)?;
-    let kinds = [model, start.and_then(|start| start.scratch)];
-    let is_kind = |kind: Option<String>| kind.is_some_and(|kind| kind == "poyo");
-    Ok(behaviors.is_some() || kinds.into_iter().flatten().any(|sketch| is_kind(sketch.kind)))
 }

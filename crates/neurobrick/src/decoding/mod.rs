@@ -1,16 +1,20 @@
 //! Labels and behavior decoded from counts and latents, every score with its null, interval and naive baseline.
 
 mod behavior;
+mod folder;
 mod labels;
 mod network;
 mod result;
 pub(crate) mod spikes;
+mod standardized;
 
 pub(crate) use behavior::{Behavior, Predicted, decode_behavior, judge_prediction, rows};
+pub(crate) use folder::BehaviorKind;
 pub(crate) use labels::{SHRINKAGES, decode_labels};
 pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 pub use result::{DecodeResult, DecodeRow};
-pub use spikes::{BehaviorScale, DecoderSpec, SessionScales, SpikeDecodingError, load_decoder_model};
+pub use spikes::{DecoderSpec, SpikeDecodingError, load_decoder_model};
+pub use standardized::{BehaviorScale, SessionScales};
 
 use ndarray::{Array2, Array3, Axis};
 

@@ -16,10 +16,10 @@ use neurobrick_train::latents;
 use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
 use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature, ModelSource};
-use crate::decoding::spikes::{SpikeWindows, is_decoder_dir, predict};
+use crate::decoding::spikes::{SpikeWindows, predict};
 use crate::decoding::{
-    Behavior, DecodeResult, DecodeRow, Feature, Judging, Predicted, decode_behavior, decode_labels,
-    judge_prediction, load_decoder_model,
+    Behavior, BehaviorKind, DecodeResult, DecodeRow, Feature, Judging, Predicted, decode_behavior,
+    decode_labels, judge_prediction, load_decoder_model,
 };
 use crate::evaluation::labels;
 use crate::pipeline::{Observer, Progress};
@@ -141,7 +141,7 @@ fn features(
         });
     }
     for source in &config.models {
-        if is_decoder_dir(&model_dir(source, session)) {
+        if BehaviorKind::of(&model_dir(source, session)).is_some() {
             continue;
         }
         let (model, record) = load_model(&model_dir(source, session), compute.device)?;
@@ -157,7 +157,7 @@ fn features(
 fn model_dir(source: &ModelSource, session: &LoadedSession) -> PathBuf {
     let own = session_run(&source.path, &session.hash.session).join("model");
     let shared = source.path.join("model");
-    if !own.exists() && is_decoder_dir(&shared) { shared } else { own }
+    if !own.exists() && BehaviorKind::of(&shared).is_some() { shared } else { own }
 }
 
 /// What a decoder of single spikes says of all trials of a session.
@@ -195,7 +195,7 @@ fn decoders<'a>(
     let mut found = Vec::new();
     for source in &config.models {
         let path = model_dir(source, session);
-        if !is_decoder_dir(&path) {
+        if BehaviorKind::of(&path).is_none() {
             continue;
         }
         if source.precision != Precision::F32 {
@@ -214,7 +214,7 @@ fn decoders<'a>(
         let mut values = predict(&model, &spikes, &all, compute.n_threads)?;
         let scales = record.config.scales.iter().find(|scales| scales.session == *id);
         for (k, scale) in scales.iter().flat_map(|scales| &scales.scales).enumerate() {
-            values.index_axis_mut(Axis(2), k).mapv_inplace(|v| v * scale.std + scale.mean);
+            values.index_axis_mut(Axis(2), k).mapv_inplace(|v| scale.measured(v));
         }
         found.push(DecoderAnswers { name: &source.name, targets: record.config.behaviors, values });
     }

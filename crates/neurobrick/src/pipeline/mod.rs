@@ -9,6 +9,7 @@ mod demo;
 mod evaluate;
 mod finetune;
 mod ingest;
+mod learner;
 mod own_models;
 mod pretrain;
 mod progress;

@@ -18,7 +18,7 @@ use neurobrick_train::{
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DataConfig, in_line};
-use crate::decoding::spikes::is_decoder_dir;
+use crate::decoding::BehaviorKind;
 use crate::pipeline::{Observer, Progress};
 use crate::{Compute, MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
 
@@ -195,9 +195,11 @@ pub fn load_model(path: &Path, device: ComputeDevice) -> Result<(AnyModel, Model
         };
         return Err(PipelineError::BadFile { path: path.to_owned(), message });
     }
-    if is_decoder_dir(path) {
-        let message =
-            "holds a decoder of behavior, which predicts no spikes; score it with `decode`".to_owned();
+    if let Some(kind) = BehaviorKind::of(path) {
+        let message = format!(
+            "holds a model of the kind `{}`, which answers behavior and not this; score it with `decode`",
+            kind.name()
+        );
         return Err(PipelineError::BadFile { path: path.to_owned(), message });
     }
     let build = |record: &ModelRecord, specs: &[_]| -> Result<AnyModel, TrainError> {

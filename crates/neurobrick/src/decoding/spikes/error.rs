@@ -52,6 +52,26 @@ pub enum SpikeDecodingError {
         /// Its value.
         value: f64,
     },
+    /// The behavior has no value in any training window.
+    #[error(
+        "session {session}: `{target}` has no value in any training window; a signal slower than the bins needs `rule = \"linear\"`"
+    )]
+    NoTraining {
+        /// The session.
+        session: SessionId,
+        /// Name of the target.
+        target: String,
+    },
+    /// No training trial has the label.
+    #[error("session {session}: no training trial has the label `{label}`; its classes are {classes}")]
+    NoLabel {
+        /// The session.
+        session: SessionId,
+        /// Name of the label.
+        label: String,
+        /// Texts of its classes.
+        classes: String,
+    },
     /// The model was trained for other targets.
     #[error("the model decodes {known}, not {asked}; list the same names in the same order")]
     OtherTargets {

@@ -7,8 +7,8 @@ mod task;
 mod windows;
 
 pub use error::SpikeDecodingError;
-pub use record::{BehaviorScale, DecoderSpec, SessionScales, load_decoder_model};
-pub(crate) use record::{is_decoder_dir, save_decoder_model};
+pub(crate) use record::save_decoder_model;
+pub use record::{DecoderSpec, load_decoder_model};
 pub(crate) use session::DecoderSession;
 pub(crate) use task::{BehaviorTask, predict};
 pub(crate) use windows::SpikeWindows;

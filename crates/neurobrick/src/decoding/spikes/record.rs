@@ -7,41 +7,18 @@ use neurobrick_core::weights::StateDict;
 use neurobrick_core::{ComputeDevice, Mode, SessionSpec};
 use neurobrick_models::{Poyo, PoyoWindow, Spike};
 use neurobrick_random::{Domain, Stream};
-use neurobrick_schema::SessionId;
 use neurobrick_train::{ParityExample, TrainError, load_any_model_dir, save_any_model_dir};
 use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
 use crate::config::{BehaviorTarget, SpikeDecoderConfig};
+use crate::decoding::{BehaviorKind, SessionScales};
 use crate::pipeline::ModelRecord;
 
 /// Spikes of the example that a folder holds.
 const N_EXAMPLE_SPIKES: usize = 64;
 /// Outputs of it.
 const N_EXAMPLE_OUTPUTS: usize = 8;
-
-/// How one target was standardized: by the bins of the training windows of one session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BehaviorScale {
-    /// Mean, in the unit of the signal.
-    pub mean: f64,
-    /// Standard deviation.
-    pub std: f64,
-    /// Unit of measure, if the signal says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-}
-
-/// How the targets of a session were standardized, in their order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionScales {
-    /// The session.
-    pub session: SessionId,
-    /// One scale for each target.
-    pub scales: Vec<BehaviorScale>,
-}
 
 /// A decoder: its sizes, what it decodes, and how to turn its outputs into units of measure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,13 +30,6 @@ pub struct DecoderSpec {
     pub behaviors: Vec<BehaviorTarget>,
     /// Scales of the sessions that the model knows.
     pub scales: Vec<SessionScales>,
-}
-
-/// Whether a model folder holds a decoder of behavior. A folder that cannot be read holds none.
-pub(crate) fn is_decoder_dir(path: &Path) -> bool {
-    let bytes = std::fs::read(path.join("config.json")).unwrap_or_default();
-    let found: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-    found.is_some_and(|file| file.pointer("/model/config/model/kind").is_some_and(|kind| kind == "poyo"))
 }
 
 /// Writes a trained decoder as a model folder.
@@ -89,18 +59,8 @@ pub(crate) fn save_decoder_model(
 ///
 /// # Errors
 /// If a file is missing or damaged, the folder holds another kind of model, or the model answers its example differently.
-pub fn load_decoder_model(
-    path: &Path,
-    device: ComputeDevice,
-) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
-    let device = device.open()?;
-    let inner = path.join("model");
-    let path = if inner.is_dir() { inner.as_path() } else { path };
-    if !is_decoder_dir(path) {
-        let message = "holds no decoder of single spikes; name the folder of a run of `pretrain` or `finetune` whose \
-                       configuration lists `behaviors`";
-        return Err(PipelineError::BadFile { path: path.to_owned(), message: message.to_owned() });
-    }
+pub fn load_decoder_model(path: &Path) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
+    let path = &BehaviorKind::Poyo.folder(path)?;
     let build = |record: &ModelRecord<DecoderSpec>, specs: &[SessionSpec]| {
         Ok(Poyo::new(record.config.model.sizes().clone(), specs, 0, &device)?)
     };

@@ -2,11 +2,13 @@
 
 use ndarray::{Array2, Array3, Axis, s};
 use neurobrick_core::SessionSpec;
-use neurobrick_data::{BehaviorConfig, DataError, Grid, SessionData, SplitConfig, SplitOrder, TrialSplit};
+use neurobrick_data::{DataError, Grid, SessionData, SplitConfig, SplitOrder, TrialSplit};
 use neurobrick_schema::{Interval, Recording, Signal};
 
-use super::{BehaviorScale, SpikeDecodingError, SpikeWindows};
+use super::{SpikeDecodingError, SpikeWindows};
 use crate::config::BehaviorTarget;
+use crate::decoding::BehaviorScale;
+use crate::decoding::standardized::{read_behaviors, standardize};
 
 /// Spikes, behavior and what may be learned of both.
 pub(crate) struct DecoderSession {
@@ -39,12 +41,7 @@ impl DecoderSession {
     ) -> Result<Self, SpikeDecodingError> {
         let spikes = SpikeWindows::new(recording, data)?;
         let session = data.session();
-        let mut values = Array3::zeros((data.n_trials(), data.n_bins(), targets.len()));
-        for (k, target) in targets.iter().enumerate() {
-            let found = data.behavior(recording, &target.measured());
-            let found = found.map_err(|source| no_behavior(data, target, source))?;
-            values.index_axis_mut(Axis(2), k).assign(&target.sized(found));
-        }
+        let mut values = read_behaviors(recording, data, targets)?;
         let missing = |trial: usize, k: usize| values.slice(s![trial, .., k]).iter().any(|v| !v.is_finite());
         let covered = |part: &'static str, all: &[usize]| -> Result<Vec<usize>, SpikeDecodingError> {
             let is_covered = |trial: &usize| (0..targets.len()).all(|k| !missing(*trial, k));
@@ -67,24 +64,7 @@ impl DecoderSession {
         };
         let train = covered("training", &split.train)?;
         let valid = covered("validation", &split.valid)?;
-        let mut scales = Vec::with_capacity(targets.len());
-        for (k, target) in targets.iter().enumerate() {
-            let mut column = values.index_axis_mut(Axis(2), k);
-            let learned: Array2<f64> = column.select(Axis(0), &train);
-            let n = learned.len() as f64;
-            let mean = learned.sum() / n;
-            let std = (learned.mapv(|v| (v - mean) * (v - mean)).sum() / n).sqrt();
-            // A constant that is no sum of powers of two has a deviation of its last bits.
-            if std <= 1e-12 * mean.abs() {
-                let (session, target) = (session.clone(), target.name.clone());
-                let value = learned.first().copied().unwrap_or(mean);
-                return Err(SpikeDecodingError::Constant { session, target, value });
-            }
-            column.mapv_inplace(|v| (v - mean) / std);
-            let signal = recording.signal(&target.signal);
-            let unit = signal.and_then(|signal| signal.column(&target.column)?.unit.clone());
-            scales.push(BehaviorScale { mean, std, unit });
-        }
+        let scales = standardize(&mut values, &train, (recording, session), targets)?;
         let guard_s = match &split_config.order {
             SplitOrder::Blocks(blocks) => blocks.gap_s,
             _ => 0.0,
@@ -138,27 +118,6 @@ impl DecoderSession {
         }
         Ok(values)
     }
-}
-
-impl BehaviorTarget {
-    /// Signal, column and rule.
-    pub(crate) fn measured(&self) -> BehaviorConfig {
-        let Self { signal, column, rule, max_gap_s, .. } = self.clone();
-        BehaviorConfig { signal, column, rule, max_gap_s }
-    }
-
-    /// The values themselves, or without their sign.
-    pub(crate) fn sized<D: ndarray::Dimension>(
-        &self,
-        values: ndarray::Array<f64, D>,
-    ) -> ndarray::Array<f64, D> {
-        if self.absolute { values.mapv_into(f64::abs) } else { values }
-    }
-}
-
-fn no_behavior(data: &SessionData, target: &BehaviorTarget, source: DataError) -> SpikeDecodingError {
-    let (session, target) = (data.session().clone(), target.name.clone());
-    SpikeDecodingError::NoBehavior { session, target, source: Box::new(source) }
 }
 
 /// How far each of `moved`, which are training windows, may move without coming nearer than `guard_s` to a window that is
