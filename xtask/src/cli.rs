@@ -62,13 +62,15 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Masked pretraining on many sessions; of a decoder of single spikes (POYO) if the file lists `behaviors`.
+    /// Masked pretraining on many sessions; of a decoder of single spikes (POYO) if the file lists `behaviors`, of spikes and
+    /// behavior from each other (NEDS) if it has `modalities`.
     ///
     /// Example: cargo xtask pretrain fixtures/configs/pretrain.toml --out runs/pretrain
     ///
     /// Example: cargo xtask pretrain fixtures/configs/poyo/pretrain.toml --out runs/poyo
     Pretrain(StepArgs),
-    /// Fine-tuning on sessions, each by itself, or training from scratch as the control; POYO if the file lists `behaviors`.
+    /// Fine-tuning on sessions, each by itself, or training from scratch as the control; POYO if the file lists `behaviors`,
+    /// NEDS if it has `modalities`.
     ///
     /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/tuned
     ///
@@ -121,7 +123,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Labels and behavior decoded from counts, baselines' latents and models' latents by every decoder and POYO, with nulls.
+    /// Labels and behavior decoded from counts, baselines' latents and models' latents by every decoder, POYO and NEDS, with
+    /// nulls; spikes encoded by NEDS.
     ///
     /// Example: cargo xtask decode fixtures/configs/decode.toml --out runs/decode
     Decode(StepArgs),

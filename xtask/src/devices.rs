@@ -14,12 +14,14 @@ use crate::bench::{BenchFailure, PeerEnvironment};
 const CRATES: [&str; 5] =
     ["neurobrick-core", "neurobrick-nn", "neurobrick-models", "neurobrick-train", "neurobrick-testkit"];
 /// Those tests of the facade that do.
-const FACADE: [&str; 7] = [
+const FACADE: [&str; 9] = [
     "golden_models_f32",
     "golden_models_f64",
     "golden_training_f32",
     "golden_training_f64",
     "learning",
+    "neds",
+    "pipeline",
     "poyo",
     "weights",
 ];

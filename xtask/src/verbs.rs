@@ -70,6 +70,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
                 Pretraining::Decoder(config) => {
                     pipeline::pretrain_decoder(config, out, &command(), compute, screen)
                 }
+                Pretraining::Neds(config) => {
+                    pipeline::pretrain_neds(config, out, &command(), compute, screen)
+                }
             })?;
             say(&format!("model: {}", step.run.out.join("model").display()));
             Ok(())
@@ -82,6 +85,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
                 Finetuning::Decoder(config) => {
                     pipeline::finetune_decoder(config, out, &command(), compute, screen)
                 }
+                Finetuning::Neds(config) => pipeline::finetune_neds(config, out, &command(), compute, screen),
             })?;
             say(&format!("models: {}/<session>/model", step.run.out.display()));
             Ok(())

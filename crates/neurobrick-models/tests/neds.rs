@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_core::weights::state_dict;
 use neurobrick_core::{Mode, ModelError, SessionSpec};
@@ -10,8 +10,10 @@ use neurobrick_models::{
     Neds, NedsConfig, NedsCounted, NedsInput, NedsLabel, NedsMask, NedsMasking, NedsModalities, NedsOutput,
     NedsScheme, NedsTargets, NedsWindows,
 };
+use neurobrick_nn::scalar;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
+use neurobrick_testkit::test_device;
 use proptest::prelude::*;
 
 /// Windows, bins, units.
@@ -42,7 +44,7 @@ fn config() -> NedsConfig {
 
 fn model(modalities: &NedsModalities) -> Neds {
     let sessions = [spec("first"), spec("second")];
-    Neds::new(config(), modalities.clone(), &sessions, 7, &Device::flex()).unwrap()
+    Neds::new(config(), modalities.clone(), &sessions, 7, &test_device()).unwrap()
 }
 
 /// Windows of one session, drawn.
@@ -79,7 +81,7 @@ impl Drawn {
     }
 
     fn answer(&self, model: &Neds, mask: &NedsMask) -> NedsOutput {
-        let input = NedsInput::new(&self.windows(), model.modalities(), mask, &Device::flex()).unwrap();
+        let input = NedsInput::new(&self.windows(), model.modalities(), mask, &test_device()).unwrap();
         model.forward(&input, Mode::Eval).unwrap()
     }
 
@@ -278,7 +280,7 @@ fn any_modalities_train_and_shards_add_up() {
             let targets =
                 NedsTargets { windows: drawn.windows(), mask, counted: &counted, label_weight: 0.5 };
             let loss = targets.loss(&drawn.answer(&model, mask), &modalities).unwrap();
-            f64::from(loss.into_scalar::<f32>())
+            scalar(loss)
         };
         let part = |range: std::ops::Range<usize>| {
             let rows: Vec<usize> = range.clone().collect();
@@ -300,7 +302,7 @@ fn any_modalities_train_and_shards_add_up() {
 #[test]
 fn sessions_keep_what_is_theirs() {
     let modalities = modalities(1, 1);
-    let device = Device::flex();
+    let device = test_device();
     let model = model(&modalities);
     let drawn = Drawn::new(3, &modalities);
     let mask = NedsMask::encoding(&modalities, [SHAPE[0], SHAPE[1]]);
@@ -337,7 +339,7 @@ fn windows_of_other_sizes_and_classes_are_refused() {
     let drawn = Drawn::new(3, &modalities);
     let mask = NedsMask::encoding(&modalities, [SHAPE[0], SHAPE[1]]);
     let refused = |drawn: &Drawn, mask: &NedsMask| {
-        let input = NedsInput::new(&drawn.windows(), &modalities, mask, &Device::flex());
+        let input = NedsInput::new(&drawn.windows(), &modalities, mask, &test_device());
         input.and_then(|input| model.forward(&input, Mode::Eval)).unwrap_err().to_string()
     };
     let short =
@@ -363,7 +365,7 @@ fn published_sizes_have_the_parameters_of_the_paper() {
         behaviors: ["wheel", "whisker"].map(str::to_owned).to_vec(),
     };
     let core = |config: NedsConfig, sessions: &[SessionSpec]| {
-        Neds::new(config, ibl.clone(), sessions, 1, &Device::flex()).unwrap().num_params()
+        Neds::new(config, ibl.clone(), sessions, 1, &test_device()).unwrap().num_params()
     };
     let shared = 512 + 256 + 5 * 101 * 256;
     assert_eq!(core(NedsConfig::published(), &[]), 5 * 527_104 + shared);

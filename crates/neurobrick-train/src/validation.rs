@@ -39,6 +39,19 @@ pub struct BehaviorR2 {
     pub n_values: u64,
 }
 
+/// Score of one label on the validation trials of one session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabelAccuracy {
+    /// The session.
+    pub session: String,
+    /// Name of the label.
+    pub label: String,
+    /// Mean over its classes of the share decoded right; `None` if no validation trial has the label.
+    pub balanced_accuracy: Option<f64>,
+    /// Trials scored.
+    pub n_trials: u64,
+}
+
 /// Scores at one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValidationReport {
@@ -47,6 +60,9 @@ pub struct ValidationReport {
     /// One entry a session and target, for models that decode behavior.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behaviors: Vec<BehaviorR2>,
+    /// One entry a session and label, for models that decode labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelAccuracy>,
     /// Mean over the schemes that have spikes, or over sessions and targets; what early stopping looks at. Not finite if what
     /// the model answers is not.
     pub mean: f64,
@@ -104,7 +120,7 @@ pub fn validate<M: PopulationModel>(
         return Err(TrainError::NothingToValidate);
     }
     let mean = defined.iter().sum::<f64>() / defined.len() as f64;
-    Ok(ValidationReport { schemes: scores, behaviors: Vec::new(), mean })
+    Ok(ValidationReport { schemes: scores, behaviors: Vec::new(), labels: Vec::new(), mean })
 }
 
 /// Draws of a scheme: those that choose one region for all trials are drawn several times, so that the score does not

@@ -6,7 +6,6 @@ mod cursor;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use neurobrick::config::{
     DecodeConfig, DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, Finetuning, PretrainDecoderConfig,
     Pretraining, UnitDropout, load, parse_toml,
@@ -17,14 +16,9 @@ use neurobrick::pipeline::{self, Silent, load_model};
 use neurobrick::schema::{Recording, RecordingParts, SessionId, Store};
 use neurobrick::{PipelineError, load_sessions};
 use neurobrick_models::Poyo;
-use neurobrick_testkit::{SharedBrain, test_compute_device, test_device};
+use neurobrick_testkit::{SharedBrain, test_device};
 
-/// The device that tests run on.
-fn compute(n_threads: usize) -> Compute {
-    Compute { device: test_compute_device(), n_threads }
-}
-
-use crate::cursor::{cursor, validations, with_other_values, with_samples, write};
+use crate::cursor::{compute, cursor, validations, with_other_values, with_samples, write};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/configs/poyo").join(name)

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use neurobrick::config::{
     AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, FinetuneDecoderConfig,
-    PretrainConfig, PretrainDecoderConfig, Pretraining, ScaleConfig, TransferConfig, json_schemas, load,
+    FinetuneNedsConfig, PretrainConfig, PretrainDecoderConfig, Pretraining, ScaleConfig, TransferConfig,
+    json_schemas, load,
 };
-use neurobrick::models::PoyoConfig;
+use neurobrick::models::{NedsConfig, PoyoConfig};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -49,6 +50,17 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     let tune: FinetuneDecoderConfig = load(&config("poyo/finetune.toml")).unwrap();
     tune.validate().unwrap();
     load::<DecodeConfig>(&config("poyo/decode.toml")).unwrap().validate().unwrap();
+    for name in ["pretrain.toml", "published.toml"] {
+        let Pretraining::Neds(pretrain) = Pretraining::load(&config("neds").join(name)).unwrap() else {
+            panic!("{name} trains NEDS");
+        };
+        pretrain.validate().unwrap();
+        if name == "published.toml" {
+            assert_eq!(pretrain.model.sizes(), &NedsConfig::published());
+        }
+    }
+    load::<FinetuneNedsConfig>(&config("neds/finetune.toml")).unwrap().validate().unwrap();
+    load::<DecodeConfig>(&config("neds/decode.toml")).unwrap().validate().unwrap();
     load::<EvaluateConfig>(&config("evaluate.toml")).unwrap();
     load::<BwbConfig>(&config("bwb.toml")).unwrap().validate().unwrap();
     for name in ["audit.toml", "audit_sessions.toml"] {

@@ -84,8 +84,8 @@ pub struct FinetuneConfig {
 pub struct ModelSource {
     /// Name in tables. `fine_tuned`, `new_stitch` and `from_scratch` have a meaning in reports.
     pub name: String,
-    /// Folder with one run folder per session, as written by `finetune`; for a decoder of behavior also a run of `pretrain` on
-    /// these sessions.
+    /// Folder with one run folder per session, as written by `finetune`; for models that answer behavior (POYO, NEDS) also a run
+    /// of `pretrain` on these sessions.
     pub path: PathBuf,
     /// How its matrices are stored (`f32`, `bf16` or `int8`): scores what a smaller model for a closed loop costs.
     #[serde(default)]
@@ -103,7 +103,7 @@ pub struct StackSource {
     pub path: PathBuf,
 }
 
-/// A binary label decoded from behavior columns of the trial table.
+/// A label of trials, from behavior columns of the trial table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DecodeTarget {
@@ -127,13 +127,32 @@ pub enum DecodeTarget {
         /// Text of label `false`.
         negative: String,
     },
+    /// Which of several values a column holds, as text; other trials are left out. For models that answer labels themselves
+    /// (NEDS): the decoders fitted here tell two classes apart.
+    Classes {
+        /// Name in tables.
+        name: String,
+        /// The column.
+        column: String,
+        /// Texts of the classes.
+        classes: Vec<String>,
+    },
 }
 
 impl DecodeTarget {
     /// Name in tables.
     pub fn name(&self) -> &str {
         match self {
-            Self::Larger { name, .. } | Self::Category { name, .. } => name,
+            Self::Larger { name, .. } | Self::Category { name, .. } | Self::Classes { name, .. } => name,
+        }
+    }
+
+    /// The classes in their order, label `false` before label `true`.
+    pub fn classes(&self) -> Vec<&str> {
+        match self {
+            Self::Larger { first, second, .. } => vec![second, first],
+            Self::Category { positive, negative, .. } => vec![negative, positive],
+            Self::Classes { classes, .. } => classes.iter().map(String::as_str).collect(),
         }
     }
 }

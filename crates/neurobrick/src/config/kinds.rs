@@ -5,7 +5,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{FinetuneConfig, FinetuneDecoderConfig, PretrainConfig, PretrainDecoderConfig, load};
+use super::{
+    FinetuneConfig, FinetuneDecoderConfig, FinetuneNedsConfig, PretrainConfig, PretrainDecoderConfig,
+    PretrainNedsConfig, load,
+};
 use crate::PipelineError;
 
 /// A file of `pretrain`.
@@ -15,10 +18,13 @@ pub enum Pretraining {
     Activity(Box<PretrainConfig>),
     /// A decoder of behavior.
     Decoder(Box<PretrainDecoderConfig>),
+    /// A model that predicts spikes and behavior from each other.
+    Neds(Box<PretrainNedsConfig>),
 }
 
 impl Pretraining {
-    /// Reads a file of `pretrain`: one that names `behaviors`, or the kind of a decoder, trains a decoder.
+    /// Reads a file of `pretrain`: one with `modalities` or of the kind `neds` trains NEDS; one that names `behaviors`, or the kind
+    /// of a decoder, trains a decoder.
     ///
     /// # Errors
     /// As [`load`].
@@ -26,6 +32,7 @@ impl Pretraining {
         Ok(match kind_of(path)? {
             Kind::Activity => Self::Activity(Box::new(load(path)?)),
             Kind::Decoder => Self::Decoder(Box::new(load(path)?)),
+            Kind::Neds => Self::Neds(Box::new(load(path)?)),
         })
     }
 }
@@ -37,10 +44,13 @@ pub enum Finetuning {
     Activity(Box<FinetuneConfig>),
     /// A decoder of behavior.
     Decoder(Box<FinetuneDecoderConfig>),
+    /// A model that predicts spikes and behavior from each other.
+    Neds(Box<FinetuneNedsConfig>),
 }
 
 impl Finetuning {
-    /// Reads a file of `finetune`: one that names `behaviors`, or the kind of a decoder, trains a decoder.
+    /// Reads a file of `finetune`: one with `modalities` or of the kind `neds` trains NEDS; one that names `behaviors`, or the kind
+    /// of a decoder, trains a decoder.
     ///
     /// # Errors
     /// As [`load`].
@@ -48,6 +58,7 @@ impl Finetuning {
         Ok(match kind_of(path)? {
             Kind::Activity => Self::Activity(Box::new(load(path)?)),
             Kind::Decoder => Self::Decoder(Box::new(load(path)?)),
+            Kind::Neds => Self::Neds(Box::new(load(path)?)),
         })
     }
 }
@@ -56,12 +67,14 @@ impl Finetuning {
 enum Kind {
     Activity,
     Decoder,
+    Neds,
 }
 
 /// As much of a file as tells what it trains; what else it holds is checked by the table that it belongs to.
 #[derive(Deserialize)]
 struct Sketch {
     behaviors: Option<IgnoredAny>,
+    modalities: Option<IgnoredAny>,
     model: Option<KindSketch>,
     start: Option<StartSketch>,
 }
@@ -77,9 +90,15 @@ struct KindSketch {
 }
 
 fn kind_of(path: &Path) -> Result<Kind, PipelineError> {
-    let Sketch { behaviors, model, start } = load(path)?;
+    let Sketch { behaviors, modalities, model, start } = load(path)?;
     let kinds = [model, start.and_then(|start| start.scratch)].into_iter().flatten();
     let kinds: Vec<String> = kinds.filter_map(|sketch| sketch.kind).collect();
     let is_kind = |wanted: &str| kinds.iter().any(|kind| kind == wanted);
-    Ok(if behaviors.is_some() || is_kind("poyo") { Kind::Decoder } else { Kind::Activity })
+    Ok(if modalities.is_some() || is_kind("neds") {
+        Kind::Neds
+    } else if behaviors.is_some() || is_kind("poyo") {
+        Kind::Decoder
+    } else {
+        Kind::Activity
+    })
 }

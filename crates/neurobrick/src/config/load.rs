@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, FinetuneDecoderConfig,
-    ImportConfig, PretrainConfig, PretrainDecoderConfig, ScaleConfig, TransferConfig,
+    FinetuneNedsConfig, ImportConfig, PretrainConfig, PretrainDecoderConfig, PretrainNedsConfig, ScaleConfig,
+    TransferConfig,
 };
 use crate::PipelineError;
 
@@ -52,6 +53,8 @@ pub fn json_schemas() -> Vec<(&'static str, Schema)> {
         ("finetune", schema_for!(FinetuneConfig)),
         ("pretrain_decoder", schema_for!(PretrainDecoderConfig)),
         ("finetune_decoder", schema_for!(FinetuneDecoderConfig)),
+        ("pretrain_neds", schema_for!(PretrainNedsConfig)),
+        ("finetune_neds", schema_for!(FinetuneNedsConfig)),
         ("evaluate", schema_for!(EvaluateConfig)),
         ("bwb", schema_for!(BwbConfig)),
         ("transfer", schema_for!(TransferConfig)),

@@ -8,6 +8,7 @@ mod import;
 mod inline;
 mod kinds;
 mod load;
+mod neds;
 mod poyo;
 mod scale;
 mod stack;
@@ -25,6 +26,7 @@ pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
 pub(crate) use inline::in_line;
 pub use kinds::{Finetuning, Pretraining};
 pub use load::{json_schemas, load, parse_toml};
+pub use neds::{FinetuneNedsConfig, ModalitiesConfig, MultimodalConfig, NedsTrainConfig, PretrainNedsConfig};
 pub use poyo::{
     DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, PretrainDecoderConfig, SpikeDecoderConfig,
     UnitDropout,

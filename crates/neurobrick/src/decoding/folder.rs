@@ -9,15 +9,18 @@ use crate::PipelineError;
 pub(crate) enum BehaviorKind {
     /// POYO, of single spikes.
     Poyo,
+    /// NEDS, of counts and behavior.
+    Neds,
 }
 
 impl BehaviorKind {
-    const ALL: [Self; 1] = [Self::Poyo];
+    const ALL: [Self; 2] = [Self::Poyo, Self::Neds];
 
     /// Name as in configuration files.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Poyo => "poyo",
+            Self::Neds => "neds",
         }
     }
 
@@ -25,6 +28,7 @@ impl BehaviorKind {
     fn made_by(self) -> &'static str {
         match self {
             Self::Poyo => "lists `behaviors`",
+            Self::Neds => "has `modalities`",
         }
     }
 

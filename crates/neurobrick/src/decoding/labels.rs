@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_metrics::decoders::{DiscriminantAnalysis, Shrinkage};
 use neurobrick_metrics::{
-    Accuracy, Baseline, Counted, DecodingMetric, LogisticProbe, MetricError, NullDistribution, NullTest,
-    ProbeGrid, Split, TestedScore, balanced_accuracy, stratified_folds,
+    Accuracy, Baseline, Bootstrap, Counted, DecodingMetric, LogisticProbe, MetricError, NullDistribution,
+    NullTest, ProbeGrid, Split, TestedScore, balanced_accuracy, stratified_folds,
 };
 use neurobrick_train::TrainSession;
 
@@ -222,6 +222,71 @@ impl Task<'_> {
     }
 }
 
+/// What a model that is not fitted here says of a label: a class of every usable trial of the session.
+pub(crate) struct PredictedClasses<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) decoder: &'a str,
+    pub(crate) classes: &'a [usize],
+}
+
+/// Scores a prediction as those of the decoders are. Its nulls are the same prediction against the labels of other test
+/// trials, since nothing is refitted.
+pub(crate) fn judge_classes(
+    session: &TrainSession,
+    (target, labels): (&str, &[Option<usize>]),
+    predicted: &PredictedClasses<'_>,
+    judging: &Judging,
+) -> DecodeRow {
+    let row = [target, predicted.name, predicted.decoder];
+    DecodeRow::new(session.data.session(), row, judged_classes(session, labels, predicted.classes, judging))
+}
+
+fn judged_classes(
+    session: &TrainSession,
+    labels: &[Option<usize>],
+    predicted: &[usize],
+    judging: &Judging,
+) -> Result<Decoded, MetricError> {
+    let Judging { seed, n_blocks, n_shuffles, n_resamples, .. } = *judging;
+    let labeled = |trials: &[usize]| -> (Vec<usize>, Vec<usize>) {
+        trials.iter().filter_map(|&trial| Some((trial, labels[trial]?))).unzip()
+    };
+    let (test, truth) = labeled(&session.split.test);
+    let (_, learned) = labeled(&[&session.split.train[..], &session.split.valid].concat());
+    let found: Vec<usize> = test.iter().map(|&trial| predicted[trial]).collect();
+    if let Some(&only) = truth.first()
+        && truth.iter().all(|&class| class == only)
+    {
+        return Err(MetricError::SingleClass { trials: truth.len(), class: only > 0 });
+    }
+    let value = balanced_accuracy(&truth, &found)?;
+    let n_classes = 1 + learned.iter().chain(&truth).chain(&found).copied().max().unwrap_or(0);
+    let interval = if n_classes <= 2 {
+        let is_second = |classes: &[usize]| classes.iter().map(|&class| class == 1).collect::<Vec<bool>>();
+        Accuracy::new(&is_second(&truth), &is_second(&found), &is_second(&learned), LEVEL)?.balanced_interval
+    } else {
+        let trials: Vec<usize> = (0..truth.len()).collect();
+        Bootstrap { seed, n_resamples, level: LEVEL }
+            .clustered(&trials, |drawn| balanced_accuracy(&pick(&truth, drawn), &pick(&found, drawn)).ok())
+    };
+    let null = |test: NullTest, groups: &[usize]| {
+        let score = |order: &[usize]| balanced_accuracy(&pick(&truth, order), &found);
+        NullDistribution::new(test, groups, value, (seed, n_shuffles), score)
+    };
+    let n = truth.len();
+    let blocks: Vec<usize> = (0..n).map(|row| row * n_blocks / n).collect();
+    let counted = Counted { trials: n, units: 0, entries: n, spikes: 0.0, sessions: 1 };
+    let count = |class: usize| learned.iter().filter(|&&label| label == class).count();
+    let majority = (0..n_classes).max_by_key(|&class| count(class)).unwrap_or(0);
+    let naive = balanced_accuracy(&truth, &vec![majority; n])?;
+    let baseline = Baseline { name: "majority class".to_owned(), value: naive };
+    let shuffled = null(NullTest::LabelShuffle, &blocks)?;
+    let shifted = null(NullTest::CircularShift, &vec![0; n])?;
+    let metric = (DecodingMetric::BalancedAccuracy, value);
+    let score = TestedScore::new(metric, counted, interval, shuffled, baseline, Split::Test)?;
+    Ok(Decoded { score, shifted: Some(shifted), choice: "weights as trained".to_owned() })
+}
+
 fn two_classes(labels: &[bool]) -> Result<(), MetricError> {
     match [false, true].into_iter().find(|class| !labels.contains(class)) {
         Some(missing) => Err(MetricError::SingleClass { trials: labels.len(), class: !missing }),
@@ -229,7 +294,7 @@ fn two_classes(labels: &[bool]) -> Result<(), MetricError> {
     }
 }
 
-fn pick(labels: &[bool], rows: &[usize]) -> Vec<bool> {
+fn pick<T: Copy>(labels: &[T], rows: &[usize]) -> Vec<T> {
     rows.iter().map(|&row| labels[row]).collect()
 }
 

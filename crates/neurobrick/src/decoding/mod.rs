@@ -1,16 +1,21 @@
 //! Labels and behavior decoded from counts and latents, every score with its null, interval and naive baseline.
 
 mod behavior;
+mod encoding;
 mod folder;
 mod labels;
+pub(crate) mod neds;
 mod network;
 mod result;
 pub(crate) mod spikes;
 mod standardized;
 
 pub(crate) use behavior::{Behavior, Predicted, decode_behavior, judge_prediction, rows};
+pub(crate) use encoding::{Encoded, judge_encoding};
+pub use encoding::{EncodingEvaluation, EncodingNull};
 pub(crate) use folder::BehaviorKind;
-pub(crate) use labels::{SHRINKAGES, decode_labels};
+pub(crate) use labels::{PredictedClasses, SHRINKAGES, decode_labels, judge_classes};
+pub use neds::{NedsSpec, load_neds_model};
 pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 pub use result::{DecodeResult, DecodeRow};
 pub use spikes::{DecoderSpec, SpikeDecodingError, load_decoder_model};

@@ -6,6 +6,8 @@ use neurobrick_metrics::{DecodingMetric, MetricError, NullDistribution, TestedSc
 use neurobrick_schema::SessionId;
 use serde::{Deserialize, Serialize};
 
+use super::EncodingEvaluation;
+
 /// One target decoded from one feature by one decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecodeRow {
@@ -70,6 +72,9 @@ pub struct DecodeResult {
     pub format_version: u32,
     /// One row per session, target, feature and decoder.
     pub rows: Vec<DecodeRow>,
+    /// The other way round, for models that also predict spikes from behavior (NEDS), one entry a session and model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encoding: Vec<EncodingEvaluation>,
 }
 
 impl DecodeResult {
@@ -78,8 +83,8 @@ impl DecodeResult {
         let mut text = String::from(
             "# Decoding\n\nScores on test trials: balanced accuracy of labels, R² of behavior. Penalties are chosen on training \
              and validation trials only. The null refits the decoder to labels shuffled within blocks of trials (behavior: \
-             shifted against the trials); `p shifted` shifts labels as well. A model that was trained before (`poyo`) is not \
-             refitted: its null is its own prediction against the behavior of other test trials.\n",
+             shifted against the trials); `p shifted` shifts labels as well. A model that was trained before (`poyo`, `neds`) \
+             is not refitted: its null is its own prediction against the behavior of other test trials.\n",
         );
         let mut last = None;
         for row in &self.rows {
@@ -114,6 +119,9 @@ impl DecodeResult {
                 score.n().trials,
                 row.choice.as_deref().unwrap_or("–")
             );
+        }
+        for encoding in &self.encoding {
+            encoding.write_markdown(&mut text);
         }
         text
     }

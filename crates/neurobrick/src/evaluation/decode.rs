@@ -118,11 +118,31 @@ fn decode(
     }
 }
 
-/// Label of every usable trial; `None` where it is undefined.
+/// Binary label of every usable trial; `None` where it is undefined.
+///
+/// # Errors
+/// As [`classes`], and for a label of several classes.
 pub(crate) fn labels(
     session: &TrainSession,
     target: &DecodeTarget,
 ) -> Result<Vec<Option<bool>>, PipelineError> {
+    if let DecodeTarget::Classes { name, .. } = target {
+        return Err(PipelineError::BadValue {
+            field: "labels".to_owned(),
+            message: format!("`{name}` has classes; decoders here tell two apart, named with `category`"),
+        });
+    }
+    Ok(classes(session, target)?.into_iter().map(|class| class.map(|class| class == 1)).collect())
+}
+
+/// Class of every usable trial, by its place in [`DecodeTarget::classes`]; `None` where it is of none.
+///
+/// # Errors
+/// If a column is missing, or one whose values are compared holds no numbers.
+pub(crate) fn classes(
+    session: &TrainSession,
+    target: &DecodeTarget,
+) -> Result<Vec<Option<usize>>, PipelineError> {
     let data = &session.data;
     let rows = data.trial_idx();
     let column = |name: &str| {
@@ -137,20 +157,14 @@ pub(crate) fn labels(
                 .map(|&row| {
                     let (a, b) = (first.get(row).copied()??, second.get(row).copied()??);
                     #[expect(clippy::float_cmp, reason = "equal contrasts have no stronger side")]
-                    (a != b).then_some(a > b)
+                    (a != b).then_some(usize::from(a > b))
                 })
                 .collect())
         }
-        DecodeTarget::Category { column: name, positive, negative, .. } => {
-            let values = column(name)?;
-            Ok(rows
-                .iter()
-                .map(|&row| match text_at(values, row) {
-                    text if text == *positive => Some(true),
-                    text if text == *negative => Some(false),
-                    _ => None,
-                })
-                .collect())
+        DecodeTarget::Category { column: name, .. } | DecodeTarget::Classes { column: name, .. } => {
+            let (values, classes) = (column(name)?, target.classes());
+            let class = |&row: &usize| classes.iter().position(|class| *class == text_at(values, row));
+            Ok(rows.iter().map(class).collect())
         }
     }
 }

@@ -17,7 +17,7 @@ mod transfer_curve;
 pub use compare::{ComparedScore, RunComparison};
 pub(crate) use decode::check_targets;
 pub use decode::decode_session;
-pub(crate) use decode::{LEVEL, labels, numbers};
+pub(crate) use decode::{LEVEL, classes, labels, numbers};
 pub use figures::{Figures, mask_pictures, session_figures};
 pub use lessons::{AblationScore, LessonFold, LessonPlan, learn_stacks};
 pub(crate) use results::quoted_null;
@@ -25,8 +25,8 @@ pub use results::{
     DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation,
     ScoreEntry, SessionEvaluation, TaskEvaluation,
 };
+pub(crate) use score::{Answer, NAIVE, Scored, Spread, differences, score_answers, text_at, unknown_column};
 pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session};
-pub(crate) use score::{text_at, unknown_column};
 pub(crate) use stack::STACK_FILE;
 pub use stack::SharedStack;
 pub use to_report::{ReportInputs, run_report};

@@ -24,7 +24,7 @@ pub(crate) const WITH_LINEAR: &str = "+linear";
 /// What its name ends in when pooled with the first stack.
 pub(crate) const WITH_STACK: &str = "+stack";
 /// The naive baseline every score carries.
-const NAIVE: &str = "unit_mean";
+pub(crate) const NAIVE: &str = "unit_mean";
 
 /// Asks a model for rates `[trial, scored bin, scored unit]` of a planned task on some trials.
 pub type Predict<'a> = dyn FnMut(&TaskPlan, &[usize]) -> Result<Array3<f64>, PipelineError> + 'a;
@@ -40,11 +40,12 @@ pub struct ModelPredictions<'a> {
 }
 
 /// One predictor's answer to a task.
-struct Answer {
-    name: String,
-    group: Group,
-    choice: Option<serde_json::Value>,
-    rates: Array3<f64>,
+pub(crate) struct Answer {
+    pub(crate) name: String,
+    pub(crate) group: Group,
+    pub(crate) choice: Option<serde_json::Value>,
+    /// `[trial, scored bin, scored unit]`.
+    pub(crate) rates: Array3<f64>,
 }
 
 /// What scoring a session yields.
@@ -236,45 +237,10 @@ fn evaluate_task(
     let bootstrap = Bootstrap { seed, n_resamples: scoring.n_resamples, level: LEVEL };
     // The train-mean null and the unit-mean baseline know whole windows of training trials.
     let train = parts.train.select(Axis(2), &plan.units);
-    let mut nulls = Vec::new();
-    for null in NULLS {
-        nulls.push((null, null.rates(&test.view(), &train.view())?));
-    }
-    let naive_rates = &nulls[1].1;
-    let naive = Array3::from_shape_fn(test.dim(), |(_, _, n)| naive_rates[n]);
-    let conventions = [
-        Convention::Pooled,
-        Convention::UnitMean,
-        Convention::UnitMedian,
-        Convention::ActiveUnitMean { min_spikes: scoring.active_min_spikes },
-    ];
-
     let clusters = clusters_of(session, &session.split.test);
-    let mut tables: Vec<(String, Group, BitsTable)> = Vec::new();
-    let mut evaluations = Vec::new();
-    let mut n = None;
-    for predictor in predictors {
-        let mut scores = Vec::new();
-        for (null, null_rates) in &nulls {
-            let table = BitsTable::new(&predictor.rates.view(), &test.view(), null_rates)?;
-            let table = table.clustered(&clusters)?;
-            let naive_table = BitsTable::new(&naive.view(), &test.view(), null_rates)?;
-            for convention in conventions {
-                scores.push(score_entry(&table, &naive_table, *null, convention, &bootstrap));
-            }
-            if *null == NullModel::EvaluatedMean {
-                n = Some(table.n());
-                tables.push((predictor.name.clone(), predictor.group, table));
-            }
-        }
-        evaluations.push(PredictorEvaluation {
-            name: predictor.name,
-            group: predictor.group,
-            choice: predictor.choice,
-            scores,
-        });
-    }
-    let Some(n) = n else {
+    let spread = Spread { clusters: &clusters, bootstrap, active_min_spikes: scoring.active_min_spikes };
+    let Scored { evaluations, tables } = score_answers(predictors, [&test, &train], &spread)?;
+    let Some(n) = tables.first().map(|(_, _, table)| table.n()) else {
         return Err(PipelineError::BadValue {
             field: "models".to_owned(),
             message: "name a model or switch the baselines on; there is nothing to score".to_owned(),
@@ -294,6 +260,66 @@ fn evaluate_task(
     })
 }
 
+/// How scores get their intervals, and which units are active.
+pub(crate) struct Spread<'a> {
+    /// Cluster of every test trial.
+    pub(crate) clusters: &'a [usize],
+    pub(crate) bootstrap: Bootstrap,
+    pub(crate) active_min_spikes: u32,
+}
+
+/// Predictors with their scores, and what the scores were made from, over the null of the evaluated means.
+pub(crate) struct Scored {
+    pub(crate) evaluations: Vec<PredictorEvaluation>,
+    pub(crate) tables: Vec<(String, Group, BitsTable)>,
+}
+
+/// Scores answers to `test` under both nulls and all conventions; `train` gives the naive baseline, the unit's mean.
+///
+/// # Errors
+/// If rates are negative or no numbers, or there is nothing to score.
+pub(crate) fn score_answers(
+    predictors: Vec<Answer>,
+    [test, train]: [&Array3<f64>; 2],
+    spread: &Spread<'_>,
+) -> Result<Scored, PipelineError> {
+    let mut nulls = Vec::new();
+    for null in NULLS {
+        nulls.push((null, null.rates(&test.view(), &train.view())?));
+    }
+    let naive_rates = &nulls[1].1;
+    let naive = Array3::from_shape_fn(test.dim(), |(_, _, n)| naive_rates[n]);
+    let conventions = [
+        Convention::Pooled,
+        Convention::UnitMean,
+        Convention::UnitMedian,
+        Convention::ActiveUnitMean { min_spikes: spread.active_min_spikes },
+    ];
+    let mut tables: Vec<(String, Group, BitsTable)> = Vec::new();
+    let mut evaluations = Vec::new();
+    for predictor in predictors {
+        let mut scores = Vec::new();
+        for (null, null_rates) in &nulls {
+            let table = BitsTable::new(&predictor.rates.view(), &test.view(), null_rates)?;
+            let table = table.clustered(spread.clusters)?;
+            let naive_table = BitsTable::new(&naive.view(), &test.view(), null_rates)?;
+            for convention in conventions {
+                scores.push(score_entry(&table, &naive_table, *null, convention, &spread.bootstrap));
+            }
+            if *null == NullModel::EvaluatedMean {
+                tables.push((predictor.name.clone(), predictor.group, table));
+            }
+        }
+        evaluations.push(PredictorEvaluation {
+            name: predictor.name,
+            group: predictor.group,
+            choice: predictor.choice,
+            scores,
+        });
+    }
+    Ok(Scored { evaluations, tables })
+}
+
 /// One score with its interval, naive baseline and split, or the reason why there is none.
 fn score_entry(
     table: &BitsTable,
@@ -311,7 +337,7 @@ fn score_entry(
 }
 
 /// Every model minus every later model and every baseline, pooled, on the same trials.
-fn differences(
+pub(crate) fn differences(
     tables: &[(String, Group, BitsTable)],
     bootstrap: &Bootstrap,
 ) -> Result<Vec<DifferenceEvaluation>, PipelineError> {

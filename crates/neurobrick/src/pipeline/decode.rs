@@ -3,27 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ndarray::{Array3, Axis};
+use ndarray::Axis;
 use neurobrick_core::Prompt;
 use neurobrick_data::{DataError, ResampleRule, resampling_clusters};
-use neurobrick_metrics::{TemporalFactors, TemporalFactorsConfig};
+use neurobrick_metrics::{MetricError, TemporalFactors, TemporalFactorsConfig};
 use neurobrick_models::rounded;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_schema::{Interval, Store};
-use neurobrick_stream::Precision;
 use neurobrick_train::latents;
 
+use super::answers::{ModelAnswers, answers};
 use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
-use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature, ModelSource};
-use crate::decoding::spikes::{SpikeWindows, predict};
+use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature, DecodeTarget, ModelSource};
 use crate::decoding::{
-    Behavior, BehaviorKind, DecodeResult, DecodeRow, Feature, Judging, Predicted, decode_behavior,
-    decode_labels, judge_prediction, load_decoder_model,
+    Behavior, BehaviorKind, DecodeResult, DecodeRow, EncodingEvaluation, Feature, Judging, Predicted,
+    PredictedClasses, decode_behavior, decode_labels, judge_classes, judge_encoding, judge_prediction,
 };
-use crate::evaluation::labels;
+use crate::evaluation::{classes, labels};
 use crate::pipeline::{Observer, Progress};
-use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
+use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
 
 /// Decodes every target of every session, and writes `decode.json`, `decode.md` and `manifest.json` into `out`.
 ///
@@ -57,19 +56,13 @@ pub fn decode(
         networks: config.networks.clone(),
     };
     let mut rows: Vec<DecodeRow> = Vec::new();
+    let mut encoding = Vec::new();
     for session in &sessions {
         note_left_out(&session.train.data, observer);
         let features = features(config, session, compute)?;
-        let decoders = decoders(config, session, compute)?;
-        // Before anything is computed, which takes minutes.
-        for (decoder, target) in decoders.iter().flat_map(|d| config.behaviors.iter().map(move |t| (d, t))) {
-            decoder.output(target)?;
-        }
-        if features.is_empty() && !config.labels.is_empty() {
-            let message =
-                "need features or models of counts; decoders of single spikes answer behaviors only";
-            return Err(PipelineError::BadValue { field: "labels".to_owned(), message: message.to_owned() });
-        }
+        let answers = answers(config, session, compute)?;
+        let one = OneSession { config, session, features, answers, judging: &judging };
+        one.check()?;
         let id = &session.hash.session;
         let mut advance = |target: &str, observer: &mut dyn Observer| {
             state.message = format!("{id}: {target}");
@@ -77,26 +70,13 @@ pub fn decode(
             state.done += 1;
         };
         for target in &config.labels {
-            let labels = labels(&session.train, target)?;
-            for feature in &features {
-                advance(target.name(), observer);
-                rows.extend(decode_labels(&session.train, (target.name(), &labels), feature, &judging));
-            }
+            rows.extend(one.label(target, &mut || advance(target.name(), observer))?);
         }
         for target in &config.behaviors {
             let behavior = behavior(config, session, target, observer)?;
-            for feature in &features {
-                advance(&target.name, observer);
-                rows.extend(decode_behavior(id, &behavior, feature, &judging));
-            }
-            for decoder in &decoders {
-                advance(&target.name, observer);
-                let k = decoder.output(target)?;
-                let (name, values) = (decoder.name, decoder.values.index_axis(Axis(2), k));
-                let predicted = Predicted { name, decoder: "poyo", values };
-                rows.push(judge_prediction(id, &behavior, &predicted, &judging));
-            }
+            rows.extend(one.behavior(target, &behavior, &mut || advance(&target.name, observer))?);
         }
+        encoding.extend(one.encoding()?);
     }
     for row in &rows {
         if let Some(reason) = &row.undefined {
@@ -105,7 +85,7 @@ pub fn decode(
         }
     }
     observer.progress(&state);
-    let result = DecodeResult { format_version: 1, rows };
+    let result = DecodeResult { format_version: 1, rows, encoding };
     let hashes = sessions.into_iter().map(|session| session.hash).collect();
     let mut manifest = RunManifest::new(command, config.seed, compute, hashes);
     manifest.stages.push(("decode".to_owned(), started.elapsed().as_secs_f64()));
@@ -113,6 +93,80 @@ pub fn decode(
     folder.write_json("manifest.json", &manifest)?;
     write_file(&out.join("decode.md"), result.markdown().as_bytes())?;
     Ok(result)
+}
+
+/// A session, and everything that answers for it.
+struct OneSession<'a> {
+    config: &'a DecodeConfig,
+    session: &'a LoadedSession,
+    features: Vec<Feature>,
+    answers: Vec<ModelAnswers<'a>>,
+    judging: &'a Judging,
+}
+
+impl OneSession<'_> {
+    /// Refuses targets that somebody cannot answer, before anything is computed, which takes minutes.
+    fn check(&self) -> Result<(), PipelineError> {
+        self.answers.iter().try_for_each(|answers| answers.check(self.config))?;
+        let answers_labels = self.answers.iter().any(|answers| answers.labels.is_some());
+        if self.config.labels.is_empty() || !self.features.is_empty() || answers_labels {
+            return Ok(());
+        }
+        let message = "need features or models of counts; decoders of single spikes answer behaviors only";
+        Err(PipelineError::BadValue { field: "labels".to_owned(), message: message.to_owned() })
+    }
+
+    /// Rows of a label; `advance` is called before each part of the work.
+    fn label(
+        &self,
+        target: &DecodeTarget,
+        advance: &mut dyn FnMut(),
+    ) -> Result<Vec<DecodeRow>, PipelineError> {
+        let Self { session, judging, .. } = *self;
+        let mut rows = Vec::new();
+        for feature in &self.features {
+            advance();
+            rows.extend(decode_label(session, target, feature, judging)?);
+        }
+        let classes = classes(&session.train, target)?;
+        for answers in &self.answers {
+            let Some(found) = answers.classes(target)? else { continue };
+            advance();
+            let (name, decoder) = (answers.name, answers.kind.name());
+            let predicted = PredictedClasses { name, decoder, classes: &found };
+            rows.push(judge_classes(&session.train, (target.name(), &classes), &predicted, judging));
+        }
+        Ok(rows)
+    }
+
+    /// Rows of a behavior.
+    fn behavior(
+        &self,
+        target: &BehaviorTarget,
+        behavior: &Behavior,
+        advance: &mut dyn FnMut(),
+    ) -> Result<Vec<DecodeRow>, PipelineError> {
+        let (id, judging) = (&self.session.hash.session, self.judging);
+        let mut rows = Vec::new();
+        for feature in &self.features {
+            advance();
+            rows.extend(decode_behavior(id, behavior, feature, judging));
+        }
+        for answers in &self.answers {
+            advance();
+            let k = answers.output(target)?;
+            let (name, values) = (answers.name, answers.values.index_axis(Axis(2), k));
+            let predicted = Predicted { name, decoder: answers.kind.name(), values };
+            rows.push(judge_prediction(id, behavior, &predicted, judging));
+        }
+        Ok(rows)
+    }
+
+    /// What models encode that do.
+    fn encoding(&self) -> Result<Vec<EncodingEvaluation>, PipelineError> {
+        let encoded = self.answers.iter().filter_map(ModelAnswers::encoded);
+        encoded.map(|encoded| judge_encoding(&self.session.train, &encoded, self.judging)).collect()
+    }
 }
 
 /// Everything that targets of a session are decoded from.
@@ -153,72 +207,33 @@ fn features(
     Ok(found)
 }
 
-/// The model of a session as `finetune` leaves it; a decoder of many sessions, as `pretrain` leaves it, stands for all.
-fn model_dir(source: &ModelSource, session: &LoadedSession) -> PathBuf {
+/// A label from a feature by every decoder of labels; those of several classes by none.
+fn decode_label(
+    session: &LoadedSession,
+    target: &DecodeTarget,
+    feature: &Feature,
+    judging: &Judging,
+) -> Result<Vec<DecodeRow>, PipelineError> {
+    if let DecodeTarget::Classes { name, classes, .. } = target {
+        let (what, must) =
+            ("number of classes of a label", "2, named with `category`, for the decoders fitted here");
+        let error = MetricError::InvalidSetting { what, value: classes.len() as f64, must };
+        return Ok(vec![DecodeRow::new(
+            &session.hash.session,
+            [name, &feature.name, "linear decoders"],
+            Err(error),
+        )]);
+    }
+    let labels = labels(&session.train, target)?;
+    Ok(decode_labels(&session.train, (target.name(), &labels), feature, judging))
+}
+
+/// The model of a session as `finetune` leaves it; one of many sessions that answers behavior, as `pretrain` leaves it, stands
+/// for all.
+pub(super) fn model_dir(source: &ModelSource, session: &LoadedSession) -> PathBuf {
     let own = session_run(&source.path, &session.hash.session).join("model");
     let shared = source.path.join("model");
     if !own.exists() && BehaviorKind::of(&shared).is_some() { shared } else { own }
-}
-
-/// What a decoder of single spikes says of all trials of a session.
-struct DecoderAnswers<'a> {
-    name: &'a str,
-    targets: Vec<BehaviorTarget>,
-    /// In units of measure, `[trial, bin, K]`.
-    values: Array3<f64>,
-}
-
-impl DecoderAnswers<'_> {
-    /// The output that answers `target`.
-    fn output(&self, target: &BehaviorTarget) -> Result<usize, PipelineError> {
-        self.targets.iter().position(|own| own == target).ok_or_else(|| {
-            let known: Vec<&str> = self.targets.iter().map(|own| own.name.as_str()).collect();
-            PipelineError::BadValue {
-                field: "behaviors".to_owned(),
-                message: format!(
-                    "`{}` is not what the model `{}` was trained on, which is {}; copy its `behaviors` with all their keys",
-                    target.name,
-                    self.name,
-                    known.join(", ")
-                ),
-            }
-        })
-    }
-}
-
-/// The answers of those models that decode single spikes.
-fn decoders<'a>(
-    config: &'a DecodeConfig,
-    session: &LoadedSession,
-    compute: Compute,
-) -> Result<Vec<DecoderAnswers<'a>>, PipelineError> {
-    let mut found = Vec::new();
-    for source in &config.models {
-        let path = model_dir(source, session);
-        if BehaviorKind::of(&path).is_none() {
-            continue;
-        }
-        if source.precision != Precision::F32 {
-            return Err(PipelineError::BadValue {
-                field: "models.precision".to_owned(),
-                message: format!("`{}` decodes single spikes and is stored as f32 only", source.name),
-            });
-        }
-        let (model, record) = load_decoder_model(&path, compute.device)?;
-        record.check_scores(&config.data, config.seed, &session.hash)?;
-        let id = &session.hash.session;
-        let recording = read_recording(&Store::open(&config.data.store)?, &config.data, id)?;
-        let data = &session.train.data;
-        let spikes = SpikeWindows::new(&recording, data)?;
-        let all: Vec<usize> = (0..data.n_trials()).collect();
-        let mut values = predict(&model, &spikes, &all, compute.n_threads)?;
-        let scales = record.config.scales.iter().find(|scales| scales.session == *id);
-        for (k, scale) in scales.iter().flat_map(|scales| &scales.scales).enumerate() {
-            values.index_axis_mut(Axis(2), k).mapv_inplace(|v| scale.measured(v));
-        }
-        found.push(DecoderAnswers { name: &source.name, targets: record.config.behaviors, values });
-    }
-    Ok(found)
 }
 
 /// A behavior on the trials of which its signal covers every bin.

@@ -18,7 +18,7 @@ use crate::config::{
 use crate::decoding::spikes::{BehaviorTask, DecoderSession, save_decoder_model};
 use crate::decoding::{DecoderSpec, SessionScales, SpikeDecodingError, load_decoder_model};
 use crate::pipeline::Observer;
-use crate::{LoadedSession, PipelineError, RunManifest, SessionHash};
+use crate::{Compute, LoadedSession, PipelineError, RunManifest, SessionHash};
 
 /// POYO and how it is trained.
 struct PoyoLearner<'a> {
@@ -124,8 +124,8 @@ pub fn pretrain_decoder(
     config.validate()?;
     let PretrainDecoderConfig { seed, data, behaviors, model, train, .. } = config;
     let sessions = &sessions_to_learn(data, &config.sessions, &config.exclude)?;
-    let device = &Device::flex();
-    let request = Request { data, seed: *seed, sessions, out, command, n_threads, device };
+    let device = &compute.open()?;
+    let request = Request { data, seed: *seed, sessions, out, command, compute, device };
     let learner = PoyoLearner { split: &data.split, behaviors, train };
     let spec = DecoderSpec { model: model.clone(), behaviors: behaviors.clone(), scales: Vec::new() };
     pretrain_learner(&learner, config, spec, &request, observer)
@@ -145,11 +145,11 @@ pub fn finetune_decoder(
 ) -> Result<RunManifest, PipelineError> {
     config.validate()?;
     let FinetuneDecoderConfig { seed, sessions, data, behaviors, train, .. } = config;
-    let device = &Device::flex();
-    let request = Request { data, seed: *seed, sessions, out, command, n_threads, device };
+    let device = &compute.open()?;
+    let request = Request { data, seed: *seed, sessions, out, command, compute, device };
     // A fresh model is rebuilt for the sessions like a loaded one, so both take one path.
     let (start, origin) = match &config.start {
-        DecoderStart::Pretrained(path) => load_decoder_model(path)?,
+        DecoderStart::Pretrained(path) => load_decoder_model(path, compute.device)?,
         DecoderStart::Scratch(model) => {
             let spec = DecoderSpec { model: model.clone(), behaviors: behaviors.clone(), scales: Vec::new() };
             (PoyoLearner::fresh(&spec, &[], *seed, device)?, request.fresh_record(spec))

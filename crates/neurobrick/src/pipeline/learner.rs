@@ -13,7 +13,7 @@ use super::training::{ModelRecord, Stage, TrainedSession, note_left_out, run_in}
 use crate::config::DataConfig;
 use crate::pipeline::Observer;
 use crate::{
-    LoadedSession, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions, read_recording,
+    Compute, LoadedSession, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions, read_recording,
 };
 
 /// A kind of model that learns behavior, and how it is trained.
@@ -80,7 +80,7 @@ pub(super) struct Request<'a> {
     pub(super) sessions: &'a [SessionId],
     pub(super) out: &'a Path,
     pub(super) command: &'a str,
-    pub(super) n_threads: usize,
+    pub(super) compute: Compute,
     pub(super) device: &'a Device,
 }
 
@@ -143,20 +143,20 @@ pub(super) fn pretrain_learner<L: Learner>(
     request: &Request<'_>,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
-    let Request { data, seed, sessions: ids, out, command, n_threads, device } = *request;
+    let Request { data, seed, sessions: ids, out, command, compute, device } = *request;
     let folder = RunFolder::open(out)?;
     let loaded = load_sessions(data, ids, seed)?;
     let (hashes, sessions) = request.learnable(learner, loaded, observer)?;
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, seed, n_threads, hashes.clone(), observer)?;
+    let mut manifest = folder.manifest(command, seed, compute, hashes.clone(), observer)?;
     let specs: Vec<_> = sessions.iter().map(L::session_spec).collect();
     let model = L::fresh(&spec, &specs, seed, device)?;
     let mut record = request.fresh_record(spec);
     request.learned(learner, &mut record, &hashes, &sessions);
     let run = Run { learner, stage: "pretrain".to_owned(), model, record, sessions, hashes };
-    run.train_in(&folder, n_threads, &mut manifest, observer)?;
+    run.train_in(&folder, compute, &mut manifest, observer)?;
     manifest.peak_memory_bytes = crate::peak_memory_bytes();
     folder.write_json("manifest.json", &manifest)?;
     Ok(manifest)
@@ -174,7 +174,7 @@ pub(super) fn finetune_learner<L: Learner>(
     request: &Request<'_>,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
-    let Request { data, seed, sessions: ids, out, command, n_threads, device } = *request;
+    let Request { data, seed, sessions: ids, out, command, compute, device } = *request;
     let folder = RunFolder::open(out)?;
     let loaded = load_sessions(data, ids, seed)?;
     for session in &loaded {
@@ -184,7 +184,7 @@ pub(super) fn finetune_learner<L: Learner>(
     // Only now: a start that fails leaves no configuration behind.
     folder.settle_config(config)?;
     folder.settle_data(&hashes)?;
-    let mut manifest = folder.manifest(command, seed, n_threads, hashes.clone(), observer)?;
+    let mut manifest = folder.manifest(command, seed, compute, hashes.clone(), observer)?;
     let name = out.file_name().map_or_else(|| "finetune".to_owned(), |n| n.to_string_lossy().into_owned());
     for (session, hash) in sessions.into_iter().zip(hashes) {
         let spec = L::session_spec(&session);
@@ -201,7 +201,7 @@ pub(super) fn finetune_learner<L: Learner>(
             sessions,
             hashes,
         };
-        run.train_in(&session_folder, n_threads, &mut manifest, observer)?;
+        run.train_in(&session_folder, compute, &mut manifest, observer)?;
     }
     manifest.peak_memory_bytes = crate::peak_memory_bytes();
     folder.write_json("manifest.json", &manifest)?;
@@ -222,7 +222,7 @@ impl<L: Learner> Run<'_, L> {
     fn train_in(
         self,
         folder: &RunFolder,
-        n_threads: usize,
+        compute: Compute,
         manifest: &mut RunManifest,
         observer: &mut dyn Observer,
     ) -> Result<(), PipelineError> {
@@ -232,7 +232,7 @@ impl<L: Learner> Run<'_, L> {
         let n_sessions = sessions.len();
         let stage = Stage { name: stage, n_steps: settings.n_steps, n_sessions, loss, valid };
         let task = learner.task(sessions, hashes, record.seed)?;
-        let trainer = Trainer::with_task(model, task, settings, n_threads)?;
+        let trainer = Trainer::with_task(model, task, settings, compute.n_threads)?;
         run_in(folder, stage, trainer, manifest, observer, |path, best| L::save(path, best, &record))
     }
 }

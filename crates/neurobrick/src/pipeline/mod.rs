@@ -1,5 +1,6 @@
 //! The end-to-end runs behind the verbs of `cargo xtask`.
 
+mod answers;
 mod arrays;
 mod audit;
 mod bwb;
@@ -10,6 +11,7 @@ mod evaluate;
 mod finetune;
 mod ingest;
 mod learner;
+mod neds;
 mod own_models;
 mod pretrain;
 mod progress;
@@ -30,6 +32,7 @@ pub use demo::demo;
 pub use evaluate::evaluate;
 pub use finetune::finetune;
 pub use ingest::{ingest, ingest_with, inspect, plan_ingest};
+pub use neds::{finetune_neds, pretrain_neds};
 pub use own_models::{OwnModel, evaluate_own};
 pub use pretrain::pretrain;
 pub use progress::{Observer, Progress, Silent};

@@ -164,16 +164,12 @@ fn decoder_of(
 ) -> Result<Decoder, PipelineError> {
     let origin = probe.decision(&Array2::zeros((1, n_latents)).view())?[0];
     let axes = probe.decision(&Array2::eye(n_latents).view())?;
-    let (negative, positive) = match target {
-        DecodeTarget::Larger { first, second, .. } => (second, first),
-        DecodeTarget::Category { positive, negative, .. } => (negative, positive),
-    };
     #[expect(clippy::cast_possible_truncation, reason = "decoders run in single precision")]
     let single = |x: f64| x as f32;
     Ok(Decoder {
         name: target.name().to_owned(),
         kind: DecoderKind::Logistic,
-        outputs: vec![negative.clone(), positive.clone()],
+        outputs: target.classes().into_iter().map(str::to_owned).collect(),
         weights: axes.iter().map(|&along| vec![single(along - origin)]).collect(),
         bias: vec![single(origin)],
     })

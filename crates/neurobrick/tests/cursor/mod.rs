@@ -5,12 +5,17 @@ use std::fs;
 use std::path::Path;
 
 use ndarray::arr2;
-use neurobrick::MetricsRecord;
 use neurobrick::schema::{
     Activity, Clock, Recording, RecordingParts, Samples, Signal, SignalColumn, Spikes, Store,
 };
 use neurobrick::train::ValidationReport;
-use neurobrick_testkit::SharedBrain;
+use neurobrick::{Compute, MetricsRecord};
+use neurobrick_testkit::{SharedBrain, test_compute_device};
+
+/// The device that tests run on.
+pub(crate) fn compute(n_threads: usize) -> Compute {
+    Compute { device: test_compute_device(), n_threads }
+}
 
 /// The cursor of `SharedBrain::cursor`: the two latents themselves, in another unit.
 pub(crate) fn cursor(brain: &SharedBrain, session: u64, n_trials: usize, n_units: usize) -> Recording {

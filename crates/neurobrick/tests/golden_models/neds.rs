@@ -1,7 +1,7 @@
 //! Parity of NEDS: answers of all modalities, loss, gradients and three optimizer steps.
 
 use burn::module::Module;
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 use ndarray::{Array2, Array3};
 use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{Mode, SessionSpec};
@@ -9,6 +9,7 @@ use neurobrick_models::{
     Neds, NedsConfig, NedsCounted, NedsInput, NedsMask, NedsModalities, NedsOutput, NedsPlace, NedsTargets,
     NedsWindows,
 };
+use neurobrick_nn::scalar;
 use neurobrick_schema::SessionId;
 use neurobrick_testkit::{
     Golden, GoldenArray, Parity, golden, golden_path, largest_difference, largest_difference_of, part,
@@ -141,6 +142,6 @@ fn run(case: &Case, batch: &Batch, model: &Neds, device: &Device) -> (f64, Gradi
     let targets =
         NedsTargets { windows, mask: &batch.mask, counted: &counted, label_weight: case.label_weight };
     let loss = targets.loss(&output, &case.modalities).unwrap();
-    let value = loss.clone().inner().cast(DType::F64).into_scalar::<f64>();
+    let value = scalar(loss.clone().inner());
     (value, Gradients::collect(&model, loss.backward()))
 }

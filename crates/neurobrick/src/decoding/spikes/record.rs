@@ -59,7 +59,11 @@ pub(crate) fn save_decoder_model(
 ///
 /// # Errors
 /// If a file is missing or damaged, the folder holds another kind of model, or the model answers its example differently.
-pub fn load_decoder_model(path: &Path) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
+pub fn load_decoder_model(
+    path: &Path,
+    device: ComputeDevice,
+) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
+    let device = device.open()?;
     let path = &BehaviorKind::Poyo.folder(path)?;
     let build = |record: &ModelRecord<DecoderSpec>, specs: &[SessionSpec]| {
         Ok(Poyo::new(record.config.model.sizes().clone(), specs, 0, &device)?)

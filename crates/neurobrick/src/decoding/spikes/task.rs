@@ -104,7 +104,7 @@ impl BehaviorTask {
         let targets = tensor(values().map(|v| if v.is_finite() { *v as f32 } else { 0.0 }).collect());
         let counted = tensor(values().map(|v| f32::from(u8::from(v.is_finite()))).collect());
         let errors = (outputs - targets) * counted;
-        let loss = (errors.clone() * errors).sum().div_scalar(n_counted.max(1) as f64);
+        let loss = (errors.clone() * errors).sum() * (n_counted.max(1) as f64).recip();
         let value = scalar(loss.clone().inner());
         let gradients = Gradients::collect(&model, loss.backward());
         Ok((BatchLoss { likelihood: value, penalty: 0.0 }, gradients))
@@ -165,7 +165,7 @@ impl TrainTask<Poyo> for BehaviorTask {
         // Sessions have equal numbers of targets, so this is the mean over sessions of the mean over targets.
         let scores = behaviors.iter().map(|score| score.r2.unwrap_or(f64::NAN));
         let mean = scores.sum::<f64>() / behaviors.len().max(1) as f64;
-        Ok(ValidationReport { schemes: Vec::new(), behaviors, mean })
+        Ok(ValidationReport { schemes: Vec::new(), behaviors, labels: Vec::new(), mean })
     }
 
     fn identify(&self, add: &mut dyn FnMut(&[u8])) -> Result<(), TrainError> {

@@ -1,0 +1,12 @@
+//! Spikes and behavior predicted from each other by a model that learns on many sessions (NEDS, Zhang et al. 2025).
+
+mod predict;
+mod record;
+mod session;
+mod task;
+
+pub(crate) use predict::{NedsAnswers, predict};
+pub(crate) use record::save_neds_model;
+pub use record::{NedsSpec, load_neds_model};
+pub(crate) use session::NedsSession;
+pub(crate) use task::NedsTask;
