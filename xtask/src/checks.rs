@@ -68,7 +68,7 @@ pub(crate) fn test(root: &Path, device: ComputeDevice) -> Result<(), CheckError>
     if device == ComputeDevice::Flex {
         return command("test", Command::new(cargo()).args(TEST).current_dir(root));
     }
-    // Both, whatever the first finds: they are hours of work for whoever waits.
+    // Both, whatever the first finds: building them is what takes long.
     let results = devices::commands(root, &cargo(), device)?.map(|mut test| command("test", &mut test));
     results.into_iter().collect()
 }
@@ -112,6 +112,11 @@ pub(crate) fn ci(root: &Path) -> Result<(), CheckError> {
     } else {
         say("counts are left out: they are kept for x86-64 Linux");
     }
+    times.step("devices", || {
+        // Compiled and no more: drivers are not on every machine. `tch` needs libtorch, and `cuda` downloads an LLVM.
+        let args = ["check", "--locked", "--release", "-p", "neurobrick-core", "--features", "wgpu,vulkan"];
+        command("devices", &mut cargo_at_root(&args))
+    })?;
     times.step("doc", || {
         let args = ["doc", "--locked", "--release", "--no-deps", "--workspace"];
         command("doc", cargo_at_root(&args).env("RUSTDOCFLAGS", "-D warnings"))

@@ -58,6 +58,11 @@ fn libtorch(python: &Path) -> Result<Vec<(&'static str, OsString)>, BenchFailure
     let answer = Command::new(python).args(["-c", program]).output();
     let answer = answer.map_err(|source| BenchFailure::Start { program: python.to_owned(), source })?;
     let lib = PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim());
+    if !answer.status.success() || !lib.is_dir() {
+        let complaint = String::from_utf8_lossy(&answer.stderr);
+        let what = format!("finding libtorch by {} ({})", python.display(), complaint.trim());
+        return Err(BenchFailure::Failed { what });
+    }
     let library_path = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
     Ok(vec![
         ("VIRTUAL_ENV", bin.parent().unwrap_or(bin).into()),

@@ -1,9 +1,10 @@
 //! Which backend computes, by name.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 /// A backend and device that models can run on: what `--device` and manifests name.
 ///
@@ -55,6 +56,16 @@ pub enum DeviceError {
         feature: &'static str,
         /// Devices that can be had.
         compiled: String,
+    },
+    /// The device does not answer: there is no such processor, or no driver for it.
+    #[error(
+        "device `{device}` does not answer ({reason}); is there such a processor with its driver? `flex` needs none"
+    )]
+    Unavailable {
+        /// The device.
+        device: String,
+        /// What happened instead.
+        reason: String,
     },
 }
 
@@ -114,6 +125,20 @@ impl ComputeDevice {
         }
     }
 
+    /// [`open`](Self::open), and asks it to add, so that a missing driver is found now and as an error. It computes in the precision
+    /// that it has from then on.
+    ///
+    /// # Errors
+    /// If its backend is not compiled in, or it does not answer.
+    pub fn ready(self) -> Result<Device, DeviceError> {
+        let device = self.open()?;
+        if self != Self::Flex {
+            answers(&device)
+                .map_err(|reason| DeviceError::Unavailable { device: self.to_string(), reason })?;
+        }
+        Ok(device)
+    }
+
     /// The device, for tensors without gradients.
     ///
     /// # Errors
@@ -135,6 +160,23 @@ impl ComputeDevice {
                 let compiled: Vec<String> = Self::compiled().iter().map(Self::to_string).collect();
                 Err(DeviceError::NotCompiled { feature: missing.feature(), compiled: compiled.join(", ") })
             }
+        }
+    }
+}
+
+/// Whether a device can add one and one; otherwise what it does instead. Burn panics where a driver is missing.
+fn answers(device: &Device) -> Result<(), String> {
+    let ask = || {
+        let ones = Tensor::<1>::from_data([1.0f32], device);
+        (ones.clone() + ones).into_data().iter::<f32>().next()
+    };
+    match catch_unwind(AssertUnwindSafe(ask)) {
+        Ok(Some(2.0)) => Ok(()),
+        Ok(other) => Err(format!("to one and one it says {other:?}")),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(text.unwrap_or("its backend panicked").to_owned())
         }
     }
 }
@@ -178,6 +220,11 @@ mod tests {
             let error = name.parse::<ComputeDevice>().unwrap_err();
             assert!(error.to_string().contains(&format!("`{name}`")));
         }
+    }
+
+    #[test]
+    fn a_device_is_asked_to_add() {
+        assert_eq!(answers(&Device::flex()), Ok(()));
     }
 
     #[test]

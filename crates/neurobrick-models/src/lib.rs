@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! The crate has no features.
+//! Features `tch`, `vulkan`, `wgpu` and `cuda` pass on those of `neurobrick-core`: further devices to compute on.
 
 mod any;
 mod config;

@@ -19,7 +19,7 @@
 //! assert!(loss.is_finite());
 //! ```
 //!
-//! The crate has no features.
+//! Features `tch`, `vulkan`, `wgpu` and `cuda` pass on those of `neurobrick-core`: further devices to compute on.
 
 mod attention;
 mod band;

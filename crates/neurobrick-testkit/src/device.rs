@@ -25,8 +25,8 @@ pub fn test_device() -> Device {
     test_compute_device().open().unwrap()
 }
 
-/// [`test_device`] computing in double precision, or Flex where it has none. A device's precision is set once per process, so that a test program that
-/// calls this must not compute in single precision before.
+/// [`test_device`] computing in double precision, or Flex where it has none. A device's precision is set once per process, so
+/// that a test program that calls this must not compute in single precision before.
 ///
 /// # Panics
 /// As [`test_device`], or if the device's precision is settled.

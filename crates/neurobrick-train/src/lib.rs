@@ -15,7 +15,7 @@
 //! assert!((start.lr - 1e-4).abs() < 1e-12 && (start.beta1 - 0.95).abs() < 1e-12);
 //! ```
 //!
-//! The crate has no features.
+//! Features `tch`, `vulkan`, `wgpu` and `cuda` pass on those of `neurobrick-core`: further devices to compute on.
 
 mod adamw;
 mod checkpoint;

@@ -80,9 +80,9 @@ pub(crate) fn device_of<M: Module>(model: &M) -> Result<Device, TrainError> {
     model.devices().first().cloned().ok_or(TrainError::NoDevice)
 }
 
-/// Worker threads for models on `device`: those asked for, or none, so that the caller works, where threads do not share it.
+/// Worker threads for models on `device`: those asked for, at least one, or none at all, so that the caller works, where threads do not share it.
 pub fn threads_on(device: &Device, n_threads: usize) -> usize {
-    if ComputeDevice::is_shared_by_threads(device) { n_threads } else { 0 }
+    if ComputeDevice::is_shared_by_threads(device) { n_threads.max(1) } else { 0 }
 }
 
 /// `work` in a pool, or without one by the caller.

@@ -29,6 +29,6 @@ impl Compute {
 
     /// The device of models.
     pub(crate) fn open(self) -> Result<Device, PipelineError> {
-        Ok(self.device.open()?)
+        Ok(self.device.ready()?)
     }
 }

@@ -178,7 +178,7 @@ impl<C> ModelRecord<C> {
 /// # Errors
 /// If a file is missing or damaged, or the model answers its example differently.
 pub fn load_model(path: &Path, device: ComputeDevice) -> Result<(AnyModel, ModelRecord), PipelineError> {
-    let device = device.open()?;
+    let device = device.ready()?;
     // The folder of a run stands for the model in it.
     let inner = path.join("model");
     let path = if inner.is_dir() { inner.as_path() } else { path };

@@ -63,7 +63,7 @@ pub fn load_decoder_model(
     path: &Path,
     device: ComputeDevice,
 ) -> Result<(Poyo, ModelRecord<DecoderSpec>), PipelineError> {
-    let device = device.open()?;
+    let device = device.ready()?;
     let path = &BehaviorKind::Poyo.folder(path)?;
     let build = |record: &ModelRecord<DecoderSpec>, specs: &[SessionSpec]| {
         Ok(Poyo::new(record.config.model.sizes().clone(), specs, 0, &device)?)
