@@ -133,8 +133,11 @@ impl ComputeDevice {
     pub fn ready(self) -> Result<Device, DeviceError> {
         let device = self.open()?;
         if self != Self::Flex {
-            answers(&device)
-                .map_err(|reason| DeviceError::Unavailable { device: self.to_string(), reason })?;
+            let ask = || {
+                let ones = Tensor::<1>::from_data([1.0f32], &device);
+                (ones.clone() + ones).into_data().iter::<f32>().next()
+            };
+            answers(ask).map_err(|reason| DeviceError::Unavailable { device: self.to_string(), reason })?;
         }
         Ok(device)
     }
@@ -164,12 +167,8 @@ impl ComputeDevice {
     }
 }
 
-/// Whether a device can add one and one; otherwise what it does instead. Burn panics where a driver is missing.
-fn answers(device: &Device) -> Result<(), String> {
-    let ask = || {
-        let ones = Tensor::<1>::from_data([1.0f32], device);
-        (ones.clone() + ones).into_data().iter::<f32>().next()
-    };
+/// Whether what was asked for one and one says two; otherwise what it does instead. Burn panics where a driver is missing.
+fn answers(ask: impl FnOnce() -> Option<f32>) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(ask)) {
         Ok(Some(2.0)) => Ok(()),
         Ok(other) => Err(format!("to one and one it says {other:?}")),
@@ -208,7 +207,7 @@ impl fmt::Display for ComputeDevice {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
     use super::*;
 
     #[test]
@@ -223,8 +222,13 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_asked_to_add() {
-        assert_eq!(answers(&Device::flex()), Ok(()));
+    fn a_device_that_does_not_answer_is_an_error() {
+        assert_eq!(answers(|| Some(2.0)), Ok(()));
+        assert!(answers(|| Some(3.0)).unwrap_err().contains('3'));
+        assert_eq!(answers(|| panic!("no driver")), Err("no driver".to_owned()));
+        let number = 7;
+        assert_eq!(answers(|| panic!("no device {number}")), Err("no device 7".to_owned()));
+        assert!(ComputeDevice::Flex.ready().is_ok());
     }
 
     #[test]
