@@ -1,4 +1,6 @@
-//! How well binary labels were decoded: accuracy, balanced accuracy, their intervals and chance.
+//! How well labels were decoded: accuracy, balanced accuracy, their intervals and chance.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,23 +54,53 @@ impl Accuracy {
             accuracy: n_right / n,
             interval: wilson(n_right, n, level),
             balanced: f64::midpoint(share(&right[0]), share(&right[1])),
-            balanced_interval: balanced_interval(&right, level),
+            balanced_interval: joined_interval(
+                right.iter().map(|right| [right.iter().sum(), right.len() as f64]),
+                level,
+            ),
             majority: truth.iter().filter(|&&label| label == majority).count() as f64 / n,
             trials_per_class,
         })
     }
 }
 
-/// Interval of the mean of two shares from Wilson's intervals of each, which do not shrink to nothing where all or none of
-/// a class are right, as resamples of trials would (recovery of variances; Zou and Donner 2008, doi:10.1002/sim.3095).
-fn balanced_interval(right: &[Vec<f64>; 2], level: f64) -> ConfidenceInterval {
+/// Interval of a balanced accuracy: of the mean over the classes of `truth` of the share of their rows predicted right, from
+/// Wilson's intervals of each. They do not shrink to nothing where all or none of a class are right, as resamples of trials would
+/// (recovery of variances; Zou and Donner 2008, doi:10.1002/sim.3095). `level` is its confidence, such as 0.95.
+///
+/// # Errors
+/// On unequal lengths and without rows.
+pub fn balanced_interval(
+    truth: &[usize],
+    predicted: &[usize],
+    level: f64,
+) -> Result<ConfidenceInterval, MetricError> {
+    if truth.len() != predicted.len() {
+        let (expected, got) = (vec![truth.len()], vec![predicted.len()]);
+        return Err(MetricError::ShapeMismatch { what: "predicted labels", expected, got });
+    }
+    if truth.is_empty() {
+        return Err(MetricError::Empty { what: "list of labels" });
+    }
+    // Right and all rows of each class.
+    let mut classes: BTreeMap<usize, [f64; 2]> = BTreeMap::new();
+    for (t, p) in truth.iter().zip(predicted) {
+        let [right, all] = classes.entry(*t).or_default();
+        *right += f64::from(u8::from(t == p));
+        *all += 1.0;
+    }
+    Ok(joined_interval(classes.into_values(), level))
+}
+
+/// The interval from the rows that are right and all rows of each class.
+fn joined_interval(classes: impl ExactSizeIterator<Item = [f64; 2]>, level: f64) -> ConfidenceInterval {
+    let n_classes = classes.len() as f64;
     let (mut center, mut below, mut above) = (0.0, 0.0, 0.0);
-    for class in right {
-        let (n_right, n) = (class.iter().sum::<f64>(), class.len() as f64);
+    for [n_right, n] in classes {
         let (share, interval) = (n_right / n, wilson(n_right, n, level));
-        center += share / 2.0;
-        below += (share - interval.lo).powi(2) / 4.0;
-        above += (interval.hi - share).powi(2) / 4.0;
+        center += share / n_classes;
+        below += (share - interval.lo).powi(2) / (n_classes * n_classes);
+        above += (interval.hi - share).powi(2) / (n_classes * n_classes);
     }
     ConfidenceInterval {
         lo: (center - below.sqrt()).max(0.0),

@@ -138,6 +138,18 @@ pub enum MetricError {
         /// The only class.
         class: bool,
     },
+    /// Labels of one of several classes only.
+    #[error(
+        "all {trials} labels are of class {class} (from 0) of {n_classes}; a score needs two classes or more"
+    )]
+    SingleClassOf {
+        /// Number of labels.
+        trials: usize,
+        /// The only class, from 0.
+        class: usize,
+        /// Number of classes.
+        n_classes: usize,
+    },
     /// Fewer trials of a class than folds.
     #[error("class {class} has {trials} trials, too few for {folds} folds")]
     TooFewForFolds {

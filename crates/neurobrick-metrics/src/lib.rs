@@ -73,7 +73,7 @@ mod student;
 mod tested_score;
 mod two_alternative;
 
-pub use accuracy::Accuracy;
+pub use accuracy::{Accuracy, balanced_interval};
 pub use bits::{BitsTable, Convention, Difference, NullModel};
 pub use bootstrap::Bootstrap;
 pub use correlation::pearson;

@@ -9,7 +9,9 @@ mod golden_file;
 
 use golden_file::{assert_close, load, matrix, number, numbers};
 use ndarray::Array2;
-use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, stratified_folds};
+use neurobrick_metrics::{
+    Accuracy, LogisticProbe, MetricError, ProbeGrid, balanced_interval, stratified_folds,
+};
 use neurobrick_random::{Domain, Stream};
 use serde_json::Value;
 
@@ -123,4 +125,19 @@ fn single_classes_and_tiny_classes_are_named() {
     assert_eq!(error, MetricError::TooFewForFolds { class: true, trials: 1, folds: 4 });
     let error = Accuracy::new(&[false; 3], &[true; 3], &labels, 0.95).unwrap_err();
     assert_eq!(error, MetricError::SingleClass { trials: 3, class: false });
+}
+
+/// Three classes that are all right still leave open how often they would be wrong; two classes have the interval of binary labels.
+#[test]
+fn the_interval_of_several_classes_does_not_shrink_to_nothing() {
+    let truth: Vec<usize> = (0..30).map(|i| i % 3).collect();
+    let perfect = balanced_interval(&truth, &truth, 0.95).unwrap();
+    // Wilson's interval of 10 of 10 starts at 10 / (10 + z^2), z = 1.959964.
+    let below = 1.0 - 10.0 / (10.0 + 1.959_964f64.powi(2));
+    assert!((perfect.lo - (1.0 - below / 3f64.sqrt())).abs() < 1e-6 && perfect.hi == 1.0, "{perfect:?}");
+    let (truth, found) = ([true, true, true, false, false], [true, false, true, false, false]);
+    let number = |labels: [bool; 5]| labels.map(usize::from);
+    let joined = balanced_interval(&number(truth), &number(found), 0.95).unwrap();
+    assert_eq!(joined, Accuracy::new(&truth, &found, &truth, 0.95).unwrap().balanced_interval);
+    assert!(balanced_interval(&[0], &[], 0.95).is_err() && balanced_interval(&[], &[], 0.95).is_err());
 }

@@ -354,6 +354,42 @@ fn windows_of_other_sizes_and_classes_are_refused() {
     assert!(refused(&class, &mask).contains("class 2 of the label `label_0`, which has 2"));
 }
 
+/// An input that was not made by `NedsInput::new` may be of any size.
+#[test]
+fn inputs_of_other_sizes_are_refused() {
+    let modalities = modalities(2, 2);
+    let model = model(&modalities);
+    let drawn = Drawn::new(3, &modalities);
+    let mask = NedsMask::encoding(&modalities, [SHAPE[0], SHAPE[1]]);
+    let good = NedsInput::new(&drawn.windows(), &modalities, &mask, &test_device()).unwrap();
+    let check = |change: &dyn Fn(&mut NedsInput), expected: &str| {
+        let mut input = good.clone();
+        change(&mut input);
+        let error = model.forward(&input, Mode::Eval).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(&|input| input.labels = input.labels.clone().narrow(0, 0, 3), "windows of labels = 4, received 3");
+    check(&|input| input.labels = input.labels.clone().narrow(1, 0, 1), "labels = 2, received 1");
+    check(
+        &|input| input.behaviors = input.behaviors.clone().narrow(0, 0, 3),
+        "windows of behavior = 4, received 3",
+    );
+    check(
+        &|input| input.behaviors = input.behaviors.clone().narrow(1, 0, 5),
+        "bins of behavior = 6, received 5",
+    );
+    check(&|input| input.behaviors = input.behaviors.clone().narrow(2, 0, 1), "behaviors = 2, received 1");
+    check(
+        &|input| input.unseen = input.unseen.clone().narrow(0, 0, 3),
+        "windows of the mask = 4, received 3",
+    );
+    check(
+        &|input| input.unseen = input.unseen.clone().narrow(1, 0, 4),
+        "modalities of the mask = 5, received 4",
+    );
+    check(&|input| input.unseen = input.unseen.clone().narrow(2, 0, 5), "bins of the mask = 6, received 5");
+}
+
 /// Sizes by hand: a layer of width 256 with an MLP of 512 has 263,168 + 262,912 + 1,024 parameters; then the last norm, the mask
 /// token, and a vector and 100 positions for each of five modalities.
 #[test]

@@ -51,5 +51,5 @@ pub use shards::{
 pub use task::{EvalTask, Region, TaskPlan, TaskQuery};
 pub use train_task::{TaskStep, TrainTask};
 pub use trainer::{StepReport, TrainEvent, TrainOutcome, Trainer};
-pub use validation::{BehaviorR2, LabelAccuracy, SchemeScore, ValidationReport, validate};
-pub use workers::{run_jobs, threads_on};
+pub use validation::{BehaviorR2, LabelAccuracy, SchemeScore, ValidationReport, to_array, validate};
+pub use workers::{device_of, run_jobs, threads_on};

@@ -63,8 +63,9 @@ pub struct ValidationReport {
     /// One entry a session and label, for models that decode labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<LabelAccuracy>,
-    /// Mean over the schemes that have spikes, or over sessions and targets; what early stopping looks at. Not finite if what
-    /// the model answers is not.
+    /// What early stopping looks at: the mean over the schemes that have spikes, or over sessions and targets; for models of
+    /// both, the mean over sessions of each session's mean over bits per spike, labels and behaviors, of those that training
+    /// asks for. Not finite if what the model answers is not.
     pub mean: f64,
 }
 
@@ -164,8 +165,11 @@ fn tally<M: PopulationModel>(
     Ok(total)
 }
 
-/// Reads a tensor back as `f64` `[B, T, N]`.
-pub(crate) fn to_array(tensor: burn::tensor::Tensor<3>) -> Result<Array3<f64>, TrainError> {
+/// Reads a tensor back as `f64`, its axes as they are (`[B, T, N]`).
+///
+/// # Errors
+/// If its values are not as many as its shape says.
+pub fn to_array(tensor: burn::tensor::Tensor<3>) -> Result<Array3<f64>, TrainError> {
     let [b, t, n] = tensor.dims();
     let data = tensor.into_data();
     // Single precision, the usual case, is one slice, which is many times faster to walk than values of any type.

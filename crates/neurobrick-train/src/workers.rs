@@ -76,7 +76,10 @@ where
 }
 
 /// The device a model lives on.
-pub(crate) fn device_of<M: Module>(model: &M) -> Result<Device, TrainError> {
+///
+/// # Errors
+/// If it has no parameters, which live on devices.
+pub fn device_of<M: Module>(model: &M) -> Result<Device, TrainError> {
     model.devices().first().cloned().ok_or(TrainError::NoDevice)
 }
 

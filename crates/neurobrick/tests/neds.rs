@@ -9,8 +9,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use neurobrick::config::{
-    DecodeConfig, DecodeTarget, FinetuneNedsConfig, Finetuning, NedsTrainConfig, PretrainDecoderConfig,
-    PretrainNedsConfig, Pretraining, Start, load, parse_toml,
+    AuditConfig, DecodeConfig, DecodeTarget, FinetuneNedsConfig, Finetuning, NedsTrainConfig,
+    PretrainDecoderConfig, PretrainNedsConfig, Pretraining, ScoringConfig, Start, load, parse_toml,
 };
 use neurobrick::core::weights::state_dict;
 use neurobrick::core::{Mode, SessionSpec};
@@ -18,12 +18,13 @@ use neurobrick::decoding::{DecodeResult, load_decoder_model, load_neds_model};
 use neurobrick::evaluation::Group;
 use neurobrick::metrics::{Convention, NullModel};
 use neurobrick::models::{
-    Neds, NedsConfig, NedsCounted, NedsInput, NedsLabel, NedsMask, NedsModalities, NedsTargets, NedsWindows,
+    Neds, NedsConfig, NedsCounted, NedsInput, NedsLabel, NedsMask, NedsModalities, NedsScheme, NedsTargets,
+    NedsWindows,
 };
 use neurobrick::nn::scalar;
 use neurobrick::pipeline::{self, Silent, load_model};
 use neurobrick::random::{Domain, Stream};
-use neurobrick::schema::{ColumnValues, Recording, RecordingParts, SessionId, Trials};
+use neurobrick::schema::{Activity, ColumnValues, Recording, RecordingParts, SessionId, Spikes, Trials};
 use neurobrick::train::{AdamW, AdamWConfig, Gradients, Rates};
 use neurobrick::{PipelineError, load_sessions};
 use neurobrick_testkit::{SharedBrain, test_device};
@@ -93,7 +94,10 @@ fn decode_config(store: &Path, session: &str, models: &Path) -> DecodeConfig {
 
 /// Pooled bits per spike of a predictor over training means.
 fn encoded(found: &DecodeResult, name: &str) -> f64 {
-    let predictor = found.encoding[0].predictors.iter().find(|predictor| predictor.name == name).unwrap();
+    let predictor = {
+        let scores = found.encoding[0].scores.as_ref().unwrap();
+        scores.predictors.iter().find(|predictor| predictor.name == name).unwrap()
+    };
     let entry = predictor
         .scores
         .iter()
@@ -134,14 +138,14 @@ fn it_learns_both_ways_and_carries_over_to_a_session_it_never_saw() {
         // The same trials for all.
         assert_eq!((neds.n().trials, neds.baseline()), (linear.n().trials, linear.baseline()), "{target}");
     }
-    let encoding = &found.encoding[0];
+    assert_eq!(found.encoding[0].knows, ["condition", "cursor_x", "speed_y"]);
+    let encoding = found.encoding[0].scores.as_ref().unwrap();
     let names: Vec<&str> = encoding.predictors.iter().map(|predictor| predictor.name.as_str()).collect();
     assert_eq!(names, ["tuned", "psth", "unit_mean"]);
-    assert_eq!(encoding.knows, ["condition", "cursor_x", "speed_y"]);
     let (neds, psth, mean) =
         (encoded(&found, "tuned"), encoded(&found, "psth"), encoded(&found, "unit_mean"));
     assert!(neds > 0.05 && neds > psth && psth > mean && mean.abs() < 1e-9, "{neds} {psth} {mean}");
-    assert!(encoding.null.null.p_value < 0.05 && encoding.null.null.mean < neds, "{encoding:?}");
+    assert!(encoding.null.p_value < 0.05 && encoding.null.mean < neds, "{encoding:?}");
     let over_mean = encoding.differences.iter().find(|d| d.right == "unit_mean").unwrap();
     assert!(over_mean.left == "tuned" && over_mean.difference.interval.lo > 0.0, "{over_mean:?}");
     assert_eq!(encoding.predictors[1].group, Group::Baseline);
@@ -254,9 +258,9 @@ fn a_resumed_run_has_the_bits_of_an_uninterrupted_one_on_any_number_of_threads()
     assert!(matches!(refused, PipelineError::OtherRun { .. }), "{refused}");
 }
 
-/// Every option of training changes what is learned: none is without effect.
+/// Options that are of this model alone, and how its batches are made, change what is learned.
 #[test]
-fn every_option_of_training_does_something() {
+fn options_of_masks_labels_and_batches_do_something() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     write(&at("store"), &two_sessions());
@@ -274,20 +278,24 @@ fn every_option_of_training_does_something() {
     check("batch_size", &|train| train.batch_size = 7);
 }
 
-/// Labels of other trials' conditions.
-fn with_other_labels(recording: Recording, is_other: impl Fn(f64) -> bool) -> Recording {
+/// Labels by the start of a trial and the label it had.
+fn with_labels(recording: Recording, new: impl Fn(f64, &str) -> String) -> Recording {
     let parts = recording.into_parts();
     let mut columns = parts.trials.columns().to_vec();
     for column in &mut columns {
         let ColumnValues::Text(values) = &mut column.values else { continue };
         for (value, interval) in values.iter_mut().zip(parts.trials.intervals()) {
-            if is_other(interval.start_s) {
-                *value = Some(if value.as_deref() == Some("c0") { "c1" } else { "c0" }.to_owned());
-            }
+            *value = value.as_deref().map(|old| new(interval.start_s, old));
         }
     }
     let trials = Trials::new(parts.trials.intervals().to_vec(), columns).unwrap();
     Recording::from_parts(RecordingParts { trials, ..parts }).unwrap()
+}
+
+/// Labels of other trials' conditions.
+fn with_other_labels(recording: Recording, is_other: impl Fn(f64) -> bool) -> Recording {
+    let other = |old: &str| if old == "c0" { "c1" } else { "c0" }.to_owned();
+    with_labels(recording, |time, old| if is_other(time) { other(old) } else { old.to_owned() })
 }
 
 /// Everything in test trials is made another: spikes are of other units, behavior is of another size, labels are swapped.
@@ -333,14 +341,13 @@ fn gaps_are_left_out_and_not_the_trials() {
     let signals =
         vec![with_samples(&parts.signals[0], |time, value| if gap(time) { f64::NAN } else { value })];
     let recording = Recording::from_parts(RecordingParts { signals, ..parts }).unwrap();
+    // Every third trial is of neither class.
+    let number = |time: f64| ((time - start) / 0.5).round();
+    let recording = with_labels(recording, |time, label| {
+        if number(time).rem_euclid(3.0) < 0.5 { "neither".to_owned() } else { label.to_owned() }
+    });
     write(&at("store"), &[recording]);
-    let mut config = small(&at("store"));
-    // Every other trial is of neither class.
-    config.modalities.labels = vec![DecodeTarget::Classes {
-        name: "condition".to_owned(),
-        column: "condition".to_owned(),
-        classes: ["c0", "never"].map(str::to_owned).to_vec(),
-    }];
+    let config = small(&at("store"));
     pipeline::pretrain_neds(&config, &at("run"), "test", compute(1), &mut Silent).unwrap();
     let (_, report) = validations(&at("run")).pop().unwrap();
     let n_valid = report.behaviors[0].n_values;
@@ -392,8 +399,133 @@ fn settings_that_make_no_sense_are_refused_with_their_name() {
         column: "condition".to_owned(),
         classes: classes.map(str::to_owned).to_vec(),
     };
-    let error = refuse(&|config| config.modalities.labels = vec![none(["left", "right"])]);
-    assert!(error.contains("no training trial has the label `condition`"), "{error}");
+    let error = refuse(&|config| config.modalities.labels = vec![none(["c0", "left"])]);
+    assert!(error.contains("modalities.labels") && error.contains("`left` does not occur"), "{error}");
+    assert!(error.contains("it has: c0, c1"), "{error}");
+    let error = refuse(&|config| config.modalities.labels = vec![none(["c0", ""])]);
+    assert!(error.contains("modalities.labels") && error.contains("missing"), "{error}");
+    let error = refuse(&|config| config.modalities.labels = vec![category("condition", "")]);
+    assert!(error.contains("modalities.labels") && error.contains("missing"), "{error}");
+
+    // Classes that another session has.
+    let [first, second] = two_sessions();
+    write(&at("mixed"), &[first, with_labels(second, |_, _| "go".to_owned())]);
+    let error = refused(&small(&at("mixed")), &at("run")).to_string();
+    assert!(error.contains("shared-1-1") && error.contains("column `condition`"), "{error}");
+    assert!(error.contains("which has go") && error.contains("leave the label out"), "{error}");
+}
+
+/// A class that pretraining knew may be missing in a session that is fine-tuned on; a typo is none that it knew.
+#[test]
+fn a_session_without_a_class_of_the_pretrained_model_is_fine_tuned_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let one_sided = with_labels(cursor(&brain(), 3, 40, 7), |_, _| "c0".to_owned());
+    let [first, second] = two_sessions();
+    write(&at("store"), &[first, second, one_sided]);
+    pretrained(&small(&at("store")), &at("run"), 2);
+    let mut tune = finetune_config(&at("store"), &at("run"), &format!("{SMALL}\n{SCHEDULE}"));
+    pipeline::finetune_neds(&tune, &at("tuned"), "test", compute(2), &mut Silent).unwrap();
+    let DecodeTarget::Category { positive, .. } = &mut tune.modalities.labels[0] else { panic!() };
+    *positive = "c11".to_owned();
+    let error = pipeline::finetune_neds(&tune, &at("typo"), "test", compute(2), &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("`c11` does not occur"), "{error}");
+}
+
+/// What `decode` says, as it is written.
+fn decoded(config: &DecodeConfig, out: &Path) -> serde_json::Value {
+    pipeline::decode(config, out, "test", compute(2), &mut Silent).unwrap();
+    serde_json::from_str(&fs::read_to_string(out.join("decode.json")).unwrap()).unwrap()
+}
+
+/// Read-outs that never had a gradient answer at random: they have no score, and the reason is said.
+#[test]
+fn a_direction_that_was_not_trained_has_no_score() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write(&at("store"), &two_sessions());
+    let check = |models: &str, is_encoder: bool| {
+        let found = decoded(
+            &decode_config(&at("store"), "shared-1-0", &at(models)),
+            &at(&format!("{models}-decode")),
+        );
+        let rows = found["rows"].as_array().unwrap();
+        let own: Vec<_> = rows.iter().filter(|row| row["decoder"] == "neds").collect();
+        assert_eq!(own.len(), 3);
+        for row in own {
+            let reason = row["undefined"].as_str().unwrap_or_default();
+            assert_eq!(reason.contains("was not trained to decode"), is_encoder, "{models}: {row}");
+            assert!(!is_encoder || row["score"].is_null(), "{models}: {row}");
+        }
+        let encoding = &found["encoding"][0];
+        let reason = encoding["undefined"].as_str().unwrap_or_default();
+        assert_eq!(reason.contains("was not trained to encode"), !is_encoder, "{models}: {encoding}");
+        assert_eq!(encoding["scores"].is_null(), !is_encoder, "{models}: {encoding}");
+        let text = fs::read_to_string(at(&format!("{models}-decode")).join("decode.md")).unwrap();
+        assert!(
+            text.contains(if is_encoder { "not trained to decode" } else { "not trained to encode" }),
+            "{text}"
+        );
+    };
+    let mut config = small(&at("store"));
+    config.train.masking.schemes = vec![NedsScheme::Encoding];
+    pretrained(&config, &at("encoder"), 2);
+    check("encoder", true);
+    config.train.masking.schemes = vec![NedsScheme::Decoding, NedsScheme::SelfBehavior];
+    pretrained(&config, &at("decoder"), 2);
+    check("decoder", false);
+    // What counts is what weights were trained for last.
+    let mut tune = finetune_config(&at("store"), &at("encoder"), &format!("{SMALL}\n{SCHEDULE}"));
+    tune.sessions = vec![SessionId::new("shared-1-0").unwrap()];
+    tune.train.masking.schemes = vec![NedsScheme::Decoding];
+    pipeline::finetune_neds(&tune, &at("tuned"), "test", compute(2), &mut Silent).unwrap();
+    check("tuned", false);
+}
+
+/// Without a test spike there are no bits per spike: the labels and behaviors have their scores all the same.
+#[test]
+fn an_encoding_that_cannot_be_scored_does_not_throw_away_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [recording, _] = two_sessions();
+    write(&at("whole"), std::slice::from_ref(&recording));
+    let config = small(&at("whole"));
+    let loaded = load_sessions(&config.data, &[recording.info().session.clone()], config.seed).unwrap();
+    let data = &loaded[0].train.data;
+    let windows: Vec<_> = loaded[0].train.split.test.iter().map(|&trial| data.windows()[trial]).collect();
+    let is_tested = |time: f64| windows.iter().any(|w| w.start_s <= time && time < w.end_s);
+    let parts = recording.into_parts();
+    let Activity::Spikes(spikes) = &parts.activity else { panic!("single spikes were made") };
+    let kept = spikes.times_s().iter().zip(spikes.units()).filter(|(time, _)| !is_tested(**time));
+    let (times, units): (Vec<f64>, Vec<u32>) = kept.map(|(&time, &unit)| (time, unit)).unzip();
+    let activity = Activity::Spikes(Spikes::from_unsorted(times, units).unwrap());
+    write(&at("silent"), &[Recording::from_parts(RecordingParts { activity, ..parts }).unwrap()]);
+
+    pretrained(&small(&at("silent")), &at("run"), 2);
+    let config = decode_config(&at("silent"), "shared-1-0", &at("run"));
+    let found = decoded(&config, &at("decode"));
+    let behaviors = found["rows"].as_array().unwrap().iter().filter(|row| row["decoder"] == "neds");
+    assert_eq!(behaviors.filter(|row| !row["score"].is_null()).count(), 3, "{found}");
+    let encoding = &found["encoding"][0];
+    assert!(encoding["undefined"].as_str().unwrap().contains("spike"), "{encoding}");
+    let text = fs::read_to_string(at("decode").join("decode.md")).unwrap();
+    assert!(text.contains("## Encoding of shared-1-0") && text.contains("undefined"), "{text}");
+}
+
+/// Decoders that are fitted to counts tell two classes apart: files with more are refused by the key that names them.
+#[test]
+fn labels_of_several_classes_are_refused_where_two_are_told_apart() {
+    let classes = "{ classes = { name = \"side\", column = \"side\", classes = [\"a\", \"b\", \"c\"] } }";
+    let scoring: ScoringConfig = parse_toml("scoring", &format!("decode = [{classes}]")).unwrap();
+    let error = scoring.validate().unwrap_err().to_string();
+    assert!(error.contains("scoring.decode") && error.contains("category"), "{error}");
+    let audit = format!(
+        "seed = 1\n[[sessions]]\nsessions = [\"a\"]\nlabel = {classes}\n\
+         data = {{ store = \"s\", window = {{ start_s = 0.0, end_s = 0.5, bin_size_s = 0.02 }} }}"
+    );
+    let audit: AuditConfig = parse_toml("audit", &audit).unwrap();
+    let error = audit.validate().unwrap_err().to_string();
+    assert!(error.contains("sessions.label") && error.contains("category"), "{error}");
 }
 
 /// Another seed, other modalities, a model of another kind.

@@ -58,7 +58,8 @@ impl NedsConfig {
         }
     }
 
-    /// The published sizes for up to 10 sessions (`mm_single_session.yaml` at 61d2ef6): 100 bins of 20 ms.
+    /// The published sizes for up to 10 sessions (`mm_single_session.yaml` at 61d2ef6): 100 bins of 20 ms. Tables and read-outs
+    /// start as wide as published; biases of read-outs start at mean rates where they are known.
     pub fn published() -> Self {
         Self {
             n_bins: 100,
@@ -68,8 +69,8 @@ impl NedsConfig {
             d_mlp: 512,
             dropout_embed: 0.2,
             dropout: 0.4,
-            read_out_scale: tenth(),
-            embed_std: tenth(),
+            read_out_scale: 1.0,
+            embed_std: 1.0,
         }
     }
 

@@ -20,6 +20,10 @@ pub struct NedsCounted {
 
 impl NedsCounted {
     /// What `mask` asks of `windows`.
+    ///
+    /// # Panics
+    /// If windows and mask are not of these modalities or of different sizes, which [`NedsInput::new`](super::NedsInput::new)
+    /// refuses.
     pub fn of(windows: &NedsWindows<'_>, modalities: &NedsModalities, mask: &NedsMask) -> Self {
         let (hidden, n_units) = (mask.hidden(), windows.counts.len_of(Axis(2)) as u64);
         let spikes = hidden.index_axis(Axis(1), 0).iter().filter(|&&h| h).count() as u64 * n_units;

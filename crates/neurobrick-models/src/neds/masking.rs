@@ -121,11 +121,17 @@ impl NedsMasking {
     }
 
     /// The scheme of the window at `place` of the batch of `step`.
+    ///
+    /// # Panics
+    /// Without schemes, which [`Self::validate`] refuses.
     pub fn scheme(&self, seed: u64, step: u64, place: u64) -> NedsScheme {
         self.schemes[Stream::new(seed, MASK_DRAWS, [step, place, 0]).below(self.schemes.len())]
     }
 
     /// Masks of the `n_windows` windows of the batch of `step`, a function of seed, step and place alone.
+    ///
+    /// # Panics
+    /// Without schemes, which [`Self::validate`] refuses, or with a ratio that is no probability.
     pub fn draw(
         &self,
         modalities: &NedsModalities,

@@ -224,14 +224,27 @@ impl Neds {
     /// Predicts all modalities of windows of one session from what is seen of them.
     ///
     /// # Errors
-    /// If the session is unknown, or the number of units or bins is not what the model was built for.
+    /// If the session is unknown, the number of units, bins, labels or behaviors is not what the model was built for, or parts of
+    /// the input are of different sizes.
     pub fn forward(&self, input: &NedsInput, mode: Mode<'_>) -> Result<NedsOutput, ModelError> {
         let idx = self.session_idx(&input.session)?;
         let (spec, session) = (&self.table[idx], &self.sessions[idx]);
         let [b, t, n] = input.counts.dims();
         check_size(spec, "bins", self.config.n_bins, t)?;
         check_size(spec, "units", spec.n_units, n)?;
-        check_size(spec, "modalities", self.modalities.n_modalities(), input.unseen.dims()[1])?;
+        let sizes = [
+            ("windows of labels", b, input.labels.dims()[0]),
+            ("labels", self.modalities.labels.len(), input.labels.dims()[1]),
+            ("windows of behavior", b, input.behaviors.dims()[0]),
+            ("bins of behavior", t, input.behaviors.dims()[1]),
+            ("behaviors", self.modalities.behaviors.len(), input.behaviors.dims()[2]),
+            ("windows of the mask", b, input.unseen.dims()[0]),
+            ("modalities of the mask", self.modalities.n_modalities(), input.unseen.dims()[1]),
+            ("bins of the mask", t, input.unseen.dims()[2]),
+        ];
+        for (what, expected, received) in sizes {
+            check_size(spec, what, expected, received)?;
+        }
         let tokens = self.tokens(session, input, mode);
         let n_modalities = tokens.len();
         let bins: Vec<f64> = (0..n_modalities).flat_map(|_| (0..t).map(|bin| bin as f64)).collect();

@@ -17,7 +17,7 @@ impl NedsConfig {
     /// `names` is what the dict calls the modalities, spikes first (`spike`, `choice`, `block`, `wheel`, `whisker`).
     ///
     /// Published encoders are as wide as the largest session, with units that do not exist at -1: the map is for sessions of
-    /// equal size.
+    /// equal size. Names that are too few leave modalities out of the map, which loading then reports as missing.
     pub fn key_map(&self, modalities: &NedsModalities, names: &[&str], sessions: &[NedsPlace]) -> KeyMap {
         let mut rules = Rules::default();
         let n_rows = 1 + sessions.iter().map(|place| place.row).max().unwrap_or(0);

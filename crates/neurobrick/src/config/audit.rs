@@ -130,7 +130,7 @@ impl AuditConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// If there is nothing to audit, or a number is out of range.
+    /// If there is nothing to audit, a number is out of range, or a label has several classes.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let refuse =
             |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
@@ -158,6 +158,7 @@ impl AuditConfig {
             if sessions.n_blocks < 2 {
                 return refuse("sessions.n_blocks", "needs at least 2 to hold one out".to_owned());
             }
+            sessions.label.validate_binary("sessions.label")?;
         }
         Ok(())
     }

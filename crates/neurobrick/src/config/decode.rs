@@ -159,6 +159,9 @@ impl DecodeConfig {
             let message = format!("the name `{name}` is taken by a feature or another model; choose another");
             return refuse("models", &message);
         }
+        for label in &self.labels {
+            label.validate("labels")?;
+        }
         for behavior in &self.behaviors {
             behavior.validate()?;
         }

@@ -147,6 +147,51 @@ impl DecodeTarget {
         }
     }
 
+    /// Trial columns that it is read from.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::Larger { first, second, .. } => vec![first, second],
+            Self::Category { column, .. } | Self::Classes { column, .. } => vec![column],
+        }
+    }
+
+    /// Checks the classes.
+    ///
+    /// # Errors
+    /// Under the key `field`, if a class is named twice, is empty, which is what missing values are, or is alone.
+    pub(crate) fn validate(&self, field: &str) -> Result<(), PipelineError> {
+        let (name, classes) = (self.name(), self.classes());
+        let refuse = |message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
+        if let Some(twice) = (1..classes.len()).find(|&i| classes[..i].contains(&classes[i])) {
+            return refuse(format!("`{name}` names the class `{}` twice", classes[twice]));
+        }
+        if classes.contains(&"") {
+            return refuse(format!(
+                "`{name}` has an empty class, which would be all trials whose value is missing; name its text"
+            ));
+        }
+        if classes.len() < 2 {
+            return refuse(format!("`{name}` has {} classes; name two or more", classes.len()));
+        }
+        Ok(())
+    }
+
+    /// Checks the classes, and that there are two.
+    ///
+    /// # Errors
+    /// Under the key `field`, as [`Self::validate`], and for a label of several classes.
+    pub(crate) fn validate_binary(&self, field: &str) -> Result<(), PipelineError> {
+        if let Self::Classes { name, .. } = self {
+            return Err(PipelineError::BadValue {
+                field: field.to_owned(),
+                message: format!(
+                    "`{name}` has `classes`; decoders here tell two apart, named with `category`"
+                ),
+            });
+        }
+        self.validate(field)
+    }
+
     /// The classes in their order, label `false` before label `true`.
     pub fn classes(&self) -> Vec<&str> {
         match self {
@@ -199,7 +244,7 @@ impl ScoringConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// If there are no tasks or resamples, or a limit is zero.
+    /// If there are no tasks or resamples, a limit is zero, or a label has several classes.
     pub fn validate(&self) -> Result<(), PipelineError> {
         let refuse = |field: &str, message: &str| {
             Err(PipelineError::BadValue { field: format!("scoring.{field}"), message: message.to_owned() })
@@ -213,7 +258,7 @@ impl ScoringConfig {
         if self.max_units == Some(0) {
             return refuse("max_units", "must be positive; leave it out to score all units");
         }
-        Ok(())
+        self.decode.iter().try_for_each(|target| target.validate_binary("scoring.decode"))
     }
 }
 

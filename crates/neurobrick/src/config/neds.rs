@@ -67,15 +67,11 @@ impl ModalitiesConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// If there is nothing beside spikes, a name is given twice, a class is named twice, or a label has fewer than two.
+    /// If there is nothing beside spikes, a name is given twice, or classes of a label are named twice, empty or fewer than two.
     pub fn validate(&self) -> Result<(), PipelineError> {
         self.of_model().validate()?;
         for target in &self.labels {
-            let classes = target.classes();
-            if let Some(twice) = (1..classes.len()).find(|&i| classes[..i].contains(&classes[i])) {
-                let message = format!("`{}` names the class `{}` twice", target.name(), classes[twice]);
-                return Err(PipelineError::BadValue { field: "modalities.labels".to_owned(), message });
-            }
+            target.validate("modalities.labels")?;
         }
         self.behaviors.iter().try_for_each(BehaviorTarget::validate)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, ArrayView3, Axis};
 use neurobrick_data::resampling_clusters;
 use neurobrick_metrics::baselines::{Psth, PsthGrid, UnitMean};
 use neurobrick_metrics::{
@@ -27,46 +27,86 @@ pub(crate) struct Encoded<'a> {
     /// Names of the labels and behaviors that it knows.
     pub(crate) knows: Vec<String>,
     /// Spikes per bin `[trial, bin, unit]`.
-    pub(crate) rates: Array3<f64>,
+    pub(crate) rates: ArrayView3<'a, f64>,
+    /// Why they have no score, of a model that was not trained for them.
+    pub(crate) undefined: Option<&'a str>,
     /// Class of every label it knows, `[trial, L]`: trials that agree in all of them are of one condition.
     pub(crate) labels: &'a Array2<Option<usize>>,
 }
 
-/// The score of a model whose rates are those of other test trials.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EncodingNull {
-    /// The model.
-    pub model: String,
-    /// Its pooled bits per spike with the trials shifted against each other.
-    pub null: NullDistribution,
-}
-
 /// Spikes of the test trials of one session, predicted from behavior with all of them hidden.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EncodingEvaluation {
     /// The session.
     pub session: SessionId,
+    /// The model.
+    pub model: String,
     /// The labels and behaviors that the model knows. The PSTH knows the labels.
     pub knows: Vec<String>,
+    /// The scores; absent where they are undefined, for the reason given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<EncodingScores>,
+    /// Why there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
+}
+
+/// How well a model encodes, beside baselines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncodingScores {
     /// What was scored.
     pub n: Counted,
     /// The model and the baselines.
     pub predictors: Vec<PredictorEvaluation>,
     /// Differences of the model from the baselines.
     pub differences: Vec<DifferenceEvaluation>,
-    /// The null of the model.
-    pub null: EncodingNull,
+    /// Pooled bits per spike of the model over test means with the trials shifted against each other.
+    pub null: NullDistribution,
 }
 
-/// Scores what a model encodes, beside the unit's mean and the mean course of the condition.
+/// Scores what a model encodes, beside the unit's mean and the mean course of the condition. What has no score, as test trials
+/// without a spike, is recorded with its reason.
 ///
 /// # Errors
-/// If there is no test spike, or rates are no numbers.
+/// If an interval cannot be made of the trials that there are.
 pub(crate) fn judge_encoding(
     session: &TrainSession,
     encoded: &Encoded<'_>,
     judging: &Judging,
 ) -> Result<EncodingEvaluation, PipelineError> {
+    let test = &session.split.test;
+    let is_silent = session.data.counts().select(Axis(0), test).iter().all(|&count| count == 0);
+    let scored = match encoded.undefined {
+        Some(reason) => Err(reason.to_owned()),
+        None if is_silent => {
+            Err(format!("no spike in {} test trials; there are no bits per spike", test.len()))
+        }
+        None => match scores(session, encoded, judging) {
+            Ok(scores) => Ok(scores),
+            Err(PipelineError::Metric(error)) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        },
+    };
+    let (scores, undefined) = match scored {
+        Ok(scores) => (Some(scores), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    Ok(EncodingEvaluation {
+        session: session.data.session().clone(),
+        model: encoded.name.to_owned(),
+        knows: encoded.knows.clone(),
+        scores,
+        undefined,
+    })
+}
+
+fn scores(
+    session: &TrainSession,
+    encoded: &Encoded<'_>,
+    judging: &Judging,
+) -> Result<EncodingScores, PipelineError> {
     let (data, split) = (&session.data, &session.split);
     let [train, valid, test] = [&split.train, &split.valid, &split.test].map(|part| data.counts_of(part));
     let conditions = conditions(encoded.labels);
@@ -114,14 +154,7 @@ pub(crate) fn judge_encoding(
             let shifted = rates.select(Axis(0), order);
             Ok(BitsTable::new(&shifted.view(), &test.view(), &null_rates)?.value(Convention::Pooled))
         })?;
-    Ok(EncodingEvaluation {
-        session: data.session().clone(),
-        knows: encoded.knows.clone(),
-        n: own.n(),
-        differences,
-        predictors: evaluations,
-        null: EncodingNull { model: encoded.name.to_owned(), null },
-    })
+    Ok(EncodingScores { n: own.n(), differences, predictors: evaluations, null })
 }
 
 /// Condition of every trial: equal classes of all labels make one. Without labels all trials are of one.
@@ -139,19 +172,23 @@ fn conditions(labels: &Array2<Option<usize>>) -> Vec<usize> {
 impl EncodingEvaluation {
     /// Appends a table for people to `text`.
     pub(crate) fn write_markdown(&self, text: &mut String) {
-        // Writing to a string cannot fail.
+        let (session, model, knows) = (&self.session, &self.model, self.knows.join(", "));
+        let Some(EncodingScores { n, predictors, differences, null: shifted }) = &self.scores else {
+            let reason = self.undefined.as_deref().unwrap_or("no reason was recorded");
+            // Writing to a string cannot fail.
+            let _ = write!(
+                text,
+                "\n## Encoding of {session}\n\n`{model}` knows {knows}. Its score is undefined: {reason}.\n"
+            );
+            return;
+        };
         let _ = write!(
             text,
-            "\n## Encoding of {}\n\nPooled bits per spike of {} test trials, {} units, {:.0} spikes, all of them hidden; `{}` knows \
-             {}.\n\n| predictor | over test means [95 %] | over training means [95 %] | null mean | p |\n|---|---:|---:|---:|---:|\n",
-            self.session,
-            self.n.trials,
-            self.n.units,
-            self.n.spikes,
-            self.null.model,
-            self.knows.join(", ")
+            "\n## Encoding of {session}\n\nPooled bits per spike of {} test trials, {} units, {:.0} spikes, all of them hidden; `{model}` knows \
+             {knows}.\n\n| predictor | over test means [95 %] | over training means [95 %] | null mean (over test means) | p |\n|---|---:|---:|---:|---:|\n",
+            n.trials, n.units, n.spikes,
         );
-        for predictor in &self.predictors {
+        for predictor in predictors {
             let cell = |null: NullModel| {
                 let entry =
                     |s: &&crate::evaluation::ScoreEntry| s.null == null && s.convention == Convention::Pooled;
@@ -163,8 +200,8 @@ impl EncodingEvaluation {
                     None => "undefined".to_owned(),
                 }
             };
-            let (mean, p) = if predictor.name == self.null.model {
-                (format!("{:+.4}", self.null.null.mean), format!("{:.3}", self.null.null.p_value))
+            let (mean, p) = if predictor.name == *model {
+                (format!("{:+.4}", shifted.mean), format!("{:.3}", shifted.p_value))
             } else {
                 ("–".to_owned(), "–".to_owned())
             };
@@ -176,7 +213,7 @@ impl EncodingEvaluation {
                 cell(NullModel::TrainMean)
             );
         }
-        for DifferenceEvaluation { left, right, difference } in &self.differences {
+        for DifferenceEvaluation { left, right, difference } in differences {
             let interval = &difference.interval;
             let _ = writeln!(
                 text,

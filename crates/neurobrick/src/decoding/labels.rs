@@ -1,17 +1,19 @@
-//! Binary labels of trials.
+//! Labels of trials: of two classes decoded by what is fitted here, of any number by models that answer them themselves.
 
 use std::borrow::Cow;
 
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_metrics::decoders::{DiscriminantAnalysis, Shrinkage};
 use neurobrick_metrics::{
-    Accuracy, Baseline, Bootstrap, Counted, DecodingMetric, LogisticProbe, MetricError, NullDistribution,
-    NullTest, ProbeGrid, Split, TestedScore, balanced_accuracy, stratified_folds,
+    Accuracy, Baseline, ConfidenceInterval, Counted, DecodingMetric, LogisticProbe, MetricError,
+    NullDistribution, NullTest, ProbeGrid, Split, TestedScore, balanced_accuracy, balanced_interval,
+    stratified_folds,
 };
 use neurobrick_train::TrainSession;
 
 use super::result::{DecodeRow, Decoded};
 use super::{Feature, Judging, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
+use crate::config::DecodeTarget;
 use crate::evaluation::LEVEL;
 
 /// Shrinkages of discriminants that are tried, wherever a label is decoded.
@@ -206,19 +208,12 @@ impl Task<'_> {
                 self.score(setting, &labels, &self.fit, &self.test)
             })
         };
-        let n = self.trials.len();
-        let blocks: Vec<usize> = (0..n).map(|row| row * n_blocks / n).collect();
-        let counted =
-            Counted { trials: truth.len(), units: 0, entries: truth.len(), spikes: 0.0, sessions: 1 };
-        // Always the majority of the training trials: right in one class, wrong in the other.
         let majority = usize::from(2 * fit_labels.iter().filter(|&&label| label).count() >= fit_labels.len());
-        let naive = balanced_accuracy(&truth, &vec![majority; truth.len()])?;
-        let baseline = Baseline { name: "majority class".to_owned(), value: naive };
-        let metric = (DecodingMetric::BalancedAccuracy, value);
-        let shuffled = null(NullTest::LabelShuffle, &blocks)?;
-        let shifted = null(NullTest::CircularShift, &vec![0; n])?;
-        let score = TestedScore::new(metric, counted, interval, shuffled, baseline, Split::Test)?;
-        Ok(Decoded { score, shifted: Some(shifted), choice })
+        Scored { value, interval, truth: &truth, majority }.tested(
+            (self.trials.len(), n_blocks),
+            null,
+            choice,
+        )
     }
 }
 
@@ -233,21 +228,22 @@ pub(crate) struct PredictedClasses<'a> {
 /// trials, since nothing is refitted.
 pub(crate) fn judge_classes(
     session: &TrainSession,
-    (target, labels): (&str, &[Option<usize>]),
+    (target, labels): (&DecodeTarget, &[Option<usize>]),
     predicted: &PredictedClasses<'_>,
     judging: &Judging,
 ) -> DecodeRow {
-    let row = [target, predicted.name, predicted.decoder];
+    let row = [target.name(), predicted.name, predicted.decoder];
+    let labels = (labels, target.classes().len());
     DecodeRow::new(session.data.session(), row, judged_classes(session, labels, predicted.classes, judging))
 }
 
 fn judged_classes(
     session: &TrainSession,
-    labels: &[Option<usize>],
+    (labels, n_classes): (&[Option<usize>], usize),
     predicted: &[usize],
     judging: &Judging,
 ) -> Result<Decoded, MetricError> {
-    let Judging { seed, n_blocks, n_shuffles, n_resamples, .. } = *judging;
+    let Judging { seed, n_blocks, n_shuffles, .. } = *judging;
     let labeled = |trials: &[usize]| -> (Vec<usize>, Vec<usize>) {
         trials.iter().filter_map(|&trial| Some((trial, labels[trial]?))).unzip()
     };
@@ -257,34 +253,51 @@ fn judged_classes(
     if let Some(&only) = truth.first()
         && truth.iter().all(|&class| class == only)
     {
-        return Err(MetricError::SingleClass { trials: truth.len(), class: only > 0 });
+        return Err(MetricError::SingleClassOf { trials: truth.len(), class: only, n_classes });
     }
     let value = balanced_accuracy(&truth, &found)?;
-    let n_classes = 1 + learned.iter().chain(&truth).chain(&found).copied().max().unwrap_or(0);
-    let interval = if n_classes <= 2 {
-        let is_second = |classes: &[usize]| classes.iter().map(|&class| class == 1).collect::<Vec<bool>>();
-        Accuracy::new(&is_second(&truth), &is_second(&found), &is_second(&learned), LEVEL)?.balanced_interval
-    } else {
-        let trials: Vec<usize> = (0..truth.len()).collect();
-        Bootstrap { seed, n_resamples, level: LEVEL }
-            .clustered(&trials, |drawn| balanced_accuracy(&pick(&truth, drawn), &pick(&found, drawn)).ok())
-    };
+    let interval = balanced_interval(&truth, &found, LEVEL)?;
     let null = |test: NullTest, groups: &[usize]| {
         let score = |order: &[usize]| balanced_accuracy(&pick(&truth, order), &found);
         NullDistribution::new(test, groups, value, (seed, n_shuffles), score)
     };
     let n = truth.len();
-    let blocks: Vec<usize> = (0..n).map(|row| row * n_blocks / n).collect();
-    let counted = Counted { trials: n, units: 0, entries: n, spikes: 0.0, sessions: 1 };
     let count = |class: usize| learned.iter().filter(|&&label| label == class).count();
     let majority = (0..n_classes).max_by_key(|&class| count(class)).unwrap_or(0);
-    let naive = balanced_accuracy(&truth, &vec![majority; n])?;
-    let baseline = Baseline { name: "majority class".to_owned(), value: naive };
-    let shuffled = null(NullTest::LabelShuffle, &blocks)?;
-    let shifted = null(NullTest::CircularShift, &vec![0; n])?;
-    let metric = (DecodingMetric::BalancedAccuracy, value);
-    let score = TestedScore::new(metric, counted, interval, shuffled, baseline, Split::Test)?;
-    Ok(Decoded { score, shifted: Some(shifted), choice: "weights as trained".to_owned() })
+    let scored = Scored { value, interval, truth: &truth, majority };
+    scored.tested((n, n_blocks), null, "weights as trained".to_owned())
+}
+
+/// A balanced accuracy on test trials, whichever way it came about.
+struct Scored<'a> {
+    value: f64,
+    interval: ConfidenceInterval,
+    /// Classes of the test trials.
+    truth: &'a [usize],
+    /// The class of most training trials.
+    majority: usize,
+}
+
+impl Scored<'_> {
+    /// The score with its nulls, of `n_rows` rows that are shuffled in blocks and shifted as a whole, and the majority class:
+    /// right in one class, wrong in all others.
+    fn tested(
+        &self,
+        (n_rows, n_blocks): (usize, usize),
+        null: impl Fn(NullTest, &[usize]) -> Result<NullDistribution, MetricError>,
+        choice: String,
+    ) -> Result<Decoded, MetricError> {
+        let n = self.truth.len();
+        let blocks: Vec<usize> = (0..n_rows).map(|row| row * n_blocks / n_rows).collect();
+        let counted = Counted { trials: n, units: 0, entries: n, spikes: 0.0, sessions: 1 };
+        let naive = balanced_accuracy(self.truth, &vec![self.majority; n])?;
+        let baseline = Baseline { name: "majority class".to_owned(), value: naive };
+        let shuffled = null(NullTest::LabelShuffle, &blocks)?;
+        let shifted = null(NullTest::CircularShift, &vec![0; n_rows])?;
+        let metric = (DecodingMetric::BalancedAccuracy, self.value);
+        let score = TestedScore::new(metric, counted, self.interval, shuffled, baseline, Split::Test)?;
+        Ok(Decoded { score, shifted: Some(shifted), choice })
+    }
 }
 
 fn two_classes(labels: &[bool]) -> Result<(), MetricError> {

@@ -12,7 +12,7 @@ mod standardized;
 
 pub(crate) use behavior::{Behavior, Predicted, decode_behavior, judge_prediction, rows};
 pub(crate) use encoding::{Encoded, judge_encoding};
-pub use encoding::{EncodingEvaluation, EncodingNull};
+pub use encoding::{EncodingEvaluation, EncodingScores};
 pub(crate) use folder::BehaviorKind;
 pub(crate) use labels::{PredictedClasses, SHRINKAGES, decode_labels, judge_classes};
 pub use neds::{NedsSpec, load_neds_model};

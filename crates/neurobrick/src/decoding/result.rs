@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use neurobrick_metrics::{DecodingMetric, MetricError, NullDistribution, TestedScore};
+use neurobrick_metrics::{DecodingMetric, NullDistribution, TestedScore};
 use neurobrick_schema::SessionId;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ impl DecodeRow {
     pub(crate) fn new(
         session: &SessionId,
         [target, feature, decoder]: [&str; 3],
-        decoded: Result<Decoded, MetricError>,
+        decoded: Result<Decoded, impl std::fmt::Display>,
     ) -> Self {
         let (found, undefined) = match decoded {
             Ok(found) => (Some(found), None),

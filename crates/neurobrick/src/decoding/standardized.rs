@@ -72,6 +72,7 @@ pub(crate) fn standardize(
         let known = column.select(Axis(0), train).into_iter().filter(|value| value.is_finite());
         let learned: Array1<f64> = known.collect();
         let named = || (session.clone(), target.name.clone());
+        let BehaviorTarget { signal, column: source, .. } = target;
         let Some(&first) = learned.first() else {
             let (session, target) = named();
             return Err(SpikeDecodingError::NoTraining { session, target });
@@ -82,11 +83,12 @@ pub(crate) fn standardize(
         // A constant that is no sum of powers of two has a deviation of its last bits.
         if std <= 1e-12 * mean.abs() {
             let (session, target) = named();
-            return Err(SpikeDecodingError::Constant { session, target, value: first });
+            let (signal, column) = (signal.clone(), source.clone());
+            return Err(SpikeDecodingError::Constant { session, target, signal, column, value: first });
         }
         column.mapv_inplace(|v| (v - mean) / std);
-        let signal = recording.signal(&target.signal);
-        let unit = signal.and_then(|signal| signal.column(&target.column)?.unit.clone());
+        let recorded = recording.signal(signal);
+        let unit = recorded.and_then(|signal| signal.column(source)?.unit.clone());
         scales.push(BehaviorScale { mean, std, unit });
     }
     Ok(scales)

@@ -60,27 +60,48 @@ pub(crate) fn check_targets(
         for session in sessions {
             labels(&session.train, target)?;
         }
-        let DecodeTarget::Category { column, positive, negative, .. } = target else { continue };
-        let mut known = BTreeSet::new();
-        for data in sessions.iter().map(|session| &session.train.data) {
-            if let Some(found) = data.trials().column(column) {
-                known.extend(data.trial_idx().iter().map(|&row| text_at(&found.values, row)));
-            }
-        }
-        for value in [positive, negative] {
-            if !known.contains(value) {
-                let known: Vec<&str> = known.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
-                return Err(PipelineError::BadValue {
-                    field: "decode".to_owned(),
-                    message: format!(
-                        "`{value}` does not occur in trial column `{column}`; it has: {}",
-                        known.join(", ")
-                    ),
-                });
-            }
-        }
+        check_values("decode", sessions, target, &[])?;
     }
     Ok(())
+}
+
+/// Checks that every value that is a class occurs in one of the sessions, or is among `known`.
+///
+/// # Errors
+/// With the values that there are, under the key `field`.
+pub(crate) fn check_values(
+    field: &str,
+    sessions: &[LoadedSession],
+    target: &DecodeTarget,
+    known: &[&str],
+) -> Result<(), PipelineError> {
+    let (DecodeTarget::Category { column, .. } | DecodeTarget::Classes { column, .. }) = target else {
+        return Ok(());
+    };
+    for session in sessions {
+        // A column that is missing has no values to compare with.
+        classes(&session.train, target)?;
+    }
+    let found: BTreeSet<String> =
+        sessions.iter().flat_map(|session| values_of(&session.train, column)).collect();
+    match target.classes().into_iter().find(|class| !found.contains(*class) && !known.contains(class)) {
+        None => Ok(()),
+        Some(value) => Err(PipelineError::BadValue {
+            field: field.to_owned(),
+            message: format!(
+                "`{value}` does not occur in trial column `{column}`; it has: {}",
+                found.into_iter().collect::<Vec<_>>().join(", ")
+            ),
+        }),
+    }
+}
+
+/// Texts of a column in the usable trials of a session, sorted, without what is missing.
+pub(crate) fn values_of(session: &TrainSession, column: &str) -> BTreeSet<String> {
+    let data = &session.data;
+    let Some(found) = data.trials().column(column) else { return BTreeSet::new() };
+    let texts = data.trial_idx().iter().map(|&row| text_at(&found.values, row));
+    texts.filter(|text| !text.is_empty()).collect()
 }
 
 fn decode(
@@ -129,7 +150,7 @@ pub(crate) fn labels(
     if let DecodeTarget::Classes { name, .. } = target {
         return Err(PipelineError::BadValue {
             field: "labels".to_owned(),
-            message: format!("`{name}` has classes; decoders here tell two apart, named with `category`"),
+            message: format!("`{name}` has `classes`; decoders here tell two apart, named with `category`"),
         });
     }
     Ok(classes(session, target)?.into_iter().map(|class| class.map(|class| class == 1)).collect())

@@ -15,9 +15,9 @@ mod transfer;
 mod transfer_curve;
 
 pub use compare::{ComparedScore, RunComparison};
-pub(crate) use decode::check_targets;
 pub use decode::decode_session;
 pub(crate) use decode::{LEVEL, classes, labels, numbers};
+pub(crate) use decode::{check_targets, check_values, values_of};
 pub use figures::{Figures, mask_pictures, session_figures};
 pub use lessons::{AblationScore, LessonFold, LessonPlan, learn_stacks};
 pub(crate) use results::quoted_null;

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use ndarray::{Array2, Array3, Axis};
-use neurobrick_schema::Store;
+use neurobrick_schema::{SessionId, Store};
 use neurobrick_stream::Precision;
 
 use super::decode::model_dir;
 use crate::config::{BehaviorTarget, DecodeConfig, DecodeTarget, ModalitiesConfig};
-use crate::decoding::neds::{NedsAnswers, NedsSession};
+use crate::decoding::neds::{NedsDecoded, NedsSession};
 use crate::decoding::spikes::{SpikeWindows, predict};
-use crate::decoding::{BehaviorKind, BehaviorScale, Encoded, load_decoder_model, load_neds_model, neds};
+use crate::decoding::{BehaviorKind, Encoded, SessionScales, load_decoder_model, load_neds_model, neds};
 use crate::{Compute, LoadedSession, PipelineError, read_recording};
 
 /// What a model says of all usable trials of a session.
@@ -20,6 +20,8 @@ pub(super) struct ModelAnswers<'a> {
     targets: Vec<BehaviorTarget>,
     /// In units of measure, `[trial, bin, K]`.
     pub(super) values: Array3<f64>,
+    /// Why decoded labels and behaviors have no score, of models that were not trained for them.
+    pub(super) not_decoded: Option<String>,
     /// Of models that answer labels and encode.
     pub(super) labels: Option<LabelAnswers>,
 }
@@ -33,6 +35,8 @@ pub(super) struct LabelAnswers {
     recorded: Array2<Option<usize>>,
     /// Encoded spikes per bin, `[trial, bin, unit]`.
     rates: Array3<f64>,
+    /// Why they have no score.
+    not_encoded: Option<String>,
 }
 
 impl ModelAnswers<'_> {
@@ -81,7 +85,8 @@ impl ModelAnswers<'_> {
         Some(Encoded {
             name: self.name,
             knows: knows.map(str::to_owned).collect(),
-            rates: labels.rates.clone(),
+            rates: labels.rates.view(),
+            undefined: labels.not_encoded.as_deref(),
             labels: &labels.recorded,
         })
     }
@@ -145,13 +150,13 @@ fn of_poyo<'a>(
     let spikes = SpikeWindows::new(&recording, data)?;
     let all: Vec<usize> = (0..data.n_trials()).collect();
     let mut values = predict(&model, &spikes, &all, compute.n_threads)?;
-    let scales = record.config.scales.iter().find(|scales| scales.session == *id);
-    measured(&mut values, scales.into_iter().flat_map(|scales| &scales.scales));
+    measured(&mut values, (id, &record.config.scales));
     Ok(ModelAnswers {
         name,
         kind: BehaviorKind::Poyo,
         targets: record.config.behaviors,
         values,
+        not_decoded: None,
         labels: None,
     })
 }
@@ -167,19 +172,22 @@ fn of_neds<'a>(
     record.check_scores(&config.data, config.seed, &session.hash)?;
     let id = &session.hash.session;
     let recording = read_recording(&Store::open(&config.data.store)?, &config.data, id)?;
-    let ModalitiesConfig { labels, behaviors } = record.config.modalities.clone();
     let own = NedsSession::new(&recording, session.train.clone(), &record.config.modalities)?;
     let all: Vec<usize> = (0..session.train.data.n_trials()).collect();
-    let NedsAnswers { rates, classes, behaviors: mut values } =
-        neds::predict(&model, &own, &all, compute.n_threads)?;
-    measured(&mut values, own.scales.iter());
-    let labels = LabelAnswers { targets: labels, found: classes, recorded: own.labels, rates };
-    Ok(ModelAnswers { name, kind: BehaviorKind::Neds, targets: behaviors, values, labels: Some(labels) })
+    let rates = neds::encode(&model, &own, &all, compute.n_threads)?;
+    let NedsDecoded { classes, behaviors: mut values } = neds::decode(&model, &own, &all, compute.n_threads)?;
+    measured(&mut values, (id, &record.config.scales));
+    let (not_decoded, not_encoded) = (record.config.no_decoding(), record.config.no_encoding());
+    let ModalitiesConfig { labels, behaviors: targets } = record.config.modalities;
+    let labels = LabelAnswers { targets: labels, found: classes, recorded: own.labels, rates, not_encoded };
+    let kind = BehaviorKind::Neds;
+    Ok(ModelAnswers { name, kind, targets, values, not_decoded, labels: Some(labels) })
 }
 
-/// Brings standardized values to their units of measure.
-fn measured<'a>(values: &mut Array3<f64>, scales: impl Iterator<Item = &'a BehaviorScale>) {
-    for (k, scale) in scales.enumerate() {
+/// Brings standardized values to their units of measure, by the scales that the model was trained with last.
+fn measured(values: &mut Array3<f64>, (session, scales): (&SessionId, &[SessionScales])) {
+    let own = scales.iter().find(|scales| scales.session == *session);
+    for (k, scale) in own.iter().flat_map(|scales| &scales.scales).enumerate() {
         values.index_axis_mut(Axis(2), k).mapv_inplace(|value| scale.measured(value));
     }
 }

@@ -40,14 +40,7 @@ pub fn decode(
     let started = Instant::now();
     let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
     folder.settle_config(config)?;
-    let n_targets = config.labels.len() + config.behaviors.len();
-    let n_features = config.features.len() + config.models.len();
-    let mut state = Progress {
-        stage: "decode".to_owned(),
-        done: 0,
-        total: (sessions.len() * n_targets * n_features) as u64,
-        message: String::new(),
-    };
+    let mut state = Progress { stage: "decode".to_owned(), done: 0, total: 0, message: String::new() };
     let judging = Judging {
         seed: config.seed,
         n_blocks: config.n_blocks,
@@ -63,6 +56,10 @@ pub fn decode(
         let answers = answers(config, session, compute)?;
         let one = OneSession { config, session, features, answers, judging: &judging };
         one.check()?;
+        // What answers is known once its folder is open; sessions that follow are taken to have the same.
+        if state.total == 0 {
+            state.total = sessions.len() as u64 * one.n_parts();
+        }
         let id = &session.hash.session;
         let mut advance = |target: &str, observer: &mut dyn Observer| {
             state.message = format!("{id}: {target}");
@@ -76,12 +73,17 @@ pub fn decode(
             let behavior = behavior(config, session, target, observer)?;
             rows.extend(one.behavior(target, &behavior, &mut || advance(&target.name, observer))?);
         }
-        encoding.extend(one.encoding()?);
+        encoding.extend(one.encoding(&mut || advance("encoding", observer))?);
     }
     for row in &rows {
         if let Some(reason) = &row.undefined {
             let DecodeRow { session, target, feature, decoder, .. } = row;
             observer.note(&format!("{session}: {target} from {feature} by {decoder} is undefined: {reason}"));
+        }
+    }
+    for EncodingEvaluation { session, model, undefined, .. } in &encoding {
+        if let Some(reason) = undefined {
+            observer.note(&format!("{session}: the encoding of {model} is undefined: {reason}"));
         }
     }
     observer.progress(&state);
@@ -116,6 +118,14 @@ impl OneSession<'_> {
         Err(PipelineError::BadValue { field: "labels".to_owned(), message: message.to_owned() })
     }
 
+    /// Parts of the work, each of which advances.
+    fn n_parts(&self) -> u64 {
+        let n_encoders = self.answers.iter().filter(|answers| answers.labels.is_some()).count();
+        let (n_features, n_answers) = (self.features.len(), self.answers.len());
+        let of_labels = self.config.labels.len() * (n_features + n_encoders);
+        (of_labels + self.config.behaviors.len() * (n_features + n_answers) + n_encoders) as u64
+    }
+
     /// Rows of a label; `advance` is called before each part of the work.
     fn label(
         &self,
@@ -133,8 +143,12 @@ impl OneSession<'_> {
             let Some(found) = answers.classes(target)? else { continue };
             advance();
             let (name, decoder) = (answers.name, answers.kind.name());
+            if let Some(row) = self.not_decoded(answers, target.name()) {
+                rows.push(row);
+                continue;
+            }
             let predicted = PredictedClasses { name, decoder, classes: &found };
-            rows.push(judge_classes(&session.train, (target.name(), &classes), &predicted, judging));
+            rows.push(judge_classes(&session.train, (target, &classes), &predicted, judging));
         }
         Ok(rows)
     }
@@ -155,6 +169,10 @@ impl OneSession<'_> {
         for answers in &self.answers {
             advance();
             let k = answers.output(target)?;
+            if let Some(row) = self.not_decoded(answers, &target.name) {
+                rows.push(row);
+                continue;
+            }
             let (name, values) = (answers.name, answers.values.index_axis(Axis(2), k));
             let predicted = Predicted { name, decoder: answers.kind.name(), values };
             rows.push(judge_prediction(id, behavior, &predicted, judging));
@@ -162,10 +180,21 @@ impl OneSession<'_> {
         Ok(rows)
     }
 
+    /// The row of a model that was not trained to decode.
+    fn not_decoded(&self, answers: &ModelAnswers<'_>, target: &str) -> Option<DecodeRow> {
+        let reason = answers.not_decoded.as_ref()?;
+        let names = [target, answers.name, answers.kind.name()];
+        Some(DecodeRow::new(&self.session.hash.session, names, Err(reason)))
+    }
+
     /// What models encode that do.
-    fn encoding(&self) -> Result<Vec<EncodingEvaluation>, PipelineError> {
+    fn encoding(&self, advance: &mut dyn FnMut()) -> Result<Vec<EncodingEvaluation>, PipelineError> {
         let encoded = self.answers.iter().filter_map(ModelAnswers::encoded);
-        encoded.map(|encoded| judge_encoding(&self.session.train, &encoded, self.judging)).collect()
+        let one = |encoded| {
+            advance();
+            judge_encoding(&self.session.train, &encoded, self.judging)
+        };
+        encoded.map(one).collect()
     }
 }
 

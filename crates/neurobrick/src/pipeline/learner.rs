@@ -28,6 +28,11 @@ pub(super) trait Learner {
     /// Units of the loss and of the validation score.
     const UNITS: [&'static str; 2];
 
+    /// Refuses what can be seen of all sessions together only.
+    fn check(&self, _sessions: &[LoadedSession]) -> Result<(), PipelineError> {
+        Ok(())
+    }
+
     /// Reads a session.
     fn session(
         &self,
@@ -105,6 +110,7 @@ impl Request<'_> {
         loaded: Vec<LoadedSession>,
         observer: &mut dyn Observer,
     ) -> Result<(Vec<SessionHash>, Vec<L::Session>), PipelineError> {
+        learner.check(&loaded)?;
         let store = Store::open(&self.data.store)?;
         let mut hashes = Vec::with_capacity(loaded.len());
         let mut sessions = Vec::with_capacity(loaded.len());

@@ -11,8 +11,10 @@ use neurobrick_train::{LoopConfig, TrainError};
 use super::learner::{Learner, Request, finetune_learner, pretrain_learner};
 use super::pretrain::sessions_to_learn;
 use super::training::ModelRecord;
-use crate::config::{FinetuneNedsConfig, ModalitiesConfig, NedsTrainConfig, PretrainNedsConfig, Start};
-use crate::decoding::neds::{NedsSession, NedsTask, save_neds_model};
+use crate::config::{
+    DecodeTarget, FinetuneNedsConfig, ModalitiesConfig, NedsTrainConfig, PretrainNedsConfig, Start,
+};
+use crate::decoding::neds::{NedsSession, NedsTask, check_classes, save_neds_model};
 use crate::decoding::{NedsSpec, SessionScales, SpikeDecodingError, load_neds_model};
 use crate::pipeline::Observer;
 use crate::{Compute, LoadedSession, PipelineError, RunManifest, SessionHash};
@@ -21,6 +23,8 @@ use crate::{Compute, LoadedSession, PipelineError, RunManifest, SessionHash};
 struct NedsLearner<'a> {
     modalities: &'a ModalitiesConfig,
     train: &'a NedsTrainConfig,
+    /// Labels of the model that is trained further.
+    known: &'a [DecodeTarget],
 }
 
 impl Learner for NedsLearner<'_> {
@@ -30,6 +34,10 @@ impl Learner for NedsLearner<'_> {
     type Task = NedsTask;
 
     const UNITS: [&'static str; 2] = ["sum over modalities", "mean of bits/spike, balanced accuracy and R²"];
+
+    fn check(&self, sessions: &[LoadedSession]) -> Result<(), PipelineError> {
+        check_classes(sessions, &self.modalities.labels, self.known)
+    }
 
     fn session(
         &self,
@@ -76,6 +84,7 @@ impl Learner for NedsLearner<'_> {
 
     fn settle(&self, spec: &mut NedsSpec, sessions: &[NedsSession]) {
         spec.modalities = self.modalities.clone();
+        spec.schemes.clone_from(&self.train.masking.schemes);
         let scales = |session: &NedsSession| SessionScales {
             session: session.id().clone(),
             scales: session.scales.clone(),
@@ -117,8 +126,8 @@ pub fn pretrain_neds(
     let sessions = &sessions_to_learn(data, &config.sessions, &config.exclude)?;
     let device = &compute.open()?;
     let request = Request { data, seed: *seed, sessions, out, command, compute, device };
-    let spec = NedsSpec { model: model.clone(), modalities: modalities.clone(), scales: Vec::new() };
-    pretrain_learner(&NedsLearner { modalities, train }, config, spec, &request, observer)
+    let spec = NedsSpec::untrained(model, modalities);
+    pretrain_learner(&NedsLearner { modalities, train, known: &[] }, config, spec, &request, observer)
 }
 
 /// Fine-tunes NEDS on every session by itself, into `out/<session>`: a session that it never saw gets encoders and read-outs of
@@ -142,12 +151,23 @@ pub fn finetune_neds(
     let (start, origin) = match &config.start {
         Start::Pretrained(path) => load_neds_model(path, compute.device)?,
         Start::Scratch(model) => {
-            let spec = NedsSpec { model: model.clone(), modalities: modalities.clone(), scales: Vec::new() };
+            let spec = NedsSpec::untrained(model, modalities);
             (NedsLearner::fresh(&spec, &[], *seed, device)?, request.fresh_record(spec))
         }
     };
     check_modalities(&origin.config.modalities.of_model(), &modalities.of_model())?;
-    finetune_learner(&NedsLearner { modalities, train }, config, (start, origin), &request, observer)
+    // A model that starts here knows no class yet.
+    let known = match config.start {
+        Start::Pretrained(_) => origin.config.modalities.labels.clone(),
+        Start::Scratch(_) => Vec::new(),
+    };
+    finetune_learner(
+        &NedsLearner { modalities, train, known: &known },
+        config,
+        (start, origin),
+        &request,
+        observer,
+    )
 }
 
 /// Names, numbers of classes and order must be those of the model; where the values come from may differ.

@@ -5,8 +5,8 @@ mod record;
 mod session;
 mod task;
 
-pub(crate) use predict::{NedsAnswers, predict};
+pub(crate) use predict::{NedsDecoded, decode, encode};
 pub(crate) use record::save_neds_model;
 pub use record::{NedsSpec, load_neds_model};
-pub(crate) use session::NedsSession;
+pub(crate) use session::{NedsSession, check_classes};
 pub(crate) use task::NedsTask;

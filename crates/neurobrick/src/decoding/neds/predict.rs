@@ -2,63 +2,84 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array1, Array2, Array3, Axis};
 use neurobrick_core::Mode;
-use neurobrick_models::{Neds, NedsInput, NedsMask};
-use neurobrick_train::{TrainError, run_jobs, threads_on};
+use neurobrick_models::{Neds, NedsInput, NedsMask, NedsModalities, NedsOutput};
+use neurobrick_train::{TrainError, device_of, run_jobs, threads_on, to_array};
 
 use super::NedsSession;
 
 /// Windows per forward pass without gradients.
 const CHUNK: usize = 32;
 
-/// Answers for some trials of a session.
-pub(crate) struct NedsAnswers {
-    /// Spikes per bin from labels and behaviors alone, `[trial, bin, unit]`.
-    pub(crate) rates: Array3<f64>,
+/// Labels and behaviors of some trials of a session.
+pub(crate) struct NedsDecoded {
     /// Likeliest class of every label from spikes alone, `[trial, L]`.
     pub(crate) classes: Array2<usize>,
     /// Standardized behaviors from spikes alone, `[trial, bin, K]`.
     pub(crate) behaviors: Array3<f64>,
 }
 
-/// Encodes and decodes trials of a session, in two passes of which each hides what it predicts.
+/// Predicts spikes of trials of a session from behavior, all of them hidden, `[trial, bin, unit]`.
 ///
 /// # Errors
 /// If the model does not know the session.
-pub(crate) fn predict(
+pub(crate) fn encode(
     model: &Neds,
     session: &NedsSession,
     trials: &[usize],
     n_threads: usize,
-) -> Result<NedsAnswers, TrainError> {
+) -> Result<Array3<f64>, TrainError> {
+    let rates = answered(model, (session, trials), n_threads, NedsMask::encoding, |output| {
+        Ok(to_array(output.log_rates)?.mapv_into(f64::exp))
+    })?;
+    joined(rates.iter().map(|part| part.view()))
+}
+
+/// Predicts labels and behaviors of trials of a session from spikes, all of them hidden.
+///
+/// # Errors
+/// If the model does not know the session.
+pub(crate) fn decode(
+    model: &Neds,
+    session: &NedsSession,
+    trials: &[usize],
+    n_threads: usize,
+) -> Result<NedsDecoded, TrainError> {
+    let parts = answered(model, (session, trials), n_threads, NedsMask::decoding, |output| {
+        let n_windows = output.behaviors.dims()[0];
+        let mut classes = Array2::zeros((n_windows, output.logits.len()));
+        for (number, logits) in output.logits.into_iter().enumerate() {
+            classes.column_mut(number).assign(&Array1::from(likeliest(logits)));
+        }
+        Ok(NedsDecoded { classes, behaviors: to_array(output.behaviors)? })
+    })?;
+    Ok(NedsDecoded {
+        classes: joined(parts.iter().map(|part| part.classes.view()))?,
+        behaviors: joined(parts.iter().map(|part| part.behaviors.view()))?,
+    })
+}
+
+/// What is read from the answers to chunks of trials, of which `mask` hides the same modalities.
+fn answered<A: Send>(
+    model: &Neds,
+    (session, trials): (&NedsSession, &[usize]),
+    n_threads: usize,
+    mask: fn(&NedsModalities, [usize; 2]) -> NedsMask,
+    read: impl Fn(NedsOutput) -> Result<A, TrainError> + Sync,
+) -> Result<Vec<A>, TrainError> {
     let own = model.for_session(session.id())?.valid();
-    let device = own.devices().first().cloned().ok_or(TrainError::NoDevice)?;
+    let device = device_of(&own)?;
     let chunks: Vec<&[usize]> = trials.chunks(CHUNK).collect();
     let job = |model: &Neds, i: usize| {
         let part = session.part(chunks[i]);
         let windows = part.windows(session.id(), 0..chunks[i].len());
-        let modalities = model.modalities();
         let shape = [chunks[i].len(), part.counts.len_of(Axis(1))];
-        let answer = |mask: NedsMask| {
-            let input = NedsInput::new(&windows, modalities, &mask, &device)?;
-            model.forward(&input, Mode::Eval)
-        };
-        let encoded = answer(NedsMask::encoding(modalities, shape))?;
-        let decoded = answer(NedsMask::decoding(modalities, shape))?;
-        let mut classes = Array2::zeros((shape[0], decoded.logits.len()));
-        for (number, logits) in decoded.logits.into_iter().enumerate() {
-            classes.column_mut(number).assign(&ndarray::Array1::from(likeliest(logits)));
-        }
-        let rates = to_array(encoded.log_rates)?.mapv_into(f64::exp);
-        Ok(NedsAnswers { rates, classes, behaviors: to_array(decoded.behaviors)? })
+        let mask = mask(model.modalities(), shape);
+        let input = NedsInput::new(&windows, model.modalities(), &mask, &device)?;
+        read(model.forward(&input, Mode::Eval)?)
     };
-    let parts = run_jobs(chunks.len(), threads_on(&device, n_threads), &own, job, |_| {})?;
-    Ok(NedsAnswers {
-        rates: joined(parts.iter().map(|part| part.rates.view()))?,
-        classes: joined(parts.iter().map(|part| part.classes.view()))?,
-        behaviors: joined(parts.iter().map(|part| part.behaviors.view()))?,
-    })
+    run_jobs(chunks.len(), threads_on(&device, n_threads), &own, job, |_| {})
 }
 
 /// The first of the largest values of every row.
@@ -67,12 +88,6 @@ fn likeliest(logits: Tensor<2>) -> Vec<usize> {
     let values: Vec<f64> = logits.into_data().iter::<f64>().collect();
     let best = |row: &[f64]| (0..n_classes).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
     values.chunks(n_classes).map(best).collect()
-}
-
-fn to_array(tensor: Tensor<3>) -> Result<Array3<f64>, TrainError> {
-    let shape = tensor.dims();
-    let values: Vec<f64> = tensor.into_data().iter::<f64>().collect();
-    Array3::from_shape_vec(shape, values).map_err(|e| TrainError::Worker { reason: e.to_string() })
 }
 
 fn joined<'a, A: Clone + 'a, D: ndarray::RemoveAxis>(

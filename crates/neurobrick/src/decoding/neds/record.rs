@@ -6,9 +6,9 @@ use burn::module::Module;
 use burn::tensor::{Bool, Tensor, TensorData};
 use neurobrick_core::weights::StateDict;
 use neurobrick_core::{ComputeDevice, Mode, SessionSpec};
-use neurobrick_models::{Neds, NedsInput};
+use neurobrick_models::{Neds, NedsInput, NedsScheme};
 use neurobrick_random::{Domain, Stream};
-use neurobrick_train::{ParityExample, TrainError, load_any_model_dir, save_any_model_dir};
+use neurobrick_train::{ParityExample, TrainError, device_of, load_any_model_dir, save_any_model_dir};
 use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
@@ -29,6 +29,33 @@ pub struct NedsSpec {
     pub modalities: ModalitiesConfig,
     /// Scales of behavior of the sessions that the model knows.
     pub scales: Vec<SessionScales>,
+    /// Schemes that it was trained with last, on all sessions that it knows; none before training.
+    pub schemes: Vec<NedsScheme>,
+}
+
+impl NedsSpec {
+    /// A model that has learned nothing.
+    pub(crate) fn untrained(model: &MultimodalConfig, modalities: &ModalitiesConfig) -> Self {
+        let (model, modalities) = (model.clone(), modalities.clone());
+        Self { model, modalities, scales: Vec::new(), schemes: Vec::new() }
+    }
+
+    /// Why spikes that it predicts from behavior have no score, if training never asked for spikes.
+    pub(crate) fn no_encoding(&self) -> Option<String> {
+        self.lacks(NedsScheme::hides_spikes, "encode spikes")
+    }
+
+    /// Why behavior that it predicts from spikes has no score, if training never asked for behavior.
+    pub(crate) fn no_decoding(&self) -> Option<String> {
+        self.lacks(NedsScheme::hides_behavior, "decode behavior")
+    }
+
+    fn lacks(&self, hides: fn(NedsScheme) -> bool, what: &str) -> Option<String> {
+        let names: Vec<&str> = self.schemes.iter().map(|scheme| scheme.name()).collect();
+        let is_trained = self.schemes.iter().any(|&scheme| hides(scheme));
+        (!is_trained)
+            .then(|| format!("the model was not trained to {what}; its schemes were: {}", names.join(", ")))
+    }
 }
 
 /// Writes a trained model as a folder.
@@ -85,7 +112,7 @@ pub fn load_neds_model(
 /// All answers of all modalities, one behind the other.
 fn answer(model: &Neds, spec: &SessionSpec, inputs: &StateDict) -> Result<TensorData, TrainError> {
     let model = model.valid();
-    let device = model.devices().first().cloned().ok_or(TrainError::NoDevice)?;
+    let device = device_of(&model)?;
     let data = |name: &str| -> Result<TensorData, TrainError> {
         let missing = || TrainError::Worker { reason: format!("the example of a model has no {name}") };
         inputs.get(name).cloned().ok_or_else(missing)

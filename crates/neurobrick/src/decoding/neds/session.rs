@@ -5,11 +5,11 @@ use neurobrick_models::NedsWindows;
 use neurobrick_schema::{Recording, SessionId};
 use neurobrick_train::TrainSession;
 
-use crate::PipelineError;
 use crate::config::{DecodeTarget, ModalitiesConfig};
 use crate::decoding::standardized::{read_behaviors, standardize};
 use crate::decoding::{BehaviorScale, SpikeDecodingError};
-use crate::evaluation::classes;
+use crate::evaluation::{check_values, classes, values_of};
+use crate::{LoadedSession, PipelineError};
 
 /// Counts, labels and behaviors of a session, and how they may be used.
 pub(crate) struct NedsSession {
@@ -44,7 +44,7 @@ impl NedsSession {
         for (number, target) in targets.iter().enumerate() {
             let found = classes(&train, target)?;
             if train.split.train.iter().all(|&trial| found[trial].is_none()) {
-                return Err(no_label(train.data.session(), target).into());
+                return Err(no_label(&train, target).into());
             }
             labels.column_mut(number).assign(&ndarray::Array1::from(found));
         }
@@ -85,10 +85,35 @@ impl NedsPart {
     }
 }
 
-fn no_label(session: &SessionId, target: &DecodeTarget) -> SpikeDecodingError {
+/// Checks that every class of every label occurs in one of the sessions, unless `known` has it, which are labels of a model that
+/// is trained further: a session may be without a class that others have.
+///
+/// # Errors
+/// With the classes that there are.
+pub(crate) fn check_classes(
+    sessions: &[LoadedSession],
+    labels: &[DecodeTarget],
+    known: &[DecodeTarget],
+) -> Result<(), PipelineError> {
+    for (number, target) in labels.iter().enumerate() {
+        let of_model = known.get(number).map_or_else(Vec::new, DecodeTarget::classes);
+        check_values("modalities.labels", sessions, target, &of_model)?;
+    }
+    Ok(())
+}
+
+fn no_label(train: &TrainSession, target: &DecodeTarget) -> SpikeDecodingError {
+    let column = target.columns().join(", ");
     SpikeDecodingError::NoLabel {
-        session: session.clone(),
+        session: train.data.session().clone(),
         label: target.name().to_owned(),
         classes: target.classes().join(", "),
+        found: target
+            .columns()
+            .iter()
+            .flat_map(|column| values_of(train, column))
+            .collect::<Vec<_>>()
+            .join(", "),
+        column,
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use burn::module::Module;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Array3, Axis};
 use neurobrick_core::{DropoutStreams, Mode};
 use neurobrick_data::BatchPlan;
 use neurobrick_metrics::{balanced_accuracy, r2};
@@ -11,12 +11,12 @@ use neurobrick_models::{Neds, NedsCounted, NedsInput, NedsMask, NedsModalities, 
 use neurobrick_nn::scalar;
 use neurobrick_train::{
     BatchLoss, BehaviorR2, Gradients, LabelAccuracy, SchemeScore, ShardResult, TaskStep, TrainError,
-    TrainTask, ValidationReport, freeze_except, sharded_gradients,
+    TrainTask, ValidationReport, device_of, freeze_except, sharded_gradients,
 };
 use serde_json::json;
 
 use super::session::NedsPart;
-use super::{NedsAnswers, NedsSession, predict};
+use super::{NedsDecoded, NedsSession, decode, encode};
 use crate::config::NedsTrainConfig;
 use crate::{PipelineError, SessionHash};
 
@@ -77,7 +77,7 @@ impl NedsTask {
         };
         // Leaves of its own: shards that share leaves share one graph and one lock.
         let model = model.train();
-        let device = model.devices().first().cloned().ok_or(TrainError::NoDevice)?.autodiff();
+        let device = device_of(&model)?.autodiff();
         let streams = DropoutStreams::new(self.seed, batch.step, range.start as u64);
         let windows = batch.part.windows(batch.session.id(), range.clone());
         let mask = batch.mask.windows(range);
@@ -131,20 +131,20 @@ impl TrainTask<Neds> for NedsTask {
         let mut bits = Pooled::default();
         for session in &self.sessions {
             let trials = &session.train.split.valid;
-            let answers = predict(model, session, trials, n_threads)?;
             let mut scores = Vec::new();
             if asks_spikes {
-                let own = Pooled::of(session, &answers, trials);
+                let own = Pooled::of(session, &encode(model, session, trials, n_threads)?, trials);
                 scores.extend(own.bits_per_spike());
                 bits = bits.plus(own);
             }
             if asks_behavior {
+                let answers = decode(model, session, trials, n_threads)?;
                 let found = self.accuracies(session, &answers, trials);
                 scores.extend(found.iter().filter_map(|label| label.balanced_accuracy));
                 labels.extend(found);
                 for found in self.r2(session, &answers, trials) {
                     // Outputs that are no numbers have no score; the loop stops at them.
-                    let is_undefined = found.r2.is_none() && found.n_values > 1;
+                    let is_undefined = found.r2.is_none() && found.n_values > 0;
                     scores.extend(if is_undefined { Some(f64::NAN) } else { found.r2 });
                     behaviors.push(found);
                 }
@@ -182,7 +182,7 @@ impl NedsTask {
     fn accuracies(
         &self,
         session: &NedsSession,
-        answers: &NedsAnswers,
+        answers: &NedsDecoded,
         trials: &[usize],
     ) -> Vec<LabelAccuracy> {
         let one = |(number, label): (usize, &neurobrick_models::NedsLabel)| {
@@ -199,7 +199,7 @@ impl NedsTask {
         self.modalities.labels.iter().enumerate().map(one).collect()
     }
 
-    fn r2(&self, session: &NedsSession, answers: &NedsAnswers, trials: &[usize]) -> Vec<BehaviorR2> {
+    fn r2(&self, session: &NedsSession, answers: &NedsDecoded, trials: &[usize]) -> Vec<BehaviorR2> {
         let one = |(number, target): (usize, &String)| {
             let truth = session.values.index_axis(Axis(2), number).select(Axis(0), trials);
             let found = answers.behaviors.index_axis(Axis(2), number);
@@ -228,11 +228,11 @@ struct Pooled {
 }
 
 impl Pooled {
-    fn of(session: &NedsSession, answers: &NedsAnswers, trials: &[usize]) -> Self {
+    fn of(session: &NedsSession, rates: &Array3<f64>, trials: &[usize]) -> Self {
         let counts = session.train.data.counts().select(Axis(0), trials);
         let nulls: Vec<(f64, f64)> = session.train.log_mean_rates.iter().map(|&n| (n, n.exp())).collect();
         let mut total = Self::default();
-        for (counts, rates) in counts.rows().into_iter().zip(answers.rates.rows()) {
+        for (counts, rates) in counts.rows().into_iter().zip(rates.rows()) {
             for ((&y, &rate), &(null, null_rate)) in counts.iter().zip(rates).zip(&nulls) {
                 let y = f64::from(y);
                 // A rate that underflows has no logarithm, and matters only where there is a spike.

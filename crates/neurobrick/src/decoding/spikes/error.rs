@@ -43,12 +43,19 @@ pub enum SpikeDecodingError {
         target: String,
     },
     /// The behavior never changes in the training windows, so it has no scale.
-    #[error("session {session}: `{target}` is {value} in every training window; there is nothing to decode")]
+    #[error(
+        "session {session}: `{target}` (column `{column}` of the signal `{signal}`) is {value} in every training window; there is \
+         nothing to decode. Exclude the session or leave the behavior out"
+    )]
     Constant {
         /// The session.
         session: SessionId,
         /// Name of the target.
         target: String,
+        /// Its signal.
+        signal: String,
+        /// The column of the signal.
+        column: String,
         /// Its value.
         value: f64,
     },
@@ -63,7 +70,10 @@ pub enum SpikeDecodingError {
         target: String,
     },
     /// No training trial has the label.
-    #[error("session {session}: no training trial has the label `{label}`; its classes are {classes}")]
+    #[error(
+        "session {session}: no training trial has the label `{label}`; its classes are {classes}, and none of them is in the \
+         training trials of column `{column}`, which has {found}. Exclude the session or leave the label out"
+    )]
     NoLabel {
         /// The session.
         session: SessionId,
@@ -71,6 +81,10 @@ pub enum SpikeDecodingError {
         label: String,
         /// Texts of its classes.
         classes: String,
+        /// The column it is read from.
+        column: String,
+        /// Texts in the column.
+        found: String,
     },
     /// The model was trained for other targets.
     #[error("the model decodes {known}, not {asked}; list the same names in the same order")]

@@ -11,7 +11,7 @@ use neurobrick_nn::scalar;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_train::{
     BatchLoss, BehaviorR2, Gradients, ShardResult, TaskStep, TrainError, TrainTask, ValidationReport,
-    freeze_except, run_jobs, sharded_gradients, threads_on,
+    device_of, freeze_except, run_jobs, sharded_gradients, threads_on, to_array,
 };
 use serde_json::json;
 
@@ -124,7 +124,7 @@ impl TrainTask<Poyo> for BehaviorTask {
         let n_counted = examples.iter().flat_map(|e| &e.values).filter(|v| v.is_finite()).count() as u64;
         // Only sessions of the batch: units of others get no gradient, and no step of momentum.
         let specs: Vec<_> = drawn.iter().map(|&idx| self.sessions[idx].spec()).collect();
-        let device = model.devices().first().cloned().ok_or(TrainError::NoDevice)?;
+        let device = device_of(model)?;
         let part = model.with_sessions(&specs, self.seed, &device)?;
         let n_shards = self.config.n_shards;
         let (loss, gradients) =
@@ -193,16 +193,13 @@ pub(crate) fn predict(
         let known: Vec<&str> = model.sessions().iter().map(|spec| spec.session.as_str()).collect();
         ModelError::UnknownSession { session: spikes.session().clone(), known: known.join(", ") }
     })?;
-    let device = model.devices().first().cloned().ok_or(TrainError::NoDevice)?;
+    let device = device_of(model)?;
     let own = model.with_sessions(std::slice::from_ref(spec), 0, &device)?.valid();
     let chunks: Vec<&[usize]> = trials.chunks(CHUNK).collect();
     let job = |model: &Poyo, i: usize| {
         let windows: Vec<PoyoWindow> =
             chunks[i].iter().map(|&trial| spikes.window(trial, 0.0, None)).collect();
-        let outputs = model.forward(&windows, Mode::Eval)?;
-        let shape = outputs.dims();
-        let values: Vec<f64> = outputs.into_data().iter::<f64>().collect();
-        Array3::from_shape_vec(shape, values).map_err(|e| TrainError::Worker { reason: e.to_string() })
+        to_array(model.forward(&windows, Mode::Eval)?)
     };
     let parts = run_jobs(chunks.len(), threads_on(&device, n_threads), &own, job, |_| {})?;
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
