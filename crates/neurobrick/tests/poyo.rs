@@ -267,7 +267,7 @@ fn sessions_without_behavior_or_spikes_are_refused() {
             with(&|time, value| if time < start + 0.6 { value } else { f64::NAN }),
             "windows, and at least",
         ),
-        ("still", with(&|_, _| 0.3), "`x` is 0.3"),
+        ("still", with(&|_, _| 0.3), "(column `x` of the signal `cursor`) is 0.3"),
         ("counts", counts, "counts only"),
     ];
     for (name, recording, wanted) in cases {

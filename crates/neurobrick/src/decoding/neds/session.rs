@@ -1,5 +1,7 @@
 //! A session that a model of spikes and behavior learns from.
 
+use std::collections::BTreeSet;
+
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_models::NedsWindows;
 use neurobrick_schema::{Recording, SessionId};
@@ -10,6 +12,9 @@ use crate::decoding::standardized::{read_behaviors, standardize};
 use crate::decoding::{BehaviorScale, SpikeDecodingError};
 use crate::evaluation::{check_values, classes, values_of};
 use crate::{LoadedSession, PipelineError};
+
+/// Values of a column that an error lists.
+const N_LISTED: usize = 12;
 
 /// Counts, labels and behaviors of a session, and how they may be used.
 pub(crate) struct NedsSession {
@@ -103,17 +108,17 @@ pub(crate) fn check_classes(
 }
 
 fn no_label(train: &TrainSession, target: &DecodeTarget) -> SpikeDecodingError {
-    let column = target.columns().join(", ");
+    let columns = target.columns();
+    let found: BTreeSet<String> = columns.iter().flat_map(|column| values_of(train, column)).collect();
+    let mut listed: Vec<&str> = found.iter().map(String::as_str).take(N_LISTED).collect();
+    if found.len() > N_LISTED {
+        listed.push("...");
+    }
     SpikeDecodingError::NoLabel {
         session: train.data.session().clone(),
         label: target.name().to_owned(),
         classes: target.classes().join(", "),
-        found: target
-            .columns()
-            .iter()
-            .flat_map(|column| values_of(train, column))
-            .collect::<Vec<_>>()
-            .join(", "),
-        column,
+        column: columns.join("` and `"),
+        found: if listed.is_empty() { "no value".to_owned() } else { listed.join(", ") },
     }
 }

@@ -71,8 +71,8 @@ pub enum SpikeDecodingError {
     },
     /// No training trial has the label.
     #[error(
-        "session {session}: no training trial has the label `{label}`; its classes are {classes}, and none of them is in the \
-         training trials of column `{column}`, which has {found}. Exclude the session or leave the label out"
+        "session {session}: no training trial has the label `{label}` with the classes {classes}; it is read from column `{column}`, \
+         which has {found}. Exclude the session or leave the label out"
     )]
     NoLabel {
         /// The session.
@@ -83,7 +83,7 @@ pub enum SpikeDecodingError {
         classes: String,
         /// The column it is read from.
         column: String,
-        /// Texts in the column.
+        /// Texts in the column, the first of them.
         found: String,
     },
     /// The model was trained for other targets.
