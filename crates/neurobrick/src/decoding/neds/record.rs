@@ -100,7 +100,7 @@ pub fn load_neds_model(
     path: &Path,
     device: ComputeDevice,
 ) -> Result<(Neds, ModelRecord<NedsSpec>), PipelineError> {
-    let device = device.open()?;
+    let device = device.ready()?;
     let path = BehaviorKind::Neds.folder(path)?;
     let build = |record: &ModelRecord<NedsSpec>, specs: &[SessionSpec]| {
         let NedsSpec { model, modalities, .. } = &record.config;
