@@ -140,6 +140,7 @@ impl PipelineError {
             Self::Config { .. }
             | Self::BadValue { .. }
             | Self::OtherRun { .. }
+            | Self::Device(_)
             | Self::SpikeDecoding(SpikeDecodingError::OtherTargets { .. })
             | Self::Model(ModelError::BadConfig { .. })
             | Self::Data(DataError::UnevenWindow { .. } | DataError::BadFractions { .. })

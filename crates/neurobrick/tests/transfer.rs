@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use neurobrick::config::{EvaluateConfig, RivalConfig, StackConfig, TransferConfig, parse_toml};
+use neurobrick::core::ComputeDevice;
 use neurobrick::data::{BlockConfig, SplitOrder};
 use neurobrick::evaluation::{AblationScore, SharedStack, TransferScore};
 use neurobrick::pipeline::{self, Silent};
@@ -207,6 +208,19 @@ fn a_stack_is_scored_on_sessions_it_never_saw_only() {
     stack.save(&path).unwrap();
     let message = evaluation("seed-3/without-group-1").unwrap_err().to_string();
     assert!(message.contains("`data.units`"), "{message}");
+}
+
+#[test]
+fn a_device_that_cannot_be_had_is_told_of_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("never");
+    let all = [ComputeDevice::Tch, ComputeDevice::Vulkan, ComputeDevice::Wgpu, ComputeDevice::Cuda(0)];
+    let missing = all.into_iter().find(|device| !ComputeDevice::compiled().contains(device)).unwrap();
+    let compute = Compute { device: missing, n_threads: 1 };
+    let error = pipeline::transfer(&config(), &out, "test", compute, &mut Silent).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+    assert!(error.to_string().contains(&format!("--features {}", missing.feature())), "{error}");
+    assert!(!out.exists(), "a run folder was left behind");
 }
 
 #[test]

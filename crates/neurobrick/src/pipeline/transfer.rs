@@ -44,6 +44,8 @@ pub fn transfer(
     observer: &mut dyn Observer,
 ) -> Result<TransferResult, PipelineError> {
     config.validate()?;
+    // Networks come after an hour of stacks; a device that is missing is told of now.
+    compute.open()?;
     let folder = RunFolder::open(out)?;
     folder.settle_config(config)?;
     let store = out.join("store");
