@@ -11,8 +11,14 @@ use neurobrick::core::ComputeDevice;
 use crate::bench::{BenchFailure, PeerEnvironment};
 
 /// Crates whose tests ask for their device.
-const CRATES: [&str; 5] =
-    ["neurobrick-core", "neurobrick-nn", "neurobrick-models", "neurobrick-train", "neurobrick-testkit"];
+const CRATES: [&str; 6] = [
+    "neurobrick-core",
+    "neurobrick-tokenize",
+    "neurobrick-nn",
+    "neurobrick-models",
+    "neurobrick-train",
+    "neurobrick-testkit",
+];
 /// Those tests of the facade that do.
 const FACADE: [&str; 9] = [
     "golden_models_f32",

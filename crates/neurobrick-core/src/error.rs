@@ -2,6 +2,8 @@
 
 use neurobrick_schema::SessionId;
 
+use crate::TokenizeError;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,6 +52,9 @@ pub enum ModelError {
         /// What was received.
         received: String,
     },
+    /// Windows cannot be cut into tokens.
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
     /// Weights do not fit the model.
     #[error(
         "weights do not fit the model: missing [{missing}], unexpected [{unexpected}], wrong shape [{misshapen}]"

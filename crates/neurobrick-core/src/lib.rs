@@ -2,7 +2,8 @@
 //!
 //! A [`PopulationModel`] maps counts `[B, T, N]` with hidden entries zeroed to log rates and latents. What is
 //! hidden and what is scored comes from a [`MaskScheme`] as a [`Masking`]. Sessions are addressed by their id,
-//! never by position or number of units. [`weights`] saves and strictly loads any model by parameter name.
+//! never by position or number of units; [`sessions`] keeps a model's table of them. A [`Tokenizer`] cuts windows into [`Tokens`] that know their units and times.
+//! [`weights`] saves and strictly loads any model by parameter name.
 //!
 //! ```
 //! use neurobrick_core::MaskScheme;
@@ -27,6 +28,8 @@ mod masking;
 mod mode;
 mod model;
 mod path;
+pub mod sessions;
+mod tokens;
 pub mod weights;
 
 pub use compute::{ComputeDevice, DeviceError};
@@ -35,3 +38,4 @@ pub use masking::{Context, MaskScheme, Masking, Prompt};
 pub use mode::{DropoutStreams, Mode};
 pub use model::{ModelInput, Output, Penalty, PopulationModel, SessionSpec};
 pub use path::ModulePath;
+pub use tokens::{TokenPlace, TokenPlaces, TokenizeError, Tokenizer, Tokens};

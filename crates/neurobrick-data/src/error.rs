@@ -112,6 +112,30 @@ pub enum DataError {
         /// Number of bins.
         n_bins: usize,
     },
+    /// Samples at times of their own.
+    #[error(
+        "signal {signal} has samples at times of their own, and windows need a fixed rate; put it on bins (`BehaviorConfig`) instead"
+    )]
+    IrregularSignal {
+        /// The signal.
+        signal: String,
+    },
+    /// A window that is not all within a signal.
+    #[error(
+        "signal {signal} has samples from {signal_start_s} s to {signal_end_s} s, not all of the window from {start_s} s to {end_s} s"
+    )]
+    WindowOutsideSignal {
+        /// The signal.
+        signal: String,
+        /// Start of the window, in seconds.
+        start_s: f64,
+        /// End of the window, in seconds.
+        end_s: f64,
+        /// First sample, in seconds.
+        signal_start_s: f64,
+        /// End of the last sample, in seconds.
+        signal_end_s: f64,
+    },
     /// The session has no such signal, or the signal no such column.
     #[error("no signal {signal}; there are: {known}")]
     UnknownSignal {

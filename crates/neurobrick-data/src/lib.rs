@@ -2,7 +2,8 @@
 //!
 //! Everything here is a pure function of its input and a seed. A [`UnitFilter`] says which units are good enough. A
 //! [`SessionData`] holds one session's counts as `[trial, bin, unit]`, and puts signals on the same bins
-//! ([`BehaviorConfig`]); [`ContinuousCounts`] holds a whole session, of which windows are views. [`TrialSplit`] says which
+//! ([`BehaviorConfig`]); [`ContinuousCounts`] holds a whole session, of which windows are views; [`signal_windows`] cuts samples
+//! as they were taken. [`TrialSplit`] says which
 //! trials may be trained on (of a source that says so, [`ColumnConfig`]), [`resampling_clusters`] which may be resampled one by one, [`SessionSplit`] which sessions or subjects, [`hold_out_units`] which units are hidden.
 //! [`BatchPlan`] (batches of one session) and [`MixedPlan`] (of many, weighted) tell for any step which trials it sees,
 //! without remembering anything between steps.
@@ -40,6 +41,7 @@ mod regions;
 mod resample;
 mod room;
 mod session;
+mod signal_windows;
 mod splits;
 mod texts;
 mod units;
@@ -57,5 +59,6 @@ pub use overlap::resampling_clusters;
 pub use regions::RegionTable;
 pub use resample::{BehaviorConfig, ResampleRule};
 pub use session::{ExcludedTrial, SessionData};
+pub use signal_windows::signal_windows;
 pub use splits::{SplitConfig, SplitOrder, TrialSplit};
 pub use units::UnitFilter;

@@ -41,7 +41,6 @@ mod neds;
 mod poyo;
 mod precision;
 mod rows;
-mod sessions;
 pub mod torch;
 
 pub use any::AnyModel;
@@ -56,5 +55,5 @@ pub use neds::{
     Neds, NedsConfig, NedsCounted, NedsInput, NedsLabel, NedsMask, NedsMasking, NedsModalities, NedsOutput,
     NedsPlace, NedsScheme, NedsTargets, NedsWindows,
 };
-pub use poyo::{Poyo, PoyoConfig, PoyoRows, PoyoWindow, Spike};
+pub use poyo::{Poyo, PoyoConfig, PoyoRows, PoyoWindow};
 pub use precision::rounded;

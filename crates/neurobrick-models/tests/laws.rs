@@ -9,11 +9,12 @@ use neurobrick_core::{
 };
 use neurobrick_models::{
     Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig, Poyo, PoyoConfig,
-    PoyoWindow, Spike,
+    PoyoWindow,
 };
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_testkit::test_device;
+use neurobrick_tokenize::{Spike, SpikeWindow};
 use proptest::prelude::*;
 
 const SHAPE: [usize; 3] = [4, 10, 6];
@@ -222,8 +223,11 @@ fn a_unit_that_a_window_does_not_see_reaches_no_output() {
     let model = model.unwrap();
     let window = |units: Option<Vec<usize>>| PoyoWindow {
         session: spec().session,
-        units,
-        spikes: vec![Spike { unit: 0, time_s: 0.2 }, Spike { unit: 2, time_s: 0.7 }],
+        input: SpikeWindow {
+            n_units: SHAPE[2],
+            units,
+            spikes: vec![Spike { unit: 0, time_s: 0.2 }, Spike { unit: 2, time_s: 0.7 }],
+        },
         output_times_s: vec![0.1, 0.9],
     };
     // Beside a longer window, so that the shorter one is filled up.
@@ -245,6 +249,10 @@ fn a_unit_that_a_window_does_not_see_reaches_no_output() {
     let seen = || Some(vec![2, 0, 2]);
     assert_eq!(answer(&model, seen()), answer(&other, seen()));
     assert_ne!(answer(&model, None), answer(&model, seen()));
+    let mut other_size = window(None);
+    other_size.input.n_units += 1;
+    let error = model.forward(&[other_size], Mode::Eval).unwrap_err();
+    assert!(matches!(&error, ModelError::SizeMismatch { what: "units", .. }), "{error}");
     for units in [vec![0], vec![0, 2, SHAPE[2]]] {
         let error = model.forward(&[window(Some(units))], Mode::Eval).unwrap_err();
         assert!(error.to_string().contains("unit"), "{error}");

@@ -1,7 +1,7 @@
 //! Bricks for neural population models that Burn lacks.
 //!
-//! Session stitches, attention with named contexts, the transformer layers of MtM and of PyTorch, embeddings of counts
-//! and patches, dropout from counter-based streams, PyTorch-like initial weights from our own generator, the masked
+//! Session stitches, attention with named contexts, the transformer layers of MtM and of PyTorch, embeddings of counts,
+//! dropout from counter-based streams, PyTorch-like initial weights from our own generator, the masked
 //! Poisson loss and other likelihoods, LFADS's clipped recurrent unit, and Gaussian posteriors with their priors. Each
 //! brick is usable alone.
 //!
@@ -33,7 +33,6 @@ mod latent_priors;
 mod layer_norm;
 mod likelihoods;
 pub mod ops;
-mod patches;
 mod positions;
 mod recurrent;
 mod rotary;
@@ -54,7 +53,6 @@ pub use ops::{
     AttentionMask, affine, affine_counts, attend, gelu, normal_noise, normalize, poisson_nll_sum, scalar,
     softsign,
 };
-pub use patches::PatchGrid;
 pub use positions::sinusoid;
 pub use recurrent::{BidirectionalGru, ClippedGru, UnitLinear, gru_bias, gru_drive};
 pub use rotary::{KeyMask, RotaryAttention, RotaryAttentionConfig, RotaryTime, Rotation};

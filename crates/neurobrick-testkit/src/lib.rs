@@ -1,8 +1,8 @@
-//! Golden numbers, synthetic populations and contract tests for models.
+//! Golden numbers, synthetic populations and contract tests for models and tokenizers.
 //!
 //! - [`model_contract!`] tests a [`PopulationModel`](neurobrick_core::PopulationModel) of one's own against what
 //!   training and evaluation rely on: no leaks, independence of the other trials of a batch, exact saving,
-//!   sessions by id.
+//!   sessions by id. [`tokenizer_contract!`] tests a [`Tokenizer`](neurobrick_core::Tokenizer).
 //! - [`synthetic_session`] draws a recording with low-dimensional dynamics, [`synthetic_data`] its windows;
 //!   [`lorenz_population`] has chaotic dynamics and tells the true rates; a [`SharedBrain`] is recorded in many sessions
 //!   that share latents, region by region, and tells the truth behind each.
@@ -29,6 +29,7 @@ mod mtm_golden;
 mod parity;
 pub mod strategies;
 mod synthetic;
+pub mod tokenizer_contract;
 
 pub use device::{DEVICE_VARIABLE, test_compute_device, test_device, test_device_f64};
 pub use golden::{Golden, GoldenArray, burn_layout, golden, golden_json, golden_path, part, state_dict};

@@ -6,6 +6,7 @@
 //! | foreign files | `neurobrick-ingest` | [`ingest`] |
 //! | windows, splits, batches | `neurobrick-data` | [`data`] |
 //! | the seams | `neurobrick-core` | [`core`] |
+//! | tokenizers | `neurobrick-tokenize` | [`tokenize`] |
 //! | bricks | `neurobrick-nn` | [`nn`] |
 //! | models | `neurobrick-models` | [`models`] |
 //! | scores and baselines | `neurobrick-metrics` | [`metrics`] |
@@ -65,4 +66,5 @@ pub use neurobrick_random as random;
 pub use neurobrick_report as report;
 pub use neurobrick_schema as schema;
 pub use neurobrick_stream as stream;
+pub use neurobrick_tokenize as tokenize;
 pub use neurobrick_train as train;

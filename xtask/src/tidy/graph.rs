@@ -14,11 +14,19 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
     ("neurobrick-ingest", &["neurobrick-schema"]),
     ("neurobrick-data", &["neurobrick-random", "neurobrick-schema"]),
     ("neurobrick-core", &["neurobrick-data", "neurobrick-random", "neurobrick-schema"]),
+    ("neurobrick-tokenize", &["neurobrick-core", "neurobrick-data", "neurobrick-schema"]),
     ("neurobrick-nn", &["neurobrick-core", "neurobrick-kernels", "neurobrick-random"]),
     ("neurobrick-stream", &["neurobrick-kernels"]),
     (
         "neurobrick-models",
-        &["neurobrick-core", "neurobrick-nn", "neurobrick-random", "neurobrick-schema", "neurobrick-stream"],
+        &[
+            "neurobrick-core",
+            "neurobrick-nn",
+            "neurobrick-random",
+            "neurobrick-schema",
+            "neurobrick-stream",
+            "neurobrick-tokenize",
+        ],
     ),
     ("neurobrick-metrics", &["neurobrick-random", "neurobrick-schema"]),
     (
@@ -46,10 +54,12 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
             "neurobrick-report",
             "neurobrick-schema",
             "neurobrick-stream",
+            "neurobrick-tokenize",
             "neurobrick-train",
         ],
     ),
     ("neurobrick-testkit", &["neurobrick-core", "neurobrick-data", "neurobrick-random", "neurobrick-schema"]),
+    ("external-model", &["neurobrick", "neurobrick-testkit"]),
     ("xtask", &["neurobrick"]),
 ];
 

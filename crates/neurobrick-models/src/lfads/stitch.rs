@@ -7,7 +7,7 @@ use neurobrick_core::{ModelError, SessionSpec};
 use neurobrick_nn::{InitStreams, gru_drive};
 
 use super::LfadsConfig;
-use crate::sessions::check_size;
+use neurobrick_core::sessions::check_size;
 
 /// What drives the cells of both encoders.
 #[derive(Module, Debug)]

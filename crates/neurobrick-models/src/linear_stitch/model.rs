@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::require;
-use crate::sessions::{check_input, check_unique, kept_or_fresh};
+use neurobrick_core::sessions::{check_input, check_unique, kept_or_fresh};
 
 /// Sizes of a [`LinearStitch`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -17,7 +17,7 @@ use neurobrick_nn::{
 use neurobrick_schema::SessionId;
 
 use super::{Ndt1Config, Ndt1Embedding};
-use crate::sessions::{check_input, kept_or_fresh};
+use neurobrick_core::sessions::{check_input, kept_or_fresh};
 
 /// Bound of the uniform start of read-outs and tables of counts, as published.
 const INIT_RANGE: f64 = 0.1;

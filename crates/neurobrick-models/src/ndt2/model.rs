@@ -11,14 +11,14 @@ use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::{Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{
-    AttentionMask, CountEmbedding, Dropout, EncoderLayer, InitStreams, PatchGrid, affine, embedding, linear,
-    scaled,
+    AttentionMask, CountEmbedding, Dropout, EncoderLayer, InitStreams, affine, embedding, linear, scaled,
 };
 use neurobrick_schema::SessionId;
+use neurobrick_tokenize::PatchGrid;
 
 use super::Ndt2Config;
 use super::tokens::Tokens;
-use crate::sessions::{check_input, check_size, check_unique};
+use neurobrick_core::sessions::{check_input, check_size, check_unique};
 
 /// Factor on the start of the read-out where units have biases at their mean rates.
 const READ_OUT_SCALE: f64 = 0.1;
@@ -153,10 +153,6 @@ impl Ndt2 {
         self.rows[idx][1]
     }
 
-    fn grid(&self, n_units: usize) -> PatchGrid {
-        PatchGrid::new(n_units, self.config.patch_units)
-    }
-
     /// Rows of the tables of session and subject, `[2, D]`.
     fn context(&self, idx: usize) -> Tensor<2> {
         let [session, subject] = self.rows[idx];
@@ -220,9 +216,10 @@ impl PopulationModel for Ndt2 {
         let spec = &self.table[idx];
         check_input(spec, self.config.n_bins, input)?;
         let [b, t, _] = input.counts.dims();
-        let (d, grid) = (self.config.d_model, self.grid(spec.n_units));
+        let (d, grid) =
+            (self.config.d_model, PatchGrid::new([t, spec.n_units], [1, self.config.patch_units]));
         let is_causal = self.config.causal || input.context == Context::Causal;
-        let tokens = Tokens::new(grid, self.config.patch_units, input);
+        let tokens = Tokens::new(grid, input);
         let device = input.counts.device();
         let expand = |context: Tensor<2>| context.unsqueeze::<3>().expand([b, 2, d]);
 

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use neurobrick_core::ModelInput;
-use neurobrick_nn::{AttentionMask, PatchGrid};
+use neurobrick_nn::AttentionMask;
+use neurobrick_tokenize::PatchGrid;
 
 use crate::rows::{indices, select};
 
@@ -24,14 +25,15 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// The patches of `input` on `grid`.
-    pub(super) fn new(grid: PatchGrid, patch_units: usize, input: &ModelInput) -> Self {
+    pub(super) fn new(grid: PatchGrid, input: &ModelInput) -> Self {
         let [n_examples, n_bins, n_units] = input.counts.dims();
-        let n_patches = n_bins * grid.n_patches();
-        let cut = match &input.hidden {
-            Some(hidden) => grid.cut_mask(hidden.iter().copied(), true),
-            None => grid.cut_mask(std::iter::repeat_n(false, n_examples * n_bins * n_units), true),
+        let n_patches = grid.n_tokens();
+        let hidden = match &input.hidden {
+            Some(hidden) => hidden.iter().copied().collect(),
+            None => vec![false; n_examples * n_bins * n_units],
         };
-        let is_kept: Vec<bool> = cut.chunks(patch_units).map(|patch| patch.contains(&false)).collect();
+        let cut = grid.cut_mask(&hidden, true);
+        let is_kept: Vec<bool> = cut.chunks(grid.size()).map(|patch| patch.contains(&false)).collect();
         let kept = is_kept
             .chunks(n_patches)
             .map(|example| (0..n_patches).filter(|&token| example[token]).collect())
@@ -155,7 +157,7 @@ mod tests {
             context: Context::Full,
             prompt: None,
         };
-        Tokens::new(PatchGrid::new(3, 2), 2, &input)
+        Tokens::new(PatchGrid::new([2, 3], [1, 2]), &input)
     }
 
     #[test]

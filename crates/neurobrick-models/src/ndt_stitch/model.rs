@@ -17,7 +17,7 @@ use neurobrick_nn::{
 use neurobrick_schema::SessionId;
 
 use super::NdtStitchConfig;
-use crate::sessions::{check_input, check_size, check_unique};
+use neurobrick_core::sessions::{check_input, check_size, check_unique};
 
 /// The Neural Data Transformer with per-session stitching: one token per time bin.
 #[derive(Module, Debug)]

@@ -17,7 +17,7 @@ use neurobrick_schema::SessionId;
 
 use super::config::ROTARY_BASE;
 use super::{NedsConfig, NedsInput, NedsModalities};
-use crate::sessions::{check_size, kept_or_fresh};
+use neurobrick_core::sessions::{check_size, kept_or_fresh};
 
 /// Features between what is recorded and a token, for each recorded number.
 const EXPANSION: usize = 2;

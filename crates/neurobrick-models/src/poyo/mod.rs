@@ -8,4 +8,4 @@ mod window;
 pub use config::PoyoConfig;
 pub use model::Poyo;
 pub use weights::PoyoRows;
-pub use window::{PoyoWindow, Spike};
+pub use window::PoyoWindow;

@@ -13,14 +13,16 @@ use neurobrick_nn::{
     embedding, gelu, linear, normalize,
 };
 use neurobrick_schema::SessionId;
+use neurobrick_tokenize::SpikeEvents;
 
-use super::window::{N_KINDS, Tokens};
 use super::{PoyoConfig, PoyoWindow};
 use crate::rows::select;
-use crate::sessions::kept_or_fresh;
+use neurobrick_core::sessions::{check_size, kept_or_fresh};
 
 /// Standard deviation that tables start from, as published.
 const EMBED_STD: f64 = 0.02;
+/// Rows of the table of kinds; the last is never used, as published.
+const N_KINDS: usize = 4;
 
 /// The perceiver over spikes: decodes `K` numbers at any time of a window.
 ///
@@ -184,7 +186,7 @@ impl Poyo {
     /// fewer outputs than others are filled up at the end, with answers for time zero that nobody asked for.
     ///
     /// # Errors
-    /// If there is no window, a session is unknown, or a spike is of a unit that it has not.
+    /// If there is no window, a session is unknown or has another number of units, or a spike is of a unit that its window does not see.
     pub fn forward(&self, windows: &[PoyoWindow], mode: Mode<'_>) -> Result<Tensor<3>, ModelError> {
         if windows.is_empty() {
             return Err(ModelError::Unsupported {
@@ -194,19 +196,24 @@ impl Poyo {
         }
         let which: Vec<usize> =
             windows.iter().map(|w| self.session_idx(&w.session)).collect::<Result<_, _>>()?;
-        let n_units: Vec<usize> = self.table.iter().map(|spec| spec.n_units).collect();
-        let places: Vec<(usize, usize)> =
-            which.iter().map(|&idx| (n_units[..idx].iter().sum(), n_units[idx])).collect();
-        let tokens = Tokens::new(windows, &places, self.config.window_s)?;
-        let (b, s, d) = (windows.len(), tokens.longest, self.config.d_model);
+        for (window, &idx) in windows.iter().zip(&which) {
+            check_size(&self.table[idx], "units", self.table[idx].n_units, window.input.n_units)?;
+        }
+        let tokens = SpikeEvents::new(self.config.window_s)?.places(windows.iter().map(|w| &w.input))?;
+        let (b, s, d) = (windows.len(), tokens.n_tokens(), self.config.d_model);
         let units = self.sessions.iter().map(|session| session.units.val());
         let units = Tensor::cat(units.collect(), 0);
         let (device, dtype, rotary) = (units.device(), units.dtype(), self.config.rotary());
-        let inputs = select(units, tokens.units.iter().copied())
-            + select(self.embed_kind.weight.val(), tokens.kinds.iter().copied());
-        let input_turns = rotary.at(&tokens.times_s, [b, s], &device, dtype);
-        let filling = KeyMask::from_data(TensorData::new(tokens.filling.clone(), [b, s]), &device);
-        let filling = tokens.filling.contains(&true).then_some(filling);
+        // Row of the first unit of each window's session.
+        let first = |idx: usize| self.table[..idx].iter().map(|spec| spec.n_units).sum::<usize>();
+        let first: Vec<usize> = which.iter().map(|&idx| first(idx)).collect();
+        let rows = tokens.table(|window, place| first[window] + place.sources.start, 0);
+        let kinds = tokens.table(|_, place| place.kind, SpikeEvents::SPIKE);
+        let inputs =
+            select(units, rows.into_iter()) + select(self.embed_kind.weight.val(), kinds.into_iter());
+        let input_turns = rotary.at(&tokens.table(|_, place| place.start_s, 0.0), [b, s], &device, dtype);
+        let padding = tokens.padding();
+        let padding = padding.map(|padding| KeyMask::from_data(TensorData::new(padding, [b, s]), &device));
 
         let times = self.config.latent_times_s();
         let l = times.len();
@@ -217,7 +224,7 @@ impl Poyo {
             latents,
             inputs.reshape([b, s, d]),
             [&latent_turns, &input_turns],
-            filling.as_ref(),
+            padding.as_ref(),
             mode,
         );
 
@@ -241,11 +248,11 @@ impl Poyo {
         latents: Tensor<3>,
         inputs: Tensor<3>,
         turns: [&Rotation; 2],
-        filling: Option<&KeyMask>,
+        padding: Option<&KeyMask>,
         mode: Mode<'_>,
     ) -> Tensor<3> {
         let own = [turns[0]; 2];
-        let mut x = latents.clone() + self.encoder.forward(latents, Some(inputs), turns, filling, mode);
+        let mut x = latents.clone() + self.encoder.forward(latents, Some(inputs), turns, padding, mode);
         x = x.clone() + self.encoder_ffn.forward(x, mode);
         for (layer, dropouts) in self.layers.iter().zip(self.residual_dropout.chunks(2)) {
             let attended = layer.attention.forward(x.clone(), None, own, None, mode);

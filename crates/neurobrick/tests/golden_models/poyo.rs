@@ -4,13 +4,14 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use neurobrick_core::weights::{load_state_dict, state_dict};
 use neurobrick_core::{Mode, SessionSpec};
-use neurobrick_models::{Poyo, PoyoConfig, PoyoRows, PoyoWindow, Spike};
+use neurobrick_models::{Poyo, PoyoConfig, PoyoRows, PoyoWindow};
 use neurobrick_nn::scalar;
 use neurobrick_schema::SessionId;
 use neurobrick_testkit::{
     Golden, GoldenArray, Parity, golden, golden_path, largest_difference, largest_difference_of, part,
     relative_difference,
 };
+use neurobrick_tokenize::{Spike, SpikeWindow};
 use neurobrick_train::Gradients;
 use serde::Deserialize;
 
@@ -47,8 +48,11 @@ impl Case {
     fn windows(&self) -> Vec<PoyoWindow> {
         let window = |w: &Window| PoyoWindow {
             session: self.sessions[w.session].id.clone(),
-            units: None,
-            spikes: w.spikes.iter().map(|&(unit, time_s)| Spike { unit, time_s }).collect(),
+            input: SpikeWindow {
+                n_units: self.sessions[w.session].n_units,
+                units: None,
+                spikes: w.spikes.iter().map(|&(unit, time_s)| Spike { unit, time_s }).collect(),
+            },
             output_times_s: w.output_times.clone(),
         };
         self.windows.iter().map(window).collect()

@@ -5,8 +5,9 @@ use std::path::Path;
 use burn::tensor::TensorData;
 use neurobrick_core::weights::StateDict;
 use neurobrick_core::{ComputeDevice, Mode, SessionSpec};
-use neurobrick_models::{Poyo, PoyoWindow, Spike};
+use neurobrick_models::{Poyo, PoyoWindow};
 use neurobrick_random::{Domain, Stream};
+use neurobrick_tokenize::{Spike, SpikeWindow};
 use neurobrick_train::{ParityExample, TrainError, load_any_model_dir, save_any_model_dir};
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +80,11 @@ fn answer(model: &Poyo, spec: &SessionSpec, inputs: &StateDict) -> Result<Tensor
     let spike = |pair: &[f64]| Spike { unit: pair[0] as usize, time_s: pair[1] };
     let window = PoyoWindow {
         session: spec.session.clone(),
-        units: None,
-        spikes: numbers("spikes").chunks_exact(2).map(spike).collect(),
+        input: SpikeWindow {
+            n_units: spec.n_units,
+            units: None,
+            spikes: numbers("spikes").chunks_exact(2).map(spike).collect(),
+        },
         output_times_s: numbers("output_times_s"),
     };
     Ok(model.forward(&[window], Mode::Eval)?.into_data())

@@ -202,7 +202,7 @@ mod tests {
             for bin in 0..here.nrows() - 2 {
                 assert!((here[[bin + 2, 0]] - there[[bin, 0]]).abs() < 1e-6, "bin {bin}");
             }
-            let spikes = |shift_s: f64| session.spikes.window(trial, shift_s, None).spikes;
+            let spikes = |shift_s: f64| session.spikes.window(trial, shift_s, None).input.spikes;
             let late = spikes(0.0).into_iter().filter(|spike| spike.time_s >= 0.04);
             let late: Vec<(usize, f64)> = late.map(|spike| (spike.unit, spike.time_s - 0.04)).collect();
             let again = spikes(0.04);
@@ -210,7 +210,7 @@ mod tests {
             for ((unit, time_s), spike) in late.into_iter().zip(again) {
                 assert!(unit == spike.unit && (time_s - spike.time_s).abs() < 1e-9);
             }
-            let some = session.spikes.window(trial, 0.0, Some(vec![1, 4]));
+            let some = session.spikes.window(trial, 0.0, Some(vec![1, 4])).input;
             assert!(some.spikes.iter().all(|spike| [1, 4].contains(&spike.unit)) && !some.spikes.is_empty());
             // Standardized over the training windows: mean 0, variance 1.
             let learned = session.values.select(Axis(0), &session.train);

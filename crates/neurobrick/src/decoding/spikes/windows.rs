@@ -1,8 +1,9 @@
 //! Windows of single spikes.
 
-use neurobrick_data::{SessionData, ticks};
-use neurobrick_models::{PoyoWindow, Spike};
+use neurobrick_data::SessionData;
+use neurobrick_models::PoyoWindow;
 use neurobrick_schema::{Activity, Interval, Recording, SessionId, Spikes};
+use neurobrick_tokenize::SpikeWindow;
 
 use super::SpikeDecodingError;
 
@@ -47,18 +48,11 @@ impl SpikeWindows {
     /// Window `trial` moved by `shift_s`, of which the model sees `units` (ascending; all if `None`).
     pub(crate) fn window(&self, trial: usize, shift_s: f64, units: Option<Vec<usize>>) -> PoyoWindow {
         let Interval { start_s, end_s } = self.windows[trial];
-        let (start_s, end_s) = (start_s + shift_s, end_s + shift_s);
-        let times = self.spikes.times_s();
-        // Half-open to a nanosecond, as bins are.
-        let from = times.partition_point(|&time| ticks(time) < ticks(start_s));
-        let to = from + times[from..].partition_point(|&time| ticks(time) < ticks(end_s));
-        let is_seen = |unit: &usize| units.as_ref().is_none_or(|units| units.binary_search(unit).is_ok());
-        let spikes = times[from..to].iter().zip(&self.spikes.units()[from..to]);
-        let spikes = spikes
-            .map(|(&time, &unit)| Spike { unit: unit as usize, time_s: time - start_s })
-            .filter(|spike| is_seen(&spike.unit))
-            .collect();
-        let output_times_s = self.output_times_s.clone();
-        PoyoWindow { session: self.session.clone(), units, spikes, output_times_s }
+        let window = Interval { start_s: start_s + shift_s, end_s: end_s + shift_s };
+        PoyoWindow {
+            session: self.session.clone(),
+            input: SpikeWindow::cut(&self.spikes, window, self.n_units, units),
+            output_times_s: self.output_times_s.clone(),
+        }
     }
 }

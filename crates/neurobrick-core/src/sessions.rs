@@ -1,9 +1,13 @@
-//! Tables of sessions: checks that every model makes.
+//! Tables of sessions: what every model of many sessions checks and keeps. A model that uses these obeys what its contract says of
+//! unknown, repeated and changed sessions and of input of another size.
 
-use neurobrick_core::{ModelError, ModelInput, SessionSpec};
+use crate::{ModelError, ModelInput, SessionSpec};
 
-/// Refuses a list that names a session twice.
-pub(crate) fn check_unique(sessions: &[SessionSpec]) -> Result<(), ModelError> {
+/// Refuses a list that names a session twice, or has mean rates for another number of units.
+///
+/// # Errors
+/// [`ModelError::DuplicateSession`], [`ModelError::SizeMismatch`].
+pub fn check_unique(sessions: &[SessionSpec]) -> Result<(), ModelError> {
     for (i, spec) in sessions.iter().enumerate() {
         if sessions[..i].iter().any(|s| s.session == spec.session) {
             return Err(ModelError::DuplicateSession { session: spec.session.clone() });
@@ -19,7 +23,7 @@ pub(crate) fn check_unique(sessions: &[SessionSpec]) -> Result<(), ModelError> {
 ///
 /// # Errors
 /// If a session is listed twice, a known one has another number of units, or `fresh` fails.
-pub(crate) fn kept_or_fresh<T: Clone>(
+pub fn kept_or_fresh<T: Clone>(
     sessions: &[SessionSpec],
     (table, own): (&[SessionSpec], &[T]),
     mut fresh: impl FnMut(&SessionSpec) -> Result<T, ModelError>,
@@ -36,15 +40,21 @@ pub(crate) fn kept_or_fresh<T: Clone>(
     sessions.iter().map(one).collect()
 }
 
-/// Refuses counts of another size than the model was built for.
-pub(crate) fn check_input(spec: &SessionSpec, n_bins: usize, input: &ModelInput) -> Result<(), ModelError> {
+/// Refuses counts of other numbers of bins and units than the model was built for.
+///
+/// # Errors
+/// [`ModelError::SizeMismatch`].
+pub fn check_input(spec: &SessionSpec, n_bins: usize, input: &ModelInput) -> Result<(), ModelError> {
     let [_, bins, units] = input.counts.dims();
     check_size(spec, "bins", n_bins, bins)?;
     check_size(spec, "units", spec.n_units, units)
 }
 
-/// Refuses `received` unless it is `expected`.
-pub(crate) fn check_size(
+/// Refuses `received` of `what` unless it is `expected`.
+///
+/// # Errors
+/// [`ModelError::SizeMismatch`].
+pub fn check_size(
     spec: &SessionSpec,
     what: &'static str,
     expected: usize,
