@@ -1,6 +1,7 @@
 //! The verbs and their flags.
 
 mod bench;
+mod overview;
 
 use std::path::PathBuf;
 
@@ -15,7 +16,8 @@ pub(crate) use bench::BenchArgs;
 
 /// Foundation models of neural data: recordings in, models, scores and reports out.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", version, propagate_version = true)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, propagate_version = true)]
+#[command(override_help = overview::TEXT)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -24,7 +26,8 @@ pub(crate) struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// The main job: ingest the fixtures, pretrain, fine-tune on unseen sessions, evaluate, report.
+    /// The main job: ingest the fixtures, pretrain, fine-tune on unseen sessions, evaluate, report. Takes about eleven minutes on
+    /// two cores, after the build.
     ///
     /// Example: cargo xtask demo
     Demo {
@@ -72,7 +75,7 @@ pub(crate) enum Verb {
     /// Fine-tuning on sessions, each by itself, or training from scratch as the control; POYO if the file lists `behaviors`,
     /// NEDS if it has `modalities`.
     ///
-    /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/tuned
+    /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/fine_tuned
     ///
     /// Example: cargo xtask finetune fixtures/configs/poyo/finetune.toml --out runs/poyo-tuned
     Finetune(StepArgs),
@@ -123,8 +126,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Labels and behavior decoded from counts, baselines' latents and models' latents by every decoder, POYO and NEDS, with
-    /// nulls; spikes encoded by NEDS.
+    /// What can be read out: labels and behavior, by every decoder from counts, from latents of baselines and of models, and by POYO
+    /// and NEDS, with nulls. A table for a report; for a decoder to use in a closed loop, see `decoder`.
     ///
     /// Example: cargo xtask decode fixtures/configs/decode.toml --out runs/decode
     Decode(StepArgs),
@@ -177,10 +180,11 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask stream runs/demo/fine_tuned/session01_Cori_2016-12-14 --session session01_Cori_2016-12-14
     Stream(StreamArgs),
-    /// Fits a decoder of a binary label on causal latents of single bins, for `stream --decoder`.
+    /// Fits a decoder of a binary label on causal latents of single bins, for `stream --decoder`. To compare decoders, see `decode`.
     ///
-    /// Example: cargo xtask decoder fixtures/configs/evaluate.toml --model runs/tuned/s1 --session s1 --target choice
-    /// --out choice.json
+    /// Example: cargo xtask decoder fixtures/configs/evaluate.toml --model runs/fine_tuned/session01_Cori_2016-12-14
+    /// --session session01_Cori_2016-12-14 --target stimulus_side --out side.json
+    #[expect(clippy::doc_markdown, reason = "the help shows this text as it is")]
     Decoder(DecoderArgs),
     /// Measures speed and memory: against PyTorch, part by part, or against size.
     ///
@@ -206,7 +210,7 @@ pub(crate) enum Verb {
         #[arg(long, default_value = "docs/schema")]
         out: PathBuf,
     },
-    /// All tests; with `--device` those of bricks, models and training, on that device, by the same references and laws.
+    /// All tests, ten minutes and more the first time; with `--device` those of bricks, models and training, on that device, by the same references and laws.
     ///
     /// Example: cargo xtask test --device tch
     Test {
@@ -214,9 +218,13 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t)]
         device: ComputeDevice,
     },
-    /// All checks, cheapest first, as CI runs them.
+    /// All checks, cheapest first, as CI runs them. Takes half an hour on two cores the first time.
+    ///
+    /// Example: cargo xtask ci
     Ci,
-    /// House rules that no compiler checks.
+    /// House rules that no compiler checks. Takes a second.
+    ///
+    /// Example: cargo xtask tidy
     Tidy,
 }
 

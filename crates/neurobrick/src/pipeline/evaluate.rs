@@ -121,8 +121,8 @@ pub(super) fn general_notes(scoring: &ScoringConfig) -> impl Iterator<Item = Str
     let of_all = [
         "One seed and one split. The intervals cover the choice of test trials, not the choice of training trials, \
          initial weights or sessions.",
-        "Baselines choose their hyper-parameters on the validation trials on which models stop early; nobody chooses \
-         anything on test trials.",
+        "Baselines choose their hyper-parameters on the validation trials on which models stop early; nothing in \
+         this run is chosen on test trials.",
         "The null from the evaluated bins themselves knows the test trials' mean and is therefore strict, most of all \
          in forward prediction; the null from training trials stands beside it.",
         "Means over units are ruled by units with a handful of test spikes; read the median and the mean of active \
