@@ -8,9 +8,11 @@
 pub(crate) mod bwb;
 mod mtm;
 mod nlb;
+mod nlb_files;
 mod nlb_submission;
 
 pub use bwb::{BwbRow, BwbSubmission, BwbTable, BwbTask, Prediction};
 pub use mtm::{MtmScore, MtmTable};
-pub use nlb::{NlbScore, NlbScores, read_nlb, score_nlb};
+pub use nlb::{NlbScore, NlbScores, nlb_datasets};
+pub use nlb_files::{read_nlb, score_nlb};
 pub use nlb_submission::write_nlb;

@@ -7,7 +7,7 @@ use ndarray::Array3;
 use neurobrick_ingest::{Tensor, TensorWriter};
 use neurobrick_metrics::nlb::Submission;
 
-use super::nlb::{BINS, DATASETS, SCALING};
+use super::nlb_datasets;
 use crate::PipelineError;
 
 /// Writes rates in spikes per bin, by the name of their data set (`mc_maze`, `mc_maze_20`), as one file that `nlb_tools`
@@ -37,9 +37,7 @@ pub fn write_nlb(path: &Path, submissions: &BTreeMap<String, Submission>) -> Res
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    let datasets = DATASETS.into_iter().chain(SCALING.map(|(name, _)| name));
-    let known: Vec<String> =
-        datasets.flat_map(|dataset| BINS.map(|bins| format!("{dataset}{bins}"))).collect();
+    let known: Vec<String> = nlb_datasets().collect();
     if known.iter().any(|known| known == name) {
         return Ok(());
     }
