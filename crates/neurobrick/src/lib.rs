@@ -39,6 +39,9 @@ pub mod config;
 pub mod decoding;
 mod error;
 pub mod evaluation;
+mod inline;
+mod json;
+mod metrics_record;
 pub mod pipeline;
 pub mod prelude;
 pub mod protocols;
@@ -51,9 +54,10 @@ mod sessions;
 
 pub use compute::Compute;
 pub use error::PipelineError;
-pub use run_folder::{MetricsRecord, RunFolder};
+pub use metrics_record::MetricsRecord;
+pub use run_folder::RunFolder;
 pub use run_manifest::{CodeVersion, RunManifest, SessionHash, peak_memory_bytes};
-pub(crate) use sessions::read_recording;
+pub(crate) use sessions::{DataConfig, read_recording};
 pub use sessions::{LoadedSession, load_sessions};
 
 pub use neurobrick_core as core;

@@ -5,50 +5,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use neurobrick_schema::atomic::{recover_dirs, remove_unfinished, write_file};
-use neurobrick_train::{StepReport, TrainEvent, ValidationReport};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::json::{read_json, write_json};
 use crate::pipeline::Observer;
 use crate::run_manifest::{CodeVersion, RunManifest, SessionHash};
-use crate::{Compute, PipelineError};
-
-/// One line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MetricsRecord {
-    /// A training step.
-    Step(StepReport),
-    /// A validation.
-    Validation {
-        /// Steps done.
-        step: u64,
-        /// Scores.
-        report: ValidationReport,
-        /// Whether this was the best so far.
-        is_best: bool,
-    },
-}
-
-impl MetricsRecord {
-    /// The record of an event, if it is one to be kept.
-    pub fn of(event: &TrainEvent) -> Option<Self> {
-        match event {
-            TrainEvent::Step(report) => Some(Self::Step(report.clone())),
-            TrainEvent::Validated { step, report, is_best } => {
-                Some(Self::Validation { step: *step, report: report.clone(), is_best: *is_best })
-            }
-            TrainEvent::Checkpointing { .. } | TrainEvent::Checkpointed { .. } => None,
-        }
-    }
-
-    fn step(&self) -> u64 {
-        match self {
-            Self::Step(report) => report.step,
-            Self::Validation { step, .. } => *step,
-        }
-    }
-}
+use crate::{Compute, MetricsRecord, PipelineError};
 
 /// What a lock holds, so that another file of that name is told apart.
 const LOCK_MARK: &str = "neurobrick run\n";
@@ -311,27 +273,6 @@ impl RunFolder {
             fs::OpenOptions::new().append(true).open(&path).map_err(PipelineError::io("open", &path))?;
         Ok(MetricsWriter { path, file })
     }
-}
-
-/// Writes `value` as JSON, atomically.
-///
-/// # Errors
-/// If it cannot be written.
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), PipelineError> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })?;
-    bytes.push(b'\n');
-    Ok(write_file(path, &bytes)?)
-}
-
-/// Reads a JSON file.
-///
-/// # Errors
-/// If it cannot be read, or is not what it should be.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, PipelineError> {
-    let bytes = fs::read(path).map_err(PipelineError::io("read", path))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| PipelineError::BadFile { path: path.to_owned(), message: e.to_string() })
 }
 
 /// Reads `metrics.jsonl`; a last line that a kill cut short (it lacks its line end) is left out.

@@ -1,13 +1,31 @@
 //! From a store to sessions ready for training.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use neurobrick_data::{SessionData, TrialSplit};
+use neurobrick_data::{SessionData, SplitConfig, TrialSplit, UnitFilter, WindowConfig};
 use neurobrick_schema::{Card, Recording, SessionId, Store};
 use neurobrick_train::TrainSession;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::config::DataConfig;
 use crate::{PipelineError, SessionHash};
+
+/// Where windows come from and how trials are split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The store.
+    pub store: PathBuf,
+    /// The window cut from every trial.
+    pub window: WindowConfig,
+    /// Fractions of trials.
+    #[serde(default)]
+    pub split: SplitConfig,
+    /// Units that are good enough; all where nothing is said.
+    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
+    pub units: UnitFilter,
+}
 
 /// A session with its split, its card and the hash of its data.
 #[derive(Clone, Debug)]

@@ -1,9 +1,11 @@
 //! From tables and sessions to rows that can be audited, and what an audit writes.
 
+mod config;
 mod result;
 mod session_rows;
 mod table_rows;
 
+pub use config::{AuditConfig, NuisanceColumns, RowSplit, SessionsAudit, TableAudit};
 pub use result::{AuditResult, NamedAudit};
 pub(crate) use session_rows::session_rows;
 pub(crate) use table_rows::table_rows;

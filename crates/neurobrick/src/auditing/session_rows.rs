@@ -4,9 +4,8 @@ use ndarray::{Array2, Array3, Axis};
 use neurobrick_metrics::audit::{AuditRows, AuditSplit, Nuisance};
 use neurobrick_train::TrainSession;
 
-use super::numbered;
+use super::{SessionsAudit, numbered};
 use crate::PipelineError;
-use crate::config::SessionsAudit;
 use crate::evaluation::{labels, numbers, text_at, unknown_column};
 
 /// Rows of the labeled trials, with the split of training (validation trials are fitted to as well). `latents` of all

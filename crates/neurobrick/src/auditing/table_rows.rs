@@ -7,9 +7,8 @@ use ndarray::Array2;
 use neurobrick_metrics::audit::{AuditRows, AuditSplit, Nuisance};
 use neurobrick_random::{Domain, Stream, name_index};
 
-use super::{numbered, one_hot};
+use super::{RowSplit, TableAudit, numbered, one_hot};
 use crate::PipelineError;
-use crate::config::{RowSplit, TableAudit};
 
 /// A table of cells by column.
 struct Cells<'a> {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use neurobrick_data::ResampleRule;
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataConfig, DecodeTarget, ModelSource};
+use super::{BehaviorTarget, DataConfig, DecodeTarget, ModelSource};
 use crate::PipelineError;
 use crate::decoding::NetworkConfig;
 
@@ -29,48 +28,6 @@ impl DecodeFeature {
             Self::TemporalFactors => "temporal_factors",
         }
     }
-}
-
-/// A continuous behavior: a column of a signal on the bins. Trials with a bin that the rule finds nothing for are left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BehaviorTarget {
-    /// Name in tables.
-    pub name: String,
-    /// The signal.
-    pub signal: String,
-    /// Its column.
-    pub column: String,
-    /// How its samples become bins; a signal with fewer samples than bins needs `linear` or `nearest`.
-    #[serde(default)]
-    pub rule: ResampleRule,
-    /// For `nearest` and `linear`: samples further than this from the middle of a bin count as not there, in seconds. The
-    /// default, 0.1, bridges two lost frames of a camera at 30 Hz.
-    #[serde(default = "tenth")]
-    pub max_gap_s: f64,
-    /// Whether the size of each bin's value without its sign is decoded (speed from velocity).
-    #[serde(default)]
-    pub absolute: bool,
-}
-
-impl BehaviorTarget {
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// If the gap is no positive number of seconds.
-    pub(super) fn validate(&self) -> Result<(), PipelineError> {
-        if self.max_gap_s > 0.0 && self.max_gap_s.is_finite() {
-            return Ok(());
-        }
-        Err(PipelineError::BadValue {
-            field: "behaviors.max_gap_s".to_owned(),
-            message: format!("must be a positive number of seconds; received {}", self.max_gap_s),
-        })
-    }
-}
-
-fn tenth() -> f64 {
-    0.1
 }
 
 /// Labels and behavior decoded from counts and latents by every decoder.

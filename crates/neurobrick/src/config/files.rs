@@ -6,28 +6,13 @@ use neurobrick_data::{SplitConfig, UnitFilter, WindowConfig};
 use neurobrick_models::ModelConfig;
 use neurobrick_schema::SessionId;
 use neurobrick_stream::Precision;
-use neurobrick_train::{EvalTask, TrainConfig, TrainError};
+use neurobrick_train::{TrainConfig, TrainError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::StackConfig;
+use super::{DataConfig, ScoringConfig, StackConfig};
 use crate::PipelineError;
-
-/// Where windows come from and how trials are split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DataConfig {
-    /// The store.
-    pub store: PathBuf,
-    /// The window cut from every trial.
-    pub window: WindowConfig,
-    /// Fractions of trials.
-    #[serde(default)]
-    pub split: SplitConfig,
-    /// Units that are good enough; all where nothing is said.
-    #[serde(default, skip_serializing_if = "UnitFilter::is_empty")]
-    pub units: UnitFilter,
-}
+use crate::evaluation::is_reserved;
 
 /// Pretraining on many sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -103,165 +88,6 @@ pub struct StackSource {
     pub path: PathBuf,
 }
 
-/// A label of trials, from behavior columns of the trial table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum DecodeTarget {
-    /// Which of two numeric columns is larger; trials where they are equal or missing are left out.
-    Larger {
-        /// Name in tables.
-        name: String,
-        /// Label `true` if this column is larger.
-        first: String,
-        /// Label `false` if this column is larger.
-        second: String,
-    },
-    /// Which of two values a column holds, as text (`"1"` and `"-1"` for numbers); other trials are left out.
-    Category {
-        /// Name in tables.
-        name: String,
-        /// The column.
-        column: String,
-        /// Text of label `true`.
-        positive: String,
-        /// Text of label `false`.
-        negative: String,
-    },
-    /// Which of several values a column holds, as text; other trials are left out. For models that answer labels themselves
-    /// (NEDS): the decoders fitted here tell two classes apart.
-    Classes {
-        /// Name in tables.
-        name: String,
-        /// The column.
-        column: String,
-        /// Texts of the classes.
-        classes: Vec<String>,
-    },
-}
-
-impl DecodeTarget {
-    /// Name in tables.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Larger { name, .. } | Self::Category { name, .. } | Self::Classes { name, .. } => name,
-        }
-    }
-
-    /// Trial columns that it is read from.
-    pub(crate) fn columns(&self) -> Vec<&str> {
-        match self {
-            Self::Larger { first, second, .. } => vec![first, second],
-            Self::Category { column, .. } | Self::Classes { column, .. } => vec![column],
-        }
-    }
-
-    /// Checks the classes.
-    ///
-    /// # Errors
-    /// Under the key `field`, if a class is named twice, is empty, which is what missing values are, or is alone.
-    pub(crate) fn validate(&self, field: &str) -> Result<(), PipelineError> {
-        let (name, classes) = (self.name(), self.classes());
-        let refuse = |message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
-        if let Some(twice) = (1..classes.len()).find(|&i| classes[..i].contains(&classes[i])) {
-            return refuse(format!("`{name}` names the class `{}` twice", classes[twice]));
-        }
-        if classes.contains(&"") {
-            return refuse(format!(
-                "`{name}` has an empty class, which would be all trials whose value is missing; name its text"
-            ));
-        }
-        if classes.len() < 2 {
-            return refuse(format!("`{name}` has {} classes; name two or more", classes.len()));
-        }
-        Ok(())
-    }
-
-    /// Checks the classes, and that there are two.
-    ///
-    /// # Errors
-    /// Under the key `field`, as [`Self::validate`], and for a label of several classes.
-    pub(crate) fn validate_binary(&self, field: &str) -> Result<(), PipelineError> {
-        if let Self::Classes { name, .. } = self {
-            return Err(PipelineError::BadValue {
-                field: field.to_owned(),
-                message: format!(
-                    "`{name}` has `classes`; decoders here tell two apart, named with `category`"
-                ),
-            });
-        }
-        self.validate(field)
-    }
-
-    /// The classes in their order, label `false` before label `true`.
-    pub fn classes(&self) -> Vec<&str> {
-        match self {
-            Self::Larger { first, second, .. } => vec![second, first],
-            Self::Category { positive, negative, .. } => vec![negative, positive],
-            Self::Classes { classes, .. } => classes.iter().map(String::as_str).collect(),
-        }
-    }
-}
-
-/// What is scored and how.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ScoringConfig {
-    /// Tasks.
-    pub tasks: Vec<EvalTask>,
-    /// Largest number of units that leave-one-out tasks predict, drawn by seed; absent means all.
-    pub max_units: Option<usize>,
-    /// Whether to fit the baselines.
-    pub baselines: bool,
-    /// Whether every model is also scored in a pool with the best linear predictor of a task (temporal factors and
-    /// Wiener filter; ridge autoregression and the mean of the last bins for the future), weighted on the validation trials. Needs the baselines.
-    pub with_linear: bool,
-    /// Trial columns whose values together make a condition of the PSTH baseline.
-    pub condition_columns: Vec<String>,
-    /// Labels to decode.
-    pub decode: Vec<DecodeTarget>,
-    /// Resamples of the bootstrap over trials.
-    pub n_resamples: usize,
-    /// Test spikes a unit needs to count as active.
-    pub active_min_spikes: u32,
-}
-
-impl Default for ScoringConfig {
-    fn default() -> Self {
-        Self {
-            tasks: EvalTask::ALL.to_vec(),
-            max_units: None,
-            baselines: true,
-            with_linear: true,
-            condition_columns: Vec::new(),
-            decode: Vec::new(),
-            n_resamples: 1000,
-            active_min_spikes: 50,
-        }
-    }
-}
-
-impl ScoringConfig {
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// If there are no tasks or resamples, a limit is zero, or a label has several classes.
-    pub fn validate(&self) -> Result<(), PipelineError> {
-        let refuse = |field: &str, message: &str| {
-            Err(PipelineError::BadValue { field: format!("scoring.{field}"), message: message.to_owned() })
-        };
-        if self.tasks.is_empty() && self.decode.is_empty() {
-            return refuse("tasks", "name a task or a label to decode; there is nothing to score");
-        }
-        if self.n_resamples < 100 {
-            return refuse("n_resamples", "needs at least 100 for an interval");
-        }
-        if self.max_units == Some(0) {
-            return refuse("max_units", "must be positive; leave it out to score all units");
-        }
-        self.decode.iter().try_for_each(|target| target.validate_binary("scoring.decode"))
-    }
-}
-
 /// Checks a model's values, and that it reads as many bins as the window has.
 ///
 /// # Errors
@@ -288,27 +114,6 @@ pub(crate) fn check_train(table: &str, train: &TrainConfig) -> Result<(), Pipeli
         }),
         other => Ok(other?),
     }
-}
-
-/// Names that tables give to baselines.
-const BASELINES: [&str; 12] = [
-    "unit_mean",
-    "psth",
-    "ridge",
-    "pca_poisson",
-    "factor_analysis",
-    "factors_wiener",
-    "factors_wiener_refit",
-    "last_mean",
-    "forward_ridge",
-    "forward_pool",
-    "forward_pool_refit",
-    "linear_shrunk",
-];
-
-/// Whether tables give this name to something that is no model.
-pub(super) fn is_reserved(name: &str) -> bool {
-    BASELINES.contains(&name) || name == "raw_counts"
 }
 
 impl EvaluateConfig {

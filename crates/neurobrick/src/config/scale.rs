@@ -9,7 +9,7 @@ use neurobrick_train::{EvalTask, TrainConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ScoringConfig, check_model, check_train};
+use super::{ScaleTarget, ScoringConfig, check_model, check_train};
 use crate::PipelineError;
 
 /// What grows.
@@ -41,16 +41,6 @@ impl ScaleAxis {
             Self::Width(_) => "width",
         }
     }
-}
-
-/// A score whose price is asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ScaleTarget {
-    /// The task.
-    pub task: EvalTask,
-    /// Mean over the evaluated sessions of pooled bits/spike.
-    pub bits_per_spike: f64,
 }
 
 /// What is scored on every rung: models alone. Pools with a linear predictor and decoded labels have no place on a ladder.

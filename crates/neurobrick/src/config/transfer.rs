@@ -9,12 +9,9 @@ use neurobrick_train::TrainConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::files::is_reserved;
 use super::{ScoringConfig, StackAblation, StackConfig, check_model, check_train};
 use crate::PipelineError;
-
-/// What the names of the curve's stacks begin with; the number of sessions follows.
-pub(crate) const CURVE_PREFIX: &str = "stack_of_";
+use crate::evaluation::{CURVE_PREFIX, is_reserved};
 
 /// Pretraining on all but one group of sessions, in turn; every session is met unseen once, with few or many trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

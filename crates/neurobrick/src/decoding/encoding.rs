@@ -15,10 +15,9 @@ use serde_json::json;
 
 use super::Judging;
 use crate::PipelineError;
-use crate::config::ScoringConfig;
 use crate::evaluation::{
-    Answer, DifferenceEvaluation, Group, LEVEL, NAIVE, PredictorEvaluation, Scored, Spread, differences,
-    score_answers,
+    Answer, DifferenceEvaluation, Group, LEVEL, NAIVE, PredictorEvaluation, Scored, ScoringConfig, Spread,
+    differences, score_answers,
 };
 
 /// What a model says of the spikes of all usable trials of a session.

@@ -13,8 +13,7 @@ use neurobrick_train::TrainSession;
 
 use super::result::{DecodeRow, Decoded};
 use super::{Feature, Judging, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
-use crate::config::DecodeTarget;
-use crate::evaluation::LEVEL;
+use crate::evaluation::{DecodeTarget, LEVEL};
 
 /// Shrinkages of discriminants that are tried, wherever a label is decoded.
 pub(crate) const SHRINKAGES: [Shrinkage; 5] = [

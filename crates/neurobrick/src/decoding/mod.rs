@@ -9,6 +9,7 @@ mod network;
 mod result;
 pub(crate) mod spikes;
 mod standardized;
+mod target;
 
 pub(crate) use behavior::{Behavior, Predicted, decode_behavior, judge_prediction, rows};
 pub(crate) use encoding::{Encoded, judge_encoding};
@@ -20,6 +21,7 @@ pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, Netwo
 pub use result::{DecodeResult, DecodeRow};
 pub use spikes::{DecoderSpec, SpikeDecodingError, load_decoder_model};
 pub use standardized::{BehaviorScale, SessionScales};
+pub use target::BehaviorTarget;
 
 use ndarray::{Array2, Array3, Axis};
 

@@ -1,12 +1,11 @@
 //! Behavior as models learn it: read on the bins of windows, standardized by session over its training windows.
 
 use ndarray::{Array1, Array3, Axis};
-use neurobrick_data::{BehaviorConfig, DataError, SessionData};
+use neurobrick_data::{DataError, SessionData};
 use neurobrick_schema::{Recording, SessionId};
 use serde::{Deserialize, Serialize};
 
-use super::SpikeDecodingError;
-use crate::config::BehaviorTarget;
+use super::{BehaviorTarget, SpikeDecodingError};
 
 /// How one target was standardized: by the bins of the training windows of one session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,22 +91,6 @@ pub(crate) fn standardize(
         scales.push(BehaviorScale { mean, std, unit });
     }
     Ok(scales)
-}
-
-impl BehaviorTarget {
-    /// Signal, column and rule.
-    pub(crate) fn measured(&self) -> BehaviorConfig {
-        let Self { signal, column, rule, max_gap_s, .. } = self.clone();
-        BehaviorConfig { signal, column, rule, max_gap_s }
-    }
-
-    /// The values themselves, or without their sign.
-    pub(crate) fn sized<D: ndarray::Dimension>(
-        &self,
-        values: ndarray::Array<f64, D>,
-    ) -> ndarray::Array<f64, D> {
-        if self.absolute { values.mapv_into(f64::abs) } else { values }
-    }
 }
 
 fn no_behavior(data: &SessionData, target: &BehaviorTarget, source: DataError) -> SpikeDecodingError {

@@ -13,6 +13,27 @@ use super::closed_forms::{ClosedForms, hides_units, queries_of};
 use super::parts::Parts;
 use crate::PipelineError;
 
+/// Names that tables give to baselines.
+const BASELINES: [&str; 12] = [
+    "unit_mean",
+    "psth",
+    "ridge",
+    "pca_poisson",
+    "factor_analysis",
+    "factors_wiener",
+    "factors_wiener_refit",
+    "last_mean",
+    "forward_ridge",
+    "forward_pool",
+    "forward_pool_refit",
+    "linear_shrunk",
+];
+
+/// Whether tables give this name to something that is no model.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    BASELINES.contains(&name) || name == "raw_counts"
+}
+
 /// Rates `[trial, scored bin, scored unit]` of one baseline and what it chose.
 pub(super) struct BaselineRates {
     pub(super) name: &'static str,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::results::EvaluationResult;
-use crate::run_folder::read_json;
+use crate::json::read_json;
 use crate::{PipelineError, RunManifest};
 
 /// One predictor on one task of one session, in every run that has it.

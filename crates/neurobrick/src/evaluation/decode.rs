@@ -7,9 +7,9 @@ use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, Split}
 use neurobrick_schema::ColumnValues;
 use neurobrick_train::TrainSession;
 
+use super::DecodeTarget;
 use super::results::DecodingEvaluation;
 use super::score::{text_at, unknown_column};
-use crate::config::DecodeTarget;
 use crate::{LoadedSession, PipelineError};
 
 /// Level of all intervals.

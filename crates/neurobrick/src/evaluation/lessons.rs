@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::closed_forms::TaskForms;
 use super::stack::{FORMAT_VERSION, SharedStack};
-use crate::config::{StackAblation, StackConfig};
+use super::{StackAblation, StackConfig};
 use crate::{LoadedSession, PipelineError};
 
 /// Bins of a window that a lesson keeps, about.

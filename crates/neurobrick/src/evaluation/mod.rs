@@ -5,20 +5,25 @@ mod closed_forms;
 mod compare;
 mod decode;
 mod figures;
+mod label;
 mod lessons;
 mod parts;
 mod results;
 mod score;
+mod scoring;
 mod stack;
+mod stack_config;
 mod to_report;
 mod transfer;
 mod transfer_curve;
 
+pub(crate) use baselines::is_reserved;
 pub use compare::{ComparedScore, RunComparison};
 pub use decode::decode_session;
 pub(crate) use decode::{LEVEL, classes, labels, numbers};
 pub(crate) use decode::{check_targets, check_values, values_of};
 pub use figures::{Figures, mask_pictures, session_figures};
+pub use label::DecodeTarget;
 pub use lessons::{AblationScore, LessonFold, LessonPlan, learn_stacks};
 pub(crate) use results::quoted_null;
 pub use results::{
@@ -27,8 +32,11 @@ pub use results::{
 };
 pub(crate) use score::{Answer, NAIVE, Scored, Spread, differences, score_answers, text_at, unknown_column};
 pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session};
+pub use scoring::ScoringConfig;
 pub(crate) use stack::STACK_FILE;
 pub use stack::SharedStack;
+pub use stack_config::{StackAblation, StackConfig};
 pub use to_report::{ReportInputs, run_report};
 pub use transfer::{TransferGain, TransferResult, TransferScore};
+pub(crate) use transfer_curve::CURVE_PREFIX;
 pub use transfer_curve::{CurveLaw, CurvePoint};

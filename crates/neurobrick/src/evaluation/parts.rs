@@ -7,9 +7,9 @@ use neurobrick_data::resampling_clusters;
 use neurobrick_schema::Interval;
 use neurobrick_train::TrainSession;
 
+use super::ScoringConfig;
 use super::score::{text_at, unknown_column};
 use crate::PipelineError;
-use crate::config::ScoringConfig;
 
 /// Counts `[B, T, N]` of the parts of a session, and conditions for the PSTH.
 pub(super) struct Parts {

@@ -7,6 +7,7 @@ use neurobrick_schema::ColumnValues;
 use neurobrick_train::{EvalTask, TaskPlan, TrainError, TrainSession};
 use serde_json::json;
 
+use super::ScoringConfig;
 use super::baselines::{LinearFits, baseline_rates};
 use super::closed_forms::{ClosedForms, hides_units};
 use super::decode::LEVEL;
@@ -16,7 +17,6 @@ use super::results::{
 };
 use super::stack::{SharedStack, StackedRates, StackedSession};
 use crate::PipelineError;
-use crate::config::ScoringConfig;
 
 const NULLS: [NullModel; 2] = [NullModel::EvaluatedMean, NullModel::TrainMean];
 /// What the name of a model pooled with the linear predictor ends in.

@@ -9,11 +9,12 @@ use neurobrick_metrics::stack::StackLadder;
 use neurobrick_train::{EvalTask, TaskPlan};
 use serde::{Deserialize, Serialize};
 
+use super::StackConfig;
 use super::closed_forms::{ClosedForms, TaskForm, TaskForms};
 use super::parts::Parts;
-use crate::config::{DataConfig, StackConfig, in_line};
-use crate::run_folder::{read_json, write_json};
-use crate::{PipelineError, SessionHash};
+use crate::inline::in_line;
+use crate::json::{read_json, write_json};
+use crate::{DataConfig, PipelineError, SessionHash};
 
 /// Name of the file beside a pretrained model.
 pub(crate) const STACK_FILE: &str = "stack.json";

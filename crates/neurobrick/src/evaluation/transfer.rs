@@ -12,8 +12,7 @@ use super::decode::LEVEL;
 use super::lessons::AblationScore;
 use super::results::{Group, PredictorEvaluation, SessionEvaluation, TaskEvaluation, quoted_null};
 use super::score::WITH_STACK;
-use super::transfer_curve::{self, CurveLaw, CurvePoint};
-use crate::config::CURVE_PREFIX;
+use super::transfer_curve::{self, CURVE_PREFIX, CurveLaw, CurvePoint};
 
 /// One score of one predictor on one session that pretraining never saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

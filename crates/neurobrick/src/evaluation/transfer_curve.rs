@@ -10,7 +10,9 @@ use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
 use super::transfer::{TransferGain, TransferScore, by_session, gain, order};
-use crate::config::CURVE_PREFIX;
+
+/// What the names of the curve's stacks begin with; the number of sessions follows.
+pub(crate) const CURVE_PREFIX: &str = "stack_of_";
 
 /// Baselines that know the session itself only, best first: what a stack of no session would have to be.
 const ALONE: [&str; 2] = ["factors_wiener_refit", "forward_pool_refit"];

@@ -18,9 +18,10 @@ use crate::evaluation::{
     check_targets, decode_session, evaluate_session, run_report, session_figures,
 };
 use crate::pipeline::{Observer, Progress};
-use crate::run_folder::{MetricsRecord, read_metrics};
+use crate::run_folder::read_metrics;
 use crate::{
-    Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes,
+    Compute, LoadedSession, MetricsRecord, PipelineError, RunFolder, RunManifest, load_sessions,
+    peak_memory_bytes,
 };
 
 /// Where a fine-tuned model of a session lies.

@@ -19,8 +19,8 @@ use crate::config::{
     ScoringConfig, StackConfig, Start,
 };
 use crate::evaluation::{EvaluationResult, Group, LEVEL, SessionEvaluation, TaskEvaluation};
+use crate::json::{read_json, write_json};
 use crate::pipeline::Observer;
-use crate::run_folder::{read_json, write_json};
 use crate::scaling::{ScalePoint, ScaleResult, saturated_bits};
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 

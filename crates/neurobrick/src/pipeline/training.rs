@@ -17,8 +17,9 @@ use neurobrick_train::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DataConfig, in_line};
+use crate::config::DataConfig;
 use crate::decoding::BehaviorKind;
+use crate::inline::in_line;
 use crate::pipeline::{Observer, Progress};
 use crate::{Compute, MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
 

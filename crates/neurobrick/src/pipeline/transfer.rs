@@ -17,14 +17,14 @@ use super::ingest::ingest_all;
 use super::stack::{learn, required};
 use super::{finetune, pretrain};
 use crate::config::{
-    CURVE_PREFIX, DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig,
-    StackSource, Start, TransferConfig,
+    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig, StackSource, Start,
+    TransferConfig,
 };
 use crate::evaluation::{
-    AblationScore, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
+    AblationScore, CURVE_PREFIX, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
 };
+use crate::json::{read_json, write_json};
 use crate::pipeline::Observer;
-use crate::run_folder::{read_json, write_json};
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
 /// Scores of ablations under one seed.

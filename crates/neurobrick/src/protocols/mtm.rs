@@ -11,9 +11,8 @@ use neurobrick_train::EvalTask;
 use serde::Serialize;
 
 use crate::PipelineError;
-use crate::config::ScoringConfig;
-use crate::evaluation::{EvaluationResult, Group, LEVEL};
-use crate::run_folder::{read_json, write_json};
+use crate::evaluation::{EvaluationResult, Group, LEVEL, ScoringConfig};
+use crate::json::{read_json, write_json};
 
 /// The tasks of MtM's tables (Zhang et al. 2024, section 4), in their order.
 const TASKS: [EvalTask; 4] =

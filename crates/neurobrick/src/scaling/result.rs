@@ -12,7 +12,7 @@ use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ScaleTarget;
+use super::ScaleTarget;
 use crate::evaluation::LEVEL;
 
 /// Sessions that the interval of a law needs.

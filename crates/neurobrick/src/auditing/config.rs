@@ -1,4 +1,4 @@
-//! Configuration of an audit.
+//! What an audit looks at.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,8 @@ use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataConfig, DecodeTarget};
-use crate::PipelineError;
+use crate::evaluation::DecodeTarget;
+use crate::{DataConfig, PipelineError};
 
 /// Leak and shortcut tests on tables of features, and on labels decoded from sessions of a store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Configuration of what closed forms learn from other sessions.
+//! How closed forms learn from other sessions.
 
 use neurobrick_metrics::stack::FeaturePart;
 use schemars::JsonSchema;
