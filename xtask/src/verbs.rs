@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use neurobrick::config::{BwbConfig, EvaluateConfig, Finetuning, Pretraining};
+use neurobrick::evaluate::EvaluateError;
 use neurobrick::evaluation::RunComparison;
 use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
 use neurobrick::protocols::{MtmTable, score_nlb};
@@ -46,6 +47,12 @@ impl Failure {
             Self::Bench(BenchFailure::NoCase { .. }) => 2,
             Self::Bench(_) | Self::Check(_) | Self::Tidy(_) | Self::Untidy(_) => 1,
         }
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Self {
+        Self::Pipeline(error.into())
     }
 }
 

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use neurobrick_core::{DeviceError, ModelError};
 use neurobrick_data::DataError;
+use neurobrick_evaluate::EvaluateError;
 use neurobrick_ingest::IngestError;
 use neurobrick_metrics::MetricError;
 use neurobrick_models::NdtStreamError;
 use neurobrick_report::ReportError;
-use neurobrick_schema::{SchemaError, SessionId};
+use neurobrick_schema::SchemaError;
 use neurobrick_stream::StreamError;
 use neurobrick_train::TrainError;
 
@@ -33,16 +34,6 @@ pub enum PipelineError {
         field: String,
         /// What is wrong with it.
         message: String,
-    },
-    /// A session is not in the store.
-    #[error("session {session} is not in the store {}; it has: {known}", store.display())]
-    SessionNotInStore {
-        /// The session.
-        session: SessionId,
-        /// The store.
-        store: PathBuf,
-        /// What the store has.
-        known: String,
     },
     /// The device asked for cannot be had.
     #[error(transparent)]
@@ -102,6 +93,9 @@ pub enum PipelineError {
     /// Training.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Sessions, scores and claims.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
     /// Scores.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -142,28 +136,57 @@ impl PipelineError {
             | Self::OtherRun { .. }
             | Self::Device(_)
             | Self::SpikeDecoding(SpikeDecodingError::OtherTargets { .. })
-            | Self::Model(ModelError::BadConfig { .. })
-            | Self::Data(DataError::UnevenWindow { .. } | DataError::BadFractions { .. })
-            | Self::Train(
-                TrainError::BadConfig { .. }
-                | TrainError::ForeignCheckpoint { .. }
-                | TrainError::Model(ModelError::BadConfig { .. }),
-            ) => 2,
-            Self::Locked { .. }
-            | Self::Schema(SchemaError::StoreInUse { .. })
-            | Self::Ingest(IngestError::Store(SchemaError::StoreInUse { .. })) => 75,
-            Self::Ingest(IngestError::StoreNotWritten { .. })
-            | Self::Train(TrainError::Write { .. })
-            | Self::Report(ReportError::Write { .. }) => 73,
-            Self::Io { action, .. }
-            | Self::Schema(SchemaError::Io { action, .. })
-            | Self::Train(TrainError::Schema(SchemaError::Io { action, .. }))
-            | Self::Ingest(IngestError::Store(SchemaError::Io { action, .. }))
-                if !["read", "list", "open"].contains(action) =>
-            {
-                73
-            }
+            | Self::Model(ModelError::BadConfig { .. }) => 2,
+            Self::Locked { .. } => 75,
+            Self::Ingest(IngestError::StoreNotWritten { .. }) | Self::Report(ReportError::Write { .. }) => 73,
+            Self::Io { action, .. } => of_file(action),
+            Self::Schema(error) | Self::Ingest(IngestError::Store(error)) => of_store(error),
+            Self::Data(error) => of_data(error),
+            Self::Train(error) => of_training(error),
+            Self::Evaluate(error) => of_evaluation(error),
             _ => 65,
         }
     }
+}
+
+fn of_evaluation(error: &EvaluateError) -> u8 {
+    match error {
+        EvaluateError::BadValue { .. } => 2,
+        EvaluateError::Io { action, .. } => of_file(action),
+        EvaluateError::Schema(error) => of_store(error),
+        EvaluateError::Data(error) => of_data(error),
+        EvaluateError::Train(error) => of_training(error),
+        _ => 65,
+    }
+}
+
+fn of_training(error: &TrainError) -> u8 {
+    match error {
+        TrainError::BadConfig { .. }
+        | TrainError::ForeignCheckpoint { .. }
+        | TrainError::Model(ModelError::BadConfig { .. }) => 2,
+        TrainError::Write { .. } => 73,
+        TrainError::Schema(error) => of_store(error),
+        _ => 65,
+    }
+}
+
+fn of_data(error: &DataError) -> u8 {
+    match error {
+        DataError::UnevenWindow { .. } | DataError::BadFractions { .. } => 2,
+        _ => 65,
+    }
+}
+
+fn of_store(error: &SchemaError) -> u8 {
+    match error {
+        SchemaError::StoreInUse { .. } => 75,
+        SchemaError::Io { action, .. } => of_file(action),
+        _ => 65,
+    }
+}
+
+/// What was tried with a file says whether it should have been written.
+fn of_file(action: &str) -> u8 {
+    if ["read", "list", "open"].contains(&action) { 65 } else { 73 }
 }

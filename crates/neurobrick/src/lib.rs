@@ -11,6 +11,7 @@
 //! | models | `neurobrick-models` | [`models`] |
 //! | scores and baselines | `neurobrick-metrics` | [`metrics`] |
 //! | training | `neurobrick-train` | [`train`] |
+//! | predictions become claims | `neurobrick-evaluate` | [`evaluate`] |
 //! | pages | `neurobrick-report` | [`report`] |
 //! | bin by bin, for closed loops | `neurobrick-stream` | [`stream`] |
 //! | random streams | `neurobrick-random` | [`random`] |
@@ -32,36 +33,29 @@
 //!
 //! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device.
 
-pub mod auditing;
 pub mod bench;
-mod compute;
 pub mod config;
 pub mod decoding;
 mod error;
-pub mod evaluation;
-mod inline;
-mod json;
-mod metrics_record;
 pub mod pipeline;
 pub mod prelude;
 pub mod protocols;
 #[cfg(doctest)]
 mod readme;
 mod run_folder;
-mod run_manifest;
-pub mod scaling;
-mod sessions;
 
-pub use compute::Compute;
 pub use error::PipelineError;
-pub use metrics_record::MetricsRecord;
 pub use run_folder::RunFolder;
-pub use run_manifest::{CodeVersion, RunManifest, SessionHash, peak_memory_bytes};
-pub(crate) use sessions::{DataConfig, read_recording};
-pub use sessions::{LoadedSession, load_sessions};
+
+pub use neurobrick_evaluate::{
+    CodeVersion, Compute, LoadedSession, MetricsRecord, RunManifest, SessionHash, load_sessions,
+    peak_memory_bytes,
+};
+pub use neurobrick_evaluate::{auditing, evaluation, scaling};
 
 pub use neurobrick_core as core;
 pub use neurobrick_data as data;
+pub use neurobrick_evaluate as evaluate;
 pub use neurobrick_ingest as ingest;
 pub use neurobrick_metrics as metrics;
 pub use neurobrick_models as models;

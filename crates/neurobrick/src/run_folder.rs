@@ -4,13 +4,12 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use neurobrick_evaluate::{read_json, write_json};
 use neurobrick_schema::atomic::{recover_dirs, remove_unfinished, write_file};
 use serde::Serialize;
 
-use crate::json::{read_json, write_json};
 use crate::pipeline::Observer;
-use crate::run_manifest::{CodeVersion, RunManifest, SessionHash};
-use crate::{Compute, MetricsRecord, PipelineError};
+use crate::{CodeVersion, Compute, MetricsRecord, PipelineError, RunManifest, SessionHash};
 
 /// What a lock holds, so that another file of that name is told apart.
 const LOCK_MARK: &str = "neurobrick run\n";
@@ -230,7 +229,7 @@ impl RunFolder {
     pub fn settle_data(&self, data: &[SessionHash]) -> Result<(), PipelineError> {
         let path = self.path.join("data.json");
         if !path.exists() {
-            return write_json(&path, &data);
+            return Ok(write_json(&path, &data)?);
         }
         let there: Vec<SessionHash> = read_json(&path)?;
         if there == data {
@@ -250,7 +249,7 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be written.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), PipelineError> {
-        write_json(&self.path.join(name), value)
+        Ok(write_json(&self.path.join(name), value)?)
     }
 
     /// Opens `metrics.jsonl` for records after `step`; later records, of a run that was killed, are cut off.

@@ -12,6 +12,7 @@ use neurobrick::config::{
 };
 use neurobrick::data::Alignment;
 use neurobrick::decoding::load_decoder_model;
+use neurobrick::evaluate::EvaluateError;
 use neurobrick::pipeline::{self, Silent, load_model};
 use neurobrick::schema::{Recording, RecordingParts, SessionId, Store};
 use neurobrick::{PipelineError, load_sessions};
@@ -226,7 +227,7 @@ fn settings_that_make_no_sense_are_refused_with_their_name() {
         refused(&config, &at("run"))
     };
     let error = refuse(&|config| config.sessions = vec![other.info().session.clone()]);
-    assert!(matches!(error, PipelineError::SessionNotInStore { .. }), "{error}");
+    assert!(matches!(error, PipelineError::Evaluate(EvaluateError::SessionNotInStore { .. })), "{error}");
     let error = refuse(&|config| config.behaviors[1].column = "z".to_owned()).to_string();
     assert!(error.contains("no behavior `speed_y`") && error.contains("x, y"), "{error}");
     let error = refuse(&|config| config.behaviors.truncate(1)).to_string();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ndarray::Array3;
 use neurobrick::config::{AuditConfig, DecodeConfig, ScoringConfig, load, parse_toml};
+use neurobrick::evaluate::EvaluateError;
 use neurobrick::evaluation::{ModelPredictions, decode_session, evaluate_session};
 use neurobrick::metrics::IntervalMethod;
 use neurobrick::metrics::audit::{Check, Outcome};
@@ -316,7 +317,13 @@ fn names_of_targets_and_features_are_told_apart() {
         );
         let config: DecodeConfig = parse_toml("decode", &text).unwrap();
         let error = config.validate().unwrap_err();
-        assert!(matches!(&error, PipelineError::BadValue { field: f, .. } if f == field), "{error}");
+        // What is wrong with a target is said where targets are read.
+        let (PipelineError::BadValue { field: found, .. }
+        | PipelineError::Evaluate(EvaluateError::BadValue { field: found, .. })) = &error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(found, field, "{error}");
         assert!(error.to_string().contains(part), "{error}");
     };
     let label = "{ larger = { name = \"side\", first = \"a\", second = \"b\" } }";

@@ -42,10 +42,24 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
     ),
     ("neurobrick-report", &["neurobrick-metrics", "neurobrick-schema"]),
     (
+        "neurobrick-evaluate",
+        &[
+            "neurobrick-core",
+            "neurobrick-data",
+            "neurobrick-metrics",
+            "neurobrick-nn",
+            "neurobrick-random",
+            "neurobrick-report",
+            "neurobrick-schema",
+            "neurobrick-train",
+        ],
+    ),
+    (
         "neurobrick",
         &[
             "neurobrick-core",
             "neurobrick-data",
+            "neurobrick-evaluate",
             "neurobrick-ingest",
             "neurobrick-metrics",
             "neurobrick-models",
@@ -68,7 +82,7 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
 const TEST_EDGES: [&str; 1] = ["neurobrick-testkit"];
 
 /// A crate and what it must not reach, neither directly nor through others; `burn` stands for all crates of Burn.
-const NEVER: [(&str, &str); 8] = [
+const NEVER: [(&str, &str); 10] = [
     ("neurobrick-kernels", "burn"),
     ("neurobrick-stream", "burn"),
     ("neurobrick-schema", "burn"),
@@ -77,6 +91,8 @@ const NEVER: [(&str, &str); 8] = [
     ("neurobrick-models", "neurobrick-train"),
     ("neurobrick-models", "neurobrick-ingest"),
     ("neurobrick-train", "neurobrick-models"),
+    ("neurobrick-evaluate", "neurobrick-models"),
+    ("neurobrick-evaluate", "neurobrick-ingest"),
 ];
 
 /// External crates, with all whose name continues theirs after a hyphen, and the only crates that may import them.

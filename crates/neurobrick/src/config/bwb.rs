@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use neurobrick_data::{Alignment, BlockConfig, SplitOrder};
+use neurobrick_evaluate::protocols::bwb::is_reserved;
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BehaviorTarget, DataConfig, ModelSource};
 use crate::PipelineError;
-use crate::protocols::bwb::is_reserved;
 
 /// Events that are counted in bins: starts of the intervals of a table, such as licks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use neurobrick_evaluate::decoding::NetworkConfig;
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BehaviorTarget, DataConfig, DecodeTarget, ModelSource};
 use crate::PipelineError;
-use crate::decoding::NetworkConfig;
 
 /// What is decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

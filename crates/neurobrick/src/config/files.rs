@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use neurobrick_data::{SplitConfig, UnitFilter, WindowConfig};
+use neurobrick_evaluate::evaluation::is_reserved;
 use neurobrick_models::ModelConfig;
 use neurobrick_schema::SessionId;
 use neurobrick_stream::Precision;
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{DataConfig, ScoringConfig, StackConfig};
 use crate::PipelineError;
-use crate::evaluation::is_reserved;
 
 /// Pretraining on many sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

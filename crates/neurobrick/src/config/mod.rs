@@ -28,8 +28,8 @@ pub use poyo::{
 pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring};
 pub use transfer::{NetworkConfig, RivalConfig, TransferConfig};
 
-pub use crate::auditing::{AuditConfig, NuisanceColumns, RowSplit, SessionsAudit, TableAudit};
-pub use crate::decoding::BehaviorTarget;
-pub use crate::evaluation::{DecodeTarget, ScoringConfig, StackAblation, StackConfig};
-pub use crate::scaling::ScaleTarget;
-pub use crate::sessions::DataConfig;
+pub use neurobrick_evaluate::DataConfig;
+pub use neurobrick_evaluate::auditing::{AuditConfig, NuisanceColumns, RowSplit, SessionsAudit, TableAudit};
+pub use neurobrick_evaluate::decoding::BehaviorTarget;
+pub use neurobrick_evaluate::evaluation::{DecodeTarget, ScoringConfig, StackAblation, StackConfig};
+pub use neurobrick_evaluate::scaling::ScaleTarget;

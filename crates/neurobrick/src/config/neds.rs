@@ -73,7 +73,7 @@ impl ModalitiesConfig {
         for target in &self.labels {
             target.validate("modalities.labels")?;
         }
-        self.behaviors.iter().try_for_each(BehaviorTarget::validate)
+        Ok(self.behaviors.iter().try_for_each(BehaviorTarget::validate)?)
     }
 }
 

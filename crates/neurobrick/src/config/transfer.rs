@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use neurobrick_data::{SplitConfig, SplitOrder, UnitFilter, WindowConfig};
+use neurobrick_evaluate::evaluation::{CURVE_PREFIX, is_reserved};
 use neurobrick_models::ModelConfig;
 use neurobrick_schema::SessionId;
 use neurobrick_train::TrainConfig;
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{ScoringConfig, StackAblation, StackConfig, check_model, check_train};
 use crate::PipelineError;
-use crate::evaluation::{CURVE_PREFIX, is_reserved};
 
 /// Pretraining on all but one group of sessions, in turn; every session is met unseen once, with few or many trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use ndarray::{Array2, Array3, Axis};
+use neurobrick_evaluate::decoding::Encoded;
+use neurobrick_evaluate::read_recording;
 use neurobrick_schema::{SessionId, Store};
 use neurobrick_stream::Precision;
 
@@ -10,8 +12,8 @@ use super::decode::model_dir;
 use crate::config::{BehaviorTarget, DecodeConfig, DecodeTarget, ModalitiesConfig};
 use crate::decoding::neds::{NedsDecoded, NedsSession};
 use crate::decoding::spikes::{SpikeWindows, predict};
-use crate::decoding::{BehaviorKind, Encoded, SessionScales, load_decoder_model, load_neds_model, neds};
-use crate::{Compute, LoadedSession, PipelineError, read_recording};
+use crate::decoding::{BehaviorKind, SessionScales, load_decoder_model, load_neds_model, neds};
+use crate::{Compute, LoadedSession, PipelineError};
 
 /// What a model says of all usable trials of a session.
 pub(super) struct ModelAnswers<'a> {

@@ -8,6 +8,7 @@ use ndarray::Array3;
 use neurobrick_core::weights::{StateDict, to_safetensors};
 use neurobrick_core::{PopulationModel, Prompt};
 use neurobrick_data::TrialSplit;
+use neurobrick_evaluate::EvaluateError;
 use neurobrick_models::AnyModel;
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
@@ -152,7 +153,7 @@ impl Opened {
         let loaded = load_sessions(&data, std::slice::from_ref(&id), seed)?;
         let Some(session) = loaded.into_iter().next() else {
             let known = String::new();
-            return Err(PipelineError::SessionNotInStore { session: id, store: data.store, known });
+            return Err(EvaluateError::SessionNotInStore { session: id, store: data.store, known }.into());
         };
         record.check_data(&data, seed, &session.hash)?;
         let TrialSplit { train, valid, test } = &session.train.split;

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use neurobrick_core::Prompt;
+use neurobrick_evaluate::auditing::{AuditResult, NamedAudit, session_rows, table_rows};
 use neurobrick_metrics::audit::{AuditSettings, audit as audit_rows};
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::latents;
 
 use super::training::load_model;
-use crate::auditing::{AuditResult, NamedAudit, session_rows, table_rows};
 use crate::config::{AuditConfig, SessionsAudit};
 use crate::pipeline::{Observer, Progress};
 use crate::{Compute, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions};

@@ -6,6 +6,11 @@ use std::time::Instant;
 
 use ndarray::{Array2, Array3, Axis, s};
 use neurobrick_data::{BehaviorConfig, DataError, Grid, ticks};
+use neurobrick_evaluate::protocols::bwb::{
+    self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
+    Windows,
+};
+use neurobrick_evaluate::read_recording;
 use neurobrick_metrics::{MetricError, balanced_accuracy, macro_f1, poisson_d2, r2};
 use neurobrick_models::rounded;
 use neurobrick_schema::atomic::write_file;
@@ -16,11 +21,7 @@ use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
 use crate::config::{BehaviorTarget, BwbConfig, ClassTarget, EventTarget, ModelSource};
 use crate::pipeline::{Observer, Progress};
-use crate::protocols::bwb::{
-    self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
-    Windows,
-};
-use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions, read_recording};
+use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
 
 /// Runs the suites on every session, and writes `bwb.json`, `bwb.md`, `manifest.json` and, below `submissions`, one file per
 /// system, task and session into `out`.
@@ -257,7 +258,7 @@ impl<'a, 'b> Scored<'a, 'b> {
         let data = &self.session.train.data;
         let ids: Vec<String> = self.recording.units().iter().map(|unit| unit.id.clone()).collect();
         let hidden = match Hidden::new(&ids, self.n_bins) {
-            Err(PipelineError::Data(error @ DataError::BadHoldout { .. })) => {
+            Err(error @ DataError::BadHoldout { .. }) => {
                 for task in [BwbTask::CoSmoothing, BwbTask::Forecasting] {
                     self.run.undefined(task, Some(data.session()), &error);
                 }
@@ -296,7 +297,7 @@ impl<'a, 'b> Scored<'a, 'b> {
                     units: units.clone(),
                     ..self.file(system, task.clone(), Prediction::Values(log_rates))
                 };
-                self.run.keep(&file, choice, self.windows.len(), score)?;
+                self.run.keep(&file, choice, self.windows.n_windows(), score)?;
             }
         }
         Ok(())
@@ -409,7 +410,7 @@ impl<'a, 'b> Scored<'a, 'b> {
         score: impl Fn(&ndarray::Array1<f64>, &ndarray::Array1<f64>) -> Result<f64, MetricError>,
     ) -> Result<(), PipelineError> {
         let truth = self.windows.cut(truth);
-        let measured: Vec<usize> = (0..self.windows.len())
+        let measured: Vec<usize> = (0..self.windows.n_windows())
             .filter(|&window| truth.slice(s![window, .., ..]).iter().all(|value| value.is_finite()))
             .collect();
         let flat = |values: &Array3<f64>| -> ndarray::Array1<f64> {

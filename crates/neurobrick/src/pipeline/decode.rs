@@ -6,6 +6,11 @@ use std::time::Instant;
 use ndarray::Axis;
 use neurobrick_core::Prompt;
 use neurobrick_data::{DataError, ResampleRule, resampling_clusters};
+use neurobrick_evaluate::decoding::{
+    Behavior, DecodeResult, DecodeRow, EncodingEvaluation, Feature, Judging, Predicted, PredictedClasses,
+    decode_behavior, decode_labels, judge_classes, judge_encoding, judge_prediction,
+};
+use neurobrick_evaluate::evaluation::{classes, labels};
 use neurobrick_metrics::{MetricError, TemporalFactors, TemporalFactorsConfig};
 use neurobrick_models::rounded;
 use neurobrick_schema::atomic::write_file;
@@ -16,11 +21,7 @@ use super::answers::{ModelAnswers, answers};
 use super::evaluate::session_run;
 use super::training::{load_model, note_left_out};
 use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature, DecodeTarget, ModelSource};
-use crate::decoding::{
-    Behavior, BehaviorKind, DecodeResult, DecodeRow, EncodingEvaluation, Feature, Judging, Predicted,
-    PredictedClasses, decode_behavior, decode_labels, judge_classes, judge_encoding, judge_prediction,
-};
-use crate::evaluation::{classes, labels};
+use crate::decoding::BehaviorKind;
 use crate::pipeline::{Observer, Progress};
 use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
 
@@ -184,7 +185,7 @@ impl OneSession<'_> {
     fn not_decoded(&self, answers: &ModelAnswers<'_>, target: &str) -> Option<DecodeRow> {
         let reason = answers.not_decoded.as_ref()?;
         let names = [target, answers.name, answers.kind.name()];
-        Some(DecodeRow::new(&self.session.hash.session, names, Err(reason)))
+        Some(DecodeRow::undefined(&self.session.hash.session, names, reason))
     }
 
     /// What models encode that do.
@@ -192,7 +193,7 @@ impl OneSession<'_> {
         let encoded = self.answers.iter().filter_map(ModelAnswers::encoded);
         let one = |encoded| {
             advance();
-            judge_encoding(&self.session.train, &encoded, self.judging)
+            Ok(judge_encoding(&self.session.train, &encoded, self.judging)?)
         };
         encoded.map(one).collect()
     }
@@ -247,11 +248,8 @@ fn decode_label(
         let (what, must) =
             ("number of classes of a label", "2, named with `category`, for the decoders fitted here");
         let error = MetricError::InvalidSetting { what, value: classes.len() as f64, must };
-        return Ok(vec![DecodeRow::new(
-            &session.hash.session,
-            [name, &feature.name, "linear decoders"],
-            Err(error),
-        )]);
+        let names = [name.as_str(), &feature.name, "linear decoders"];
+        return Ok(vec![DecodeRow::undefined(&session.hash.session, names, error)]);
     }
     let labels = labels(&session.train, target)?;
     Ok(decode_labels(&session.train, (target.name(), &labels), feature, judging))

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use neurobrick_evaluate::evaluation::{ReportInputs, check_targets, mask_pictures, run_report};
 use neurobrick_report as report;
 use neurobrick_schema::SessionSummary;
 use neurobrick_stream::Precision;
@@ -15,7 +16,6 @@ use super::{finetune, inspect, load_model, pretrain};
 use crate::config::{
     DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackSource, Start,
 };
-use crate::evaluation::{ReportInputs, check_targets, mask_pictures, run_report};
 use crate::pipeline::Observer;
 use crate::run_folder::read_metrics;
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};

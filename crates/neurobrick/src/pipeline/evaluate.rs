@@ -5,6 +5,11 @@ use std::time::Instant;
 
 use burn::module::Module;
 use neurobrick_core::{PopulationModel, Prompt};
+use neurobrick_evaluate::evaluation::{
+    DecodingEvaluation, EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession,
+    SessionEvaluation, SharedStack, check_targets, decode_session, evaluate_session, run_report,
+    session_figures,
+};
 use neurobrick_models::{AnyModel, ModelConfig, rounded};
 use neurobrick_report as report;
 use neurobrick_schema::SessionId;
@@ -13,10 +18,6 @@ use neurobrick_train::{TrainSession, latents, predict};
 
 use super::training::{ModelRecord, load_model, note_left_out};
 use crate::config::{EvaluateConfig, ScoringConfig};
-use crate::evaluation::{
-    EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession, SessionEvaluation, SharedStack,
-    check_targets, decode_session, evaluate_session, run_report, session_figures,
-};
 use crate::pipeline::{Observer, Progress};
 use crate::run_folder::read_metrics;
 use crate::{
@@ -290,7 +291,7 @@ fn decode<M: PopulationModel>(
     session: &LoadedSession,
     models: &[Named<M>],
     compute: Compute,
-) -> Result<Vec<crate::evaluation::DecodingEvaluation>, PipelineError> {
+) -> Result<Vec<DecodingEvaluation>, PipelineError> {
     if config.scoring.decode.is_empty() {
         return Ok(Vec::new());
     }
@@ -300,7 +301,7 @@ fn decode<M: PopulationModel>(
     for (name, _, model) in models {
         features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, compute.n_threads)?));
     }
-    decode_session(&session.train, &features, &config.scoring.decode, config.seed)
+    Ok(decode_session(&session.train, &features, &config.scoring.decode, config.seed)?)
 }
 
 /// Sizes of a model, for its report.

@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::Device;
 use neurobrick_core::{ModelError, SessionSpec};
+use neurobrick_evaluate::read_recording;
 use neurobrick_schema::{Recording, SessionId, Store};
 use neurobrick_train::{LoopConfig, TrainError, TrainTask, Trainer};
 use serde::Serialize;
@@ -12,9 +13,7 @@ use serde::Serialize;
 use super::training::{ModelRecord, Stage, TrainedSession, note_left_out, run_in};
 use crate::config::DataConfig;
 use crate::pipeline::Observer;
-use crate::{
-    Compute, LoadedSession, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions, read_recording,
-};
+use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, SessionHash, load_sessions};
 
 /// A kind of model that learns behavior, and how it is trained.
 pub(super) trait Learner {

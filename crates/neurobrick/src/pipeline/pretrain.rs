@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Instant;
 
+use neurobrick_evaluate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use neurobrick_schema::{SessionId, Store};
 use neurobrick_train::EvalTask;
 
 use super::stack::{learn, required};
 use super::training::{ModelRecord, TrainedSession, TrainingRun, train_in};
 use crate::config::{DataConfig, PretrainConfig, check_model, check_train};
-use crate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use crate::pipeline::Observer;
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions};
 

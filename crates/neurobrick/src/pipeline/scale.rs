@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use neurobrick_data::SplitConfig;
+use neurobrick_evaluate::evaluation::{EvaluationResult, Group, LEVEL, SessionEvaluation, TaskEvaluation};
+use neurobrick_evaluate::scaling::{ScalePoint, ScaleResult, saturated_bits};
+use neurobrick_evaluate::{read_json, write_json};
 use neurobrick_metrics::Bootstrap;
 use neurobrick_random::{Domain, Stream, name_index};
 use neurobrick_schema::SessionId;
@@ -18,10 +21,7 @@ use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, ScaleAxis, ScaleConfig,
     ScoringConfig, StackConfig, Start,
 };
-use crate::evaluation::{EvaluationResult, Group, LEVEL, SessionEvaluation, TaskEvaluation};
-use crate::json::{read_json, write_json};
 use crate::pipeline::Observer;
-use crate::scaling::{ScalePoint, ScaleResult, saturated_bits};
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
 /// The model that is scored.
@@ -166,7 +166,7 @@ impl Climb<'_> {
     ) -> Result<EvaluationResult, PipelineError> {
         let done = path.join("scores.json");
         if done.exists() {
-            return read_json(&done);
+            return Ok(read_json(&done)?);
         }
         let config = self.config;
         let is_scratch = matches!(start, Start::Scratch(_));

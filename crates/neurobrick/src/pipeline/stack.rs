@@ -1,6 +1,7 @@
 //! Learning stacks with progress on the screen.
 
-use crate::evaluation::{AblationScore, LessonFold, LessonPlan, SharedStack, learn_stacks};
+use neurobrick_evaluate::evaluation::{AblationScore, LessonFold, LessonPlan, SharedStack, learn_stacks};
+
 use crate::pipeline::{Observer, Progress};
 use crate::{LoadedSession, PipelineError};
 

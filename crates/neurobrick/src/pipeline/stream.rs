@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ndarray::{Array2, Axis, concatenate, s};
 use neurobrick_core::{ComputeDevice, ModelError, Prompt};
+use neurobrick_evaluate::evaluation::{LEVEL, labels};
 use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, stratified_folds};
 use neurobrick_models::AnyModel;
 use neurobrick_schema::SessionId;
@@ -13,7 +14,6 @@ use serde::Serialize;
 
 use super::training::{check_causal, load_model};
 use crate::config::{DataConfig, DecodeTarget};
-use crate::evaluation::{LEVEL, labels};
 use crate::{PipelineError, load_sessions};
 
 /// Opens the model in a folder for one session.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use burn::module::Module;
 use neurobrick_core::{ComputeDevice, ModelError, PopulationModel};
 use neurobrick_data::{SessionData, SplitConfig, UnitFilter, WindowConfig};
+use neurobrick_evaluate::in_line;
 use neurobrick_models::torch::TorchNames;
 use neurobrick_models::{AnyModel, ModelConfig};
 use neurobrick_schema::SessionId;
@@ -19,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::DataConfig;
 use crate::decoding::BehaviorKind;
-use crate::inline::in_line;
 use crate::pipeline::{Observer, Progress};
 use crate::{Compute, MetricsRecord, PipelineError, RunFolder, RunManifest, SessionHash};
 

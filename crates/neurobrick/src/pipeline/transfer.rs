@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use neurobrick_data::SplitConfig;
+use neurobrick_evaluate::evaluation::{
+    AblationScore, CURVE_PREFIX, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
+};
+use neurobrick_evaluate::{read_json, write_json};
 use neurobrick_models::ModelConfig;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
@@ -20,10 +24,6 @@ use crate::config::{
     DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig, StackSource, Start,
     TransferConfig,
 };
-use crate::evaluation::{
-    AblationScore, CURVE_PREFIX, LessonFold, LessonPlan, STACK_FILE, SessionEvaluation, TransferResult,
-};
-use crate::json::{read_json, write_json};
 use crate::pipeline::Observer;
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ndarray::{Array2, Array3};
+use neurobrick_evaluate::protocols::{NlbScore, NlbScores};
 use neurobrick_ingest::{IngestError, Tensor, TensorFile};
 use neurobrick_metrics::nlb::{Submission, Targets};
 
-use super::{NlbScore, NlbScores};
 use crate::PipelineError;
 
 /// Scores a submission as `nlb_tools.evaluation.evaluate` does (commit 1ddc15f).

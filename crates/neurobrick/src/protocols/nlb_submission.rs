@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ndarray::Array3;
+use neurobrick_evaluate::protocols::nlb_datasets;
 use neurobrick_ingest::{Tensor, TensorWriter};
 use neurobrick_metrics::nlb::Submission;
 
-use super::nlb_datasets;
 use crate::PipelineError;
 
 /// Writes rates in spikes per bin, by the name of their data set (`mc_maze`, `mc_maze_20`), as one file that `nlb_tools`

@@ -32,6 +32,7 @@ fn direct_dependencies() {
         ("neurobrick-schema", ("neurobrick-data", false, None), vec![Rule::CrateEdge]),
         ("neurobrick-train", ("neurobrick-models", true, None), vec![Rule::CrateEdge]),
         ("neurobrick-report", ("neurobrick", false, None), vec![Rule::CrateEdge]),
+        ("neurobrick-evaluate", ("neurobrick-models", true, None), vec![Rule::CrateEdge]),
         ("xtask", ("neurobrick", false, None), vec![]),
         ("neurobrick-models", ("neurobrick-testkit", true, None), vec![]),
         ("neurobrick-models", ("neurobrick-testkit", false, None), vec![Rule::CrateEdge]),
@@ -60,6 +61,7 @@ fn forbidden_crates_at_any_distance() {
         ("neurobrick-core", vec!["burn"], vec![]),
         ("neurobrick-models", vec!["neurobrick-train"], vec![Rule::NeverReach]),
         ("neurobrick-models", vec!["neurobrick-train-extras"], vec![]),
+        ("neurobrick-evaluate", vec!["neurobrick-ingest"], vec![Rule::NeverReach]),
     ] {
         assert_eq!(broken(&member(name, &[], &reached)), expected, "{name} {reached:?}");
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ndarray::{Array2, Array3, Axis};
+use neurobrick_evaluate::evaluation::{check_values, classes, values_of};
 use neurobrick_models::NedsWindows;
 use neurobrick_schema::{Recording, SessionId};
 use neurobrick_train::TrainSession;
@@ -10,7 +11,6 @@ use neurobrick_train::TrainSession;
 use crate::config::{DecodeTarget, ModalitiesConfig};
 use crate::decoding::standardized::{read_behaviors, standardize};
 use crate::decoding::{BehaviorScale, SpikeDecodingError};
-use crate::evaluation::{check_values, classes, values_of};
 use crate::{LoadedSession, PipelineError};
 
 /// Values of a column that an error lists.

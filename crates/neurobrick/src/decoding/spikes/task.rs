@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use ndarray::{Array2, Array3, Axis};
 use neurobrick_core::{DropoutStreams, Mode, ModelError};
 use neurobrick_data::{MixedPlan, SessionWeights};
+use neurobrick_evaluate::decoding::rows;
 use neurobrick_metrics::r2;
 use neurobrick_models::{Poyo, PoyoWindow};
 use neurobrick_nn::scalar;
@@ -17,7 +18,6 @@ use serde_json::json;
 
 use super::{DecoderSession, SpikeWindows};
 use crate::config::{DecoderTrainConfig, UnitDropout};
-use crate::decoding::rows;
 use crate::{PipelineError, SessionHash};
 
 /// Windows per forward pass without gradients.

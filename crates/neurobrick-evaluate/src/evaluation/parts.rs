@@ -1,0 +1,71 @@
+//! The counts of a session by what they are for.
+
+use std::collections::BTreeMap;
+
+use ndarray::Array3;
+use neurobrick_data::resampling_clusters;
+use neurobrick_schema::Interval;
+use neurobrick_train::TrainSession;
+
+use super::ScoringConfig;
+use super::score::{text_at, unknown_column};
+use crate::EvaluateError;
+
+/// Counts `[B, T, N]` of the parts of a session, and conditions for the PSTH.
+pub(super) struct Parts {
+    pub(super) train: Array3<f64>,
+    pub(super) valid: Array3<f64>,
+    pub(super) test: Array3<f64>,
+    /// Training and validation trials together, for what is chosen already.
+    pub(super) both: Array3<f64>,
+    /// Which validation windows are one observation, because they overlap.
+    pub(super) valid_clusters: Vec<usize>,
+    pub(super) train_conditions: Vec<usize>,
+    pub(super) valid_conditions: Vec<usize>,
+    pub(super) test_conditions: Vec<usize>,
+}
+
+impl Parts {
+    pub(super) fn new(session: &TrainSession, scoring: &ScoringConfig) -> Result<Self, EvaluateError> {
+        let (data, split) = (&session.data, &session.split);
+        let conditions = conditions(session, &scoring.condition_columns)?;
+        let of = |trials: &[usize]| trials.iter().map(|&t| conditions[t]).collect();
+        Ok(Self {
+            valid_clusters: clusters_of(session, &split.valid),
+            both: data.counts_of(&[split.train.as_slice(), split.valid.as_slice()].concat()),
+            train: data.counts_of(&split.train),
+            valid: data.counts_of(&split.valid),
+            test: data.counts_of(&split.test),
+            train_conditions: of(&split.train),
+            valid_conditions: of(&split.valid),
+            test_conditions: of(&split.test),
+        })
+    }
+}
+
+/// Which windows of these trials are one observation.
+pub(super) fn clusters_of(session: &TrainSession, trials: &[usize]) -> Vec<usize> {
+    let windows: Vec<Interval> = trials.iter().map(|&trial| session.data.windows()[trial]).collect();
+    resampling_clusters(&windows)
+}
+
+/// Condition label of every usable trial: equal values in all `columns` make one condition.
+fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, EvaluateError> {
+    let data = &session.data;
+    let mut keys = vec![String::new(); data.n_trials()];
+    for name in columns {
+        let column = data.trials().column(name).ok_or_else(|| unknown_column(session, name))?;
+        for (key, &row) in keys.iter_mut().zip(data.trial_idx()) {
+            key.push_str(&text_at(&column.values, row));
+            key.push('|');
+        }
+    }
+    let mut labels = BTreeMap::new();
+    Ok(keys
+        .into_iter()
+        .map(|key| {
+            let next = labels.len();
+            *labels.entry(key).or_insert(next)
+        })
+        .collect())
+}

@@ -1,0 +1,68 @@
+//! What an evaluation scores, and how.
+
+use neurobrick_train::EvalTask;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::DecodeTarget;
+use crate::EvaluateError;
+
+/// What is scored and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoringConfig {
+    /// Tasks.
+    pub tasks: Vec<EvalTask>,
+    /// Largest number of units that leave-one-out tasks predict, drawn by seed; absent means all.
+    pub max_units: Option<usize>,
+    /// Whether to fit the baselines.
+    pub baselines: bool,
+    /// Whether every model is also scored in a pool with the best linear predictor of a task (temporal factors and
+    /// Wiener filter; ridge autoregression and the mean of the last bins for the future), weighted on the validation trials. Needs the baselines.
+    pub with_linear: bool,
+    /// Trial columns whose values together make a condition of the PSTH baseline.
+    pub condition_columns: Vec<String>,
+    /// Labels to decode.
+    pub decode: Vec<DecodeTarget>,
+    /// Resamples of the bootstrap over trials.
+    pub n_resamples: usize,
+    /// Test spikes a unit needs to count as active.
+    pub active_min_spikes: u32,
+}
+
+impl Default for ScoringConfig {
+    fn default() -> Self {
+        Self {
+            tasks: EvalTask::ALL.to_vec(),
+            max_units: None,
+            baselines: true,
+            with_linear: true,
+            condition_columns: Vec::new(),
+            decode: Vec::new(),
+            n_resamples: 1000,
+            active_min_spikes: 50,
+        }
+    }
+}
+
+impl ScoringConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// If there are no tasks or resamples, a limit is zero, or a label has several classes.
+    pub fn validate(&self) -> Result<(), EvaluateError> {
+        let refuse = |field: &str, message: &str| {
+            Err(EvaluateError::BadValue { field: format!("scoring.{field}"), message: message.to_owned() })
+        };
+        if self.tasks.is_empty() && self.decode.is_empty() {
+            return refuse("tasks", "name a task or a label to decode; there is nothing to score");
+        }
+        if self.n_resamples < 100 {
+            return refuse("n_resamples", "needs at least 100 for an interval");
+        }
+        if self.max_units == Some(0) {
+            return refuse("max_units", "must be positive; leave it out to score all units");
+        }
+        self.decode.iter().try_for_each(|target| target.validate_binary("scoring.decode"))
+    }
+}
