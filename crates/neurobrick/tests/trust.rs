@@ -3,26 +3,18 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use ndarray::Array3;
-use neurobrick::config::{AuditConfig, DecodeConfig, ScoringConfig, load, parse_toml};
+use neurobrick::config::{AuditConfig, DecodeConfig, load, parse_toml};
 use neurobrick::evaluate::EvaluateError;
-use neurobrick::evaluation::{ModelPredictions, decode_session, evaluate_session};
-use neurobrick::metrics::IntervalMethod;
+use neurobrick::evaluation::decode_session;
 use neurobrick::metrics::audit::{Check, Outcome};
 use neurobrick::pipeline::{self, Observer, Progress, Silent};
 use neurobrick::random::{Domain, Stream};
 use neurobrick::{Compute, PipelineError, load_sessions};
-use neurobrick_data::{
-    Alignment, BlockConfig, Part, SessionData, SplitConfig, SplitOrder, TrialSplit, WindowConfig,
-};
 use neurobrick_schema::{
-    Activity, Clock, Column, ColumnValues, Interval, Recording, Samples, Signal, SignalColumn, Spikes, Store,
-    Trials,
+    Activity, Clock, Column, ColumnValues, Interval, Recording, Samples, Signal, SignalColumn, Store, Trials,
 };
 use neurobrick_testkit::synthetic_session;
-use neurobrick_train::{EvalTask, TaskPlan, TrainSession};
 
 const SECOND: &str = "session01_Cori_2016-12-14";
 
@@ -348,42 +340,48 @@ fn names_of_targets_and_features_are_told_apart() {
     check(&format!("behaviors = [{gap}]"), "behaviors.max_gap_s", "received 0");
 }
 
-/// Windows that slide by a fifth of their length see each spike five times: they are resampled in clusters.
+/// The verb lists networks beside linear decoders, with nulls, where they are asked for.
 #[test]
-fn intervals_of_sliding_windows_resample_clusters() {
-    let mut draws = Stream::new(2, Domain::Synthetic, [0, 0, 0]);
-    let mut interval = |every_s: f64| {
-        let mut parts = synthetic_session(7, 4, 2, 3, 2).into_parts();
-        let times: Vec<f64> = (0..6000).map(|_| draws.uniform_in(0.0, 400.0)).collect();
-        let units = (0..6000).map(|spike| spike % 3).collect();
-        parts.activity = Activity::Spikes(Spikes::from_unsorted(times, units).unwrap());
-        let align = Alignment::Every(every_s);
-        let window = WindowConfig { align, start_s: 0.0, end_s: 1.0, bin_size_s: 0.1 };
-        let data = SessionData::new(&Recording::from_parts(parts).unwrap(), &window).unwrap();
-        let pattern = vec![Part::Train, Part::Valid, Part::Test];
-        let order = SplitOrder::Blocks(BlockConfig { block_s: 40.0, gap_s: 0.0, pattern });
-        let split = TrialSplit::of(&data, &SplitConfig { order, ..SplitConfig::default() }, 1).unwrap();
-        let session = TrainSession::new(Arc::new(data), split).unwrap();
-        let scoring = ScoringConfig {
-            tasks: vec![EvalTask::ForwardPrediction],
-            baselines: false,
-            with_linear: false,
-            n_resamples: 200,
-            ..ScoringConfig::default()
-        };
-        let flat = |plan: &TaskPlan, trials: &[usize]| {
-            let n_bins = 10 - plan.first_bin;
-            Ok(Array3::from_shape_fn((trials.len(), n_bins, plan.units.len()), |(b, ..)| {
-                0.4 + 0.01 * (b % 7) as f64
-            }))
-        };
-        let mut models =
-            [ModelPredictions { name: "flat".to_owned(), is_pretrained: false, predict: Box::new(flat) }];
-        let found = evaluate_session(&session, &mut models, &[], &scoring, 1, |_| {}).unwrap();
-        *found.tasks[0].predictors[0].scores[0].score.as_ref().unwrap().interval()
+fn the_verb_decodes_by_networks_where_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut parts = synthetic_session(5, 100, 12, 20, 4).into_parts();
+    let Some(Activity::Counts(counts)) = Some(&parts.activity) else { panic!("counts") };
+    // Which half of the units fires more.
+    let total = |trial: usize, units: std::ops::Range<usize>| -> u32 {
+        units.map(|unit| counts.row(trial, unit).iter().map(|&n| u32::from(n)).sum::<u32>()).sum()
     };
-    assert_eq!(interval(1.0).method, IntervalMethod::TrialBootstrap);
-    assert_eq!(interval(0.2).method, IntervalMethod::GroupBootstrap);
+    let sides = (0..100).map(|t| Some(if total(t, 0..10) > total(t, 10..20) { "a" } else { "b" }.to_owned()));
+    let column = Column {
+        name: "half".to_owned(),
+        unit: None,
+        description: None,
+        values: ColumnValues::Text(sides.collect()),
+    };
+    parts.trials = Trials::new(parts.trials.intervals().to_vec(), vec![column]).unwrap();
+    Store::create(&store).unwrap().write(&Recording::from_parts(parts).unwrap()).unwrap();
+    let text = format!(
+        "seed = 1\nsessions = [\"synthetic-5\"]\nfeatures = [\"raw_counts\"]\nn_shuffles = 20\nn_resamples = 100\n\
+         labels = [{{ category = {{ name = \"half\", column = \"half\", positive = \"a\", negative = \"b\" }} }}]\n\
+         [networks]\nkinds = [\"mlp\"]\nmax_epochs = 20\nweight_decays = [0.01, 1.0]\n[data]\nstore = \"{}\"\n\
+         window = {{ start_s = 0.0, end_s = 0.24, bin_size_s = 0.02 }}\n\
+         split = {{ train = 0.5, valid = 0.2, test = 0.3 }}\n",
+        store.display()
+    );
+    let config: DecodeConfig = parse_toml("decode", &text).unwrap();
+    let found =
+        pipeline::decode(&config, &folder.path().join("out"), "test", Compute::threads(2), &mut Silent)
+            .unwrap();
+    let decoders: Vec<&str> = found.rows.iter().map(|row| row.decoder.as_str()).collect();
+    assert_eq!(decoders, ["logistic", "discriminant", "mlp"]);
+    let mlp = &found.rows[2];
+    let score = mlp.score.as_ref().unwrap_or_else(|| panic!("{mlp:?}"));
+    // Over 30 test trials chance has a deviation of 0.09: 0.7 is two of them above one half.
+    assert!(score.value() > 0.7 && score.null().p_value < 0.1, "{mlp:?}");
+    assert!((score.null().mean - 0.5).abs() < 0.15, "{mlp:?}");
+    assert!(mlp.choice.as_ref().unwrap().starts_with("weight decay "), "{mlp:?}");
+    let bad: DecodeConfig = parse_toml("decode", &text.replace("max_epochs = 20", "max_epochs = 0")).unwrap();
+    assert!(bad.validate().unwrap_err().to_string().contains("`networks.max_epochs`: must be positive"));
 }
 
 /// The recording with a signal of two columns, two samples per bin: the counts of six units, and noise.

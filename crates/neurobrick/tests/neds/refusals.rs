@@ -5,8 +5,8 @@ use std::path::Path;
 
 use burn::module::Module;
 use neurobrick::config::{
-    AuditConfig, DecodeConfig, DecodeTarget, FinetuneNedsConfig, Finetuning, PretrainDecoderConfig,
-    PretrainNedsConfig, Pretraining, ScoringConfig, Start, load, parse_toml,
+    DecodeConfig, DecodeTarget, FinetuneNedsConfig, Finetuning, PretrainDecoderConfig, PretrainNedsConfig,
+    Pretraining, Start, load,
 };
 use neurobrick::decoding::{load_decoder_model, load_neds_model};
 use neurobrick::models::NedsScheme;
@@ -174,22 +174,6 @@ fn an_encoding_that_cannot_be_scored_does_not_throw_away_the_rest() {
     assert!(encoding["undefined"].as_str().unwrap().contains("spike"), "{encoding}");
     let text = fs::read_to_string(at("decode").join("decode.md")).unwrap();
     assert!(text.contains("## Encoding of shared-1-0") && text.contains("undefined"), "{text}");
-}
-
-/// Decoders that are fitted to counts tell two classes apart: files with more are refused by the key that names them.
-#[test]
-fn labels_of_several_classes_are_refused_where_two_are_told_apart() {
-    let classes = "{ classes = { name = \"side\", column = \"side\", classes = [\"a\", \"b\", \"c\"] } }";
-    let scoring: ScoringConfig = parse_toml("scoring", &format!("decode = [{classes}]")).unwrap();
-    let error = scoring.validate().unwrap_err().to_string();
-    assert!(error.contains("scoring.decode") && error.contains("category"), "{error}");
-    let audit = format!(
-        "seed = 1\n[[sessions]]\nsessions = [\"a\"]\nlabel = {classes}\n\
-         data = {{ store = \"s\", window = {{ start_s = 0.0, end_s = 0.5, bin_size_s = 0.02 }} }}"
-    );
-    let audit: AuditConfig = parse_toml("audit", &audit).unwrap();
-    let error = audit.validate().unwrap_err().to_string();
-    assert!(error.contains("sessions.label") && error.contains("category"), "{error}");
 }
 
 /// Another seed, other modalities, a model of another kind.

@@ -1,11 +1,10 @@
 //! What a scaling curve makes of its points: pairs, clusters and what it says with too few sessions.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use neurobrick::config::ScaleTarget;
-use neurobrick::metrics::Bootstrap;
-use neurobrick::scaling::{ScalePoint, ScaleResult};
-use neurobrick::schema::SessionId;
-use neurobrick::train::EvalTask;
+use neurobrick_evaluate::scaling::{ScalePoint, ScaleResult, ScaleTarget};
+use neurobrick_metrics::Bootstrap;
+use neurobrick_schema::SessionId;
+use neurobrick_train::EvalTask;
 
 const TASK: EvalTask = EvalTask::CoSmoothing;
 
