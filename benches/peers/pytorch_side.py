@@ -1,6 +1,6 @@
 """PyTorch's side of `cargo xtask bench --peers`: the same model, batch and steps, answering requests on stdin.
 
-One JSON object per line comes in, one goes out; `crates/neurobrick/src/bench/protocol.rs` lists them. The conductor
+One JSON object per line comes in, one goes out; `crates/neurobrick-bench/src/protocol.rs` lists them. The conductor
 lets this process and ours take turns, so nothing here runs but in answer to a request.
 
 The model is NDT-1-stitch as `fixtures/golden/ndt_stitch/generate.py` has it (which our model is tested against), with

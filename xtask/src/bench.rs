@@ -8,13 +8,13 @@ mod side;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use neurobrick::bench::{
-    BenchCase, BenchError, Comparison, StepTimes, load_average, markdown, processor_name, profile,
-    profile_table, serve,
-};
 use neurobrick::schema::SchemaError;
 use neurobrick::schema::atomic::write_file;
 use neurobrick::{Compute, RunManifest};
+use neurobrick_bench::{
+    BenchCase, BenchError, Comparison, StepTimes, load_average, markdown, processor_name, profile,
+    profile_table, serve,
+};
 
 use crate::cli::BenchArgs;
 use crate::screen::say;

@@ -17,7 +17,7 @@
 //! | random streams | `neurobrick-random` | [`random`] |
 //!
 //! [`pipeline`] holds the end-to-end runs that `cargo xtask` offers as verbs; [`config`] their configuration files.
-//! [`protocols`] gives numbers as published benchmarks define them; [`mod@bench`] measures speed and memory against other implementations.
+//! [`protocols`] reads and writes the files of published benchmarks and gives numbers as they define them.
 //!
 //! ```
 //! use neurobrick::prelude::*;
@@ -33,7 +33,6 @@
 //!
 //! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device.
 
-pub mod bench;
 pub mod config;
 pub mod decoding;
 mod error;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use neurobrick::bench::{
+use neurobrick_bench::{
     Answer, BenchCase, CaseResult, LEARNING_RATE, MAX_GRAD_NORM, Material, Request, SideUse, Work,
     WorkResult, same_loss,
 };

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use neurobrick::bench::{
+use neurobrick::schema::atomic::write_file;
+use neurobrick::{Compute, RunManifest};
+use neurobrick_bench::{
     Answer, Request, ScaleAxis, ScalePoint, Scaling, Work, load_average, processor_name, scaling_figure,
     scaling_markdown,
 };
-use neurobrick::schema::atomic::write_file;
-use neurobrick::{Compute, RunManifest};
 
 use super::rounds::per_turn;
 use super::side::Side;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use neurobrick::bench::{Answer, Request, decode, encode};
+use neurobrick_bench::{Answer, Request, decode, encode};
 
 use super::BenchFailure;
 

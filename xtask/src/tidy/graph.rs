@@ -72,9 +72,23 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
             "neurobrick-train",
         ],
     ),
+    (
+        "neurobrick-bench",
+        &[
+            "neurobrick-core",
+            "neurobrick-data",
+            "neurobrick-evaluate",
+            "neurobrick-models",
+            "neurobrick-nn",
+            "neurobrick-random",
+            "neurobrick-report",
+            "neurobrick-schema",
+            "neurobrick-train",
+        ],
+    ),
     ("neurobrick-testkit", &["neurobrick-core", "neurobrick-data", "neurobrick-random", "neurobrick-schema"]),
     ("external-model", &["neurobrick", "neurobrick-testkit"]),
-    ("xtask", &["neurobrick"]),
+    ("xtask", &["neurobrick", "neurobrick-bench"]),
 ];
 
 /// What the tests of every crate may import, as far as [`NEVER`] lets them, on top of what the crate reaches by

@@ -4,6 +4,17 @@
 //! in another language. Both read one [`Material`] file (weights, counts, masks), so both do the same work; whoever
 //! conducts the measurement lets them take turns and collects a [`Comparison`], or takes our side up ladders of sizes
 //! and collects a [`Scaling`]. `cargo xtask bench` does that.
+//!
+//! ```
+//! use neurobrick_bench::{BenchCase, Work, work_flops};
+//!
+//! // Backward, every product has two of its size, but the first needs no gradient of its input.
+//! let case = &BenchCase::all()[0];
+//! let (train, forward) = (work_flops(case, Work::Train), work_flops(case, Work::Forward));
+//! assert!(train > 2.0 * forward && train < 3.0 * forward);
+//! ```
+//!
+//! The crate has no features.
 
 mod case;
 mod comparison;

@@ -14,7 +14,7 @@ use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 
-use crate::bench::{BenchCase, BenchError};
+use crate::{BenchCase, BenchError};
 
 /// Begin of the ids of sessions.
 const SESSION: &str = "bench";

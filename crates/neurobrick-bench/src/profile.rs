@@ -13,7 +13,7 @@ use neurobrick_nn::poisson_nll_sum;
 use neurobrick_train::{Gradients, TrainError, loss_targets};
 use serde::{Deserialize, Serialize};
 
-use crate::bench::{BenchCase, BenchError, Engine, Work, median};
+use crate::{BenchCase, BenchError, Engine, Work, median};
 
 /// Seconds of the parts of one train step. On several threads the parts of shards are those of the thread that took
 /// longest.

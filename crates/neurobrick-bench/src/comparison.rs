@@ -1,9 +1,9 @@
 //! What a measurement found.
 
+use neurobrick_evaluate::RunManifest;
 use serde::{Deserialize, Serialize};
 
-use crate::RunManifest;
-use crate::bench::{BenchCase, Summary, Work, work_flops};
+use crate::{BenchCase, Summary, Work, work_flops};
 
 /// Largest relative difference of two sides' losses at which they count as the same model.
 const LOSS_TOLERANCE: f64 = 1e-4;

@@ -4,9 +4,7 @@ use std::fmt::Write as _;
 
 use neurobrick_report::{LogCurve, LogPanel, log_panels};
 
-use crate::bench::{
-    OffsetPower, ScaleAxis, ScalePoint, Scaling, Work, base_case, needed_bytes, upper_exponent,
-};
+use crate::{OffsetPower, ScaleAxis, ScalePoint, Scaling, Work, base_case, needed_bytes, upper_exponent};
 
 /// A curve that grows by less than this over its ladder has no exponent worth naming.
 const FLAT: f64 = 1.25;
@@ -206,7 +204,7 @@ fn grouped(n: usize) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-    use crate::{Compute, RunManifest};
+    use neurobrick_evaluate::{Compute, RunManifest};
 
     /// Time of 10 ms and one per layer, memory that stays.
     fn found() -> Scaling {

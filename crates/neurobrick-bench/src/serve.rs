@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, Write};
 
-use crate::bench::{
+use neurobrick_evaluate::peak_memory_bytes;
+
+use crate::{
     Answer, BenchError, Engine, Material, Request, Work, decode, encode, page_faults, reset_peak_memory,
     resident_bytes,
 };
-use crate::peak_memory_bytes;
 
 /// Repeats before the timed ones.
 const WARM_UPS: usize = 3;
@@ -89,7 +90,7 @@ mod tests {
     use neurobrick_models::NdtStitchConfig;
 
     use super::*;
-    use crate::bench::BenchCase;
+    use crate::BenchCase;
 
     fn tiny() -> BenchCase {
         let model = NdtStitchConfig {

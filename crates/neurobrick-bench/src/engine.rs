@@ -15,7 +15,7 @@ use neurobrick_train::{
     AdamW, AdamWConfig, AdamWState, Rates, TrainError, loss_and_gradients, loss_targets, run_jobs,
 };
 
-use crate::bench::{
+use crate::{
     BenchCase, BenchError, LEARNING_RATE, MAX_GRAD_NORM, Material, PRODUCT_SHAPE, Work, product_flops,
 };
 

@@ -1,10 +1,10 @@
 //! Cost against size: one size at a time goes up a ladder, all others stay at a base.
 
+use neurobrick_evaluate::RunManifest;
 use neurobrick_models::NdtStitchConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::RunManifest;
-use crate::bench::{BenchCase, Summary, Work, work_flops};
+use crate::{BenchCase, Summary, Work, work_flops};
 
 /// Width of an attention head at every width of the model.
 const HEAD_WIDTH: usize = 32;

@@ -2,7 +2,7 @@
 
 use neurobrick_models::NdtStitchConfig;
 
-use crate::bench::{BenchCase, Work};
+use crate::{BenchCase, Work};
 
 /// Rows, inner size and columns of the product that measures the peak: the token rows of an MtM batch through a
 /// square layer.
@@ -87,7 +87,7 @@ mod tests {
     use burn::module::Module;
 
     use super::*;
-    use crate::bench::{Material, ScaleAxis};
+    use crate::{Material, ScaleAxis};
 
     #[test]
     fn needed_bytes_grow_as_counted_by_hand() {

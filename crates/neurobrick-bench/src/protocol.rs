@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::{BenchCase, BenchError, Work};
+use crate::{BenchCase, BenchError, Work};
 
 /// What the conductor asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub enum Request {
         /// Repeats.
         n: usize,
     },
-    /// Times `n` products of [`PRODUCT_SHAPE`](crate::bench::PRODUCT_SHAPE) on every thread.
+    /// Times `n` products of [`PRODUCT_SHAPE`](crate::PRODUCT_SHAPE) on every thread.
     Product {
         /// Repeats.
         n: usize,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::bench::{CaseResult, Comparison, SideResult, SideUse, Summary, Work, WorkResult};
+use crate::{CaseResult, Comparison, SideResult, SideUse, Summary, Work, WorkResult};
 
 /// Tables of times, ratios and memory, with what is needed to read them.
 pub fn markdown(found: &Comparison) -> String {
@@ -119,8 +119,8 @@ fn memory(case: &CaseResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::BenchCase;
-    use crate::{Compute, RunManifest};
+    use crate::BenchCase;
+    use neurobrick_evaluate::{Compute, RunManifest};
 
     #[test]
     fn ratios_are_peer_over_ours_and_a_missing_side_is_a_dash() {
