@@ -78,6 +78,7 @@ pub(crate) enum Verb {
     /// Example: cargo xtask finetune fixtures/configs/finetune.toml --out runs/fine_tuned
     ///
     /// Example: cargo xtask finetune fixtures/configs/poyo/finetune.toml --out runs/poyo-tuned
+    #[expect(clippy::doc_markdown, reason = "the help shows this text as it is")]
     Finetune(StepArgs),
     /// Scores of models and baselines on test trials, with a report; or a submission scored as its benchmark does.
     ///
@@ -178,7 +179,7 @@ pub(crate) enum Verb {
     /// Counts are separated by blanks or commas, or a JSON array; an empty line begins a new window. Answers are
     /// expected spikes per bin, then decoded behavior.
     ///
-    /// Example: cargo xtask stream runs/demo/fine_tuned/session01_Cori_2016-12-14 --session session01_Cori_2016-12-14
+    /// Example: cargo xtask stream runs/demo/fine_tuned/session01_Cori_2016-12-14 --json
     Stream(StreamArgs),
     /// Fits a decoder of a binary label on causal latents of single bins, for `stream --decoder`. To compare decoders, see `decode`.
     ///
@@ -264,8 +265,8 @@ pub(crate) struct StreamArgs {
     /// Folder of a trained model, or of the run that made it.
     #[arg(required_unless_present = "size", conflicts_with = "size")]
     pub(crate) model: Option<PathBuf>,
-    /// The session whose units the counts are.
-    #[arg(long, required_unless_present = "size", conflicts_with = "size")]
+    /// The session whose units the counts are; may be left out if the model knows exactly one.
+    #[arg(long, conflicts_with = "size")]
     pub(crate) session: Option<String>,
     /// How weights are stored: f32, bf16 or int8. Narrow ones are faster and round answers.
     #[arg(long, default_value_t = Precision::F32)]
@@ -437,7 +438,7 @@ impl ComputeArgs {
 /// A configuration and a run folder.
 #[derive(Debug, Args)]
 pub(crate) struct StepArgs {
-    /// Configuration (TOML or YAML).
+    /// Configuration (TOML or YAML). docs/schema describes every key, fixtures/configs has examples.
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) run: RunArgs,

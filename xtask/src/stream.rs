@@ -26,14 +26,15 @@ const READ_AHEAD: usize = 64;
 
 /// Opens the stream and answers stdin, or measures.
 pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
-    let mut stream = match (&args.model, &args.session, args.size) {
-        (Some(model), Some(session), _) => {
+    let mut stream = match (&args.model, args.size) {
+        (Some(model), _) => {
             let decoders = args.decoder.iter().map(|path| pipeline::load_decoder(path.as_path()));
             let decoders = decoders.collect::<Result<Vec<_>, _>>()?;
-            pipeline::open_stream(model, &SessionId::new(session)?, args.precision, &decoders)?
+            let session = args.session.as_deref().map(SessionId::new).transpose()?;
+            pipeline::open_stream(model, session.as_ref(), args.precision, &decoders)?
         }
         // The flags require one another, so a size is there if no model is.
-        (_, _, size) => {
+        (None, size) => {
             pipeline::random_stream(&sizes_of(size.unwrap_or(StreamSize::Small)), args.precision, SEED)?
         }
     };

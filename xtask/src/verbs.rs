@@ -35,7 +35,7 @@ pub(crate) enum Failure {
     Untidy(usize),
     #[error("the audit failed on: {0}; the report above says why")]
     FailedAudit(String),
-    #[error("{0} lines were refused; their answers say why")]
+    #[error("lines that were refused: {0}; their answers say why")]
     RefusedLines(usize),
 }
 
@@ -109,10 +109,10 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Embed { apply, causal } => {
-            arrays(apply, "latents", |question| pipeline::embed(question, *causal))
+            arrays(apply, "latents", |question, _| pipeline::embed(question, *causal))
         }
         Verb::Predict { apply, task } => {
-            arrays(apply, "rates", |question| pipeline::predict_rates(question, *task))
+            arrays(apply, "rates", |question, screen| pipeline::predict_rates(question, *task, screen))
         }
         Verb::Compare { runs, json } => compare(runs, *json),
         Verb::Decode(step) => decode(step),
@@ -271,7 +271,7 @@ fn show(page: &RunReport, out: &Path) {
 fn arrays(
     args: &ApplyArgs,
     name: &str,
-    work: impl FnOnce(&ArrayQuestion<'_>) -> Result<ArrayFile, PipelineError>,
+    work: impl FnOnce(&ArrayQuestion<'_>, &mut dyn Observer) -> Result<ArrayFile, PipelineError>,
 ) -> Result<(), Failure> {
     let session = args.session.as_deref().map(SessionId::new).transpose()?;
     let trials = match args.trials {
@@ -287,7 +287,7 @@ fn arrays(
         trials,
         compute: args.compute.compute(),
     };
-    let file = work(&question)?;
+    let file = with_screen(question.compute.n_threads, |screen| work(&question, screen))?;
     file.write(&args.out)?;
     let facts = file.facts();
     let (axes, session) = (facts.get("axes"), facts.get("session"));

@@ -15,7 +15,7 @@ use crate::texts::texts;
 ///
 /// They look at the whole recording, test trials included: at spikes, and at what the source says of units. No label of a
 /// trial enters, nothing is fitted to held-out values, and a unit is in or out for all parts alike; but which units a score
-/// is about depends on what they did in test trials, too. [`SessionData::of_units`](crate::SessionData::of_units) applies
+/// is about depends on what they did in test trials, too. `SessionData::of_units` applies
 /// them without a change to which trials are usable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

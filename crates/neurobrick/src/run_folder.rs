@@ -212,8 +212,14 @@ impl RunFolder {
         let path = self.path.join("run.toml");
         match fs::read_to_string(&path) {
             Ok(there) if there == text => Ok(true),
-            Ok(_) => {
-                let difference = "with other settings".to_owned();
+            Ok(there) => {
+                let line = there.lines().zip(text.lines()).find(|(there, here)| there != here);
+                let difference = match line {
+                    Some((there, here)) => {
+                        format!("with other settings (`{}`, now `{}`)", there.trim(), here.trim())
+                    }
+                    None => "with other settings".to_owned(),
+                };
                 Err(PipelineError::OtherRun { path: self.path.clone(), difference })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

@@ -147,6 +147,30 @@ fn what_cannot_be_scored_is_refused_before_the_work() {
 }
 
 #[test]
+fn a_pretrained_model_is_scored_on_its_own_sessions_and_on_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let mut config = evaluation(folder.path(), 5, "pretrained");
+    config.scoring.tasks = vec![EvalTask::ForwardPrediction];
+    let own = SessionId::new("synthetic-2").unwrap();
+    config.models[0].path = folder.path().join("pretrain");
+    let error = evaluate(folder.path(), &config, "unknown").unwrap_err().to_string();
+    assert!(error.contains("does not know session synthetic-3") && error.contains("finetune"), "{error}");
+    config.sessions = vec![own];
+    let out = evaluate(folder.path(), &config, "known").unwrap();
+    let result: EvaluationResult =
+        serde_json::from_slice(&fs::read(out.join("metrics.json")).unwrap()).unwrap();
+    assert!(result.sessions[0].tasks[0].predictors.iter().any(|p| p.name == "pretrained"));
+    config.models[0].path = folder.path().join("tuned");
+    let error = evaluate(folder.path(), &config, "none").unwrap_err().to_string();
+    assert!(error.contains("holds no model of session synthetic-2"), "{error}");
+    // Evaluations of different sessions have nothing to be put side by side.
+    let other = evaluate(folder.path(), &evaluation(folder.path(), 5, "fine_tuned"), "other").unwrap();
+    let error = RunComparison::read(&[out, other]).unwrap_err().to_string();
+    assert!(error.contains("no predictor has a score of the same session"), "{error}");
+}
+
+#[test]
 fn arrays_are_what_evaluation_scores() {
     let folder = tempfile::tempdir().unwrap();
     trained(folder.path());
@@ -162,7 +186,10 @@ fn arrays_are_what_evaluation_scores() {
         compute: compute(2),
     };
     let path = folder.path().join("rates.safetensors");
-    pipeline::predict_rates(&question, EvalTask::ForwardPrediction).unwrap().write(&path).unwrap();
+    pipeline::predict_rates(&question, EvalTask::ForwardPrediction, &mut Silent)
+        .unwrap()
+        .write(&path)
+        .unwrap();
     let state = from_safetensors(&fs::read(&path).unwrap()).unwrap();
     let rates = state["rates"].clone();
     assert_eq!(rates.shape().to_vec(), [12, 2, 18], "a fifth of 60 trials, a tenth of 20 bins");

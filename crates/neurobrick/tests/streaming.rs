@@ -56,7 +56,7 @@ fn decoded_bins_score_as_the_fit_says() {
     let Some(ColumnValues::Text(choices)) = windows.trials().column("choice").map(|c| &c.values) else {
         panic!("choices are text");
     };
-    let mut stream = pipeline::open_stream(&model, &session, Precision::F32, &[decoder]).unwrap();
+    let mut stream = pipeline::open_stream(&model, None, Precision::F32, &[decoder]).unwrap();
     let (mut n_right, mut n_right_last) = (0, 0);
     for &trial in &split.test {
         stream.begin_window();
@@ -89,7 +89,7 @@ fn what_cannot_be_streamed_or_fitted_is_refused() {
     assert!(fit(4, SEED + 1).contains("`seed`"));
 
     let other = SessionId::new("synthetic-9").unwrap();
-    let error = pipeline::open_stream(&model, &other, Precision::F32, &[]).unwrap_err().to_string();
+    let error = pipeline::open_stream(&model, Some(&other), Precision::F32, &[]).unwrap_err().to_string();
     assert!(error.contains("synthetic-9") && error.contains("synthetic-3"), "{error}");
     let path = folder.path().join("broken.json");
     std::fs::write(&path, "{\"name\": 3}").unwrap();

@@ -257,6 +257,36 @@ impl Observer for Notes {
     }
 }
 
+/// A class that nobody has is a typo; one that too few have is told by its name.
+#[test]
+fn classes_are_told_by_the_words_of_the_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    Store::create(&store).unwrap().write(&synthetic_session(5, 60, 12, 8, 2)).unwrap();
+    let text = format!(
+        "seed = 1\nsessions = [\"synthetic-5\"]\nfeatures = [\"raw_counts\"]\nn_shuffles = 20\nn_resamples = 100\n\
+         labels = [{{ category = {{ name = \"side\", column = \"choice\", positive = \"right\", negative = \"LEFT\" }} }}]\n\
+         data = {{ store = \"{}\", window = {{ start_s = 0.0, end_s = 0.24, bin_size_s = 0.02 }} }}\n",
+        store.display()
+    );
+    let decode = |text: &str, out: &str| {
+        let config: DecodeConfig = parse_toml("decode", text).unwrap();
+        pipeline::decode(&config, &folder.path().join(out), "test", Compute::threads(1), &mut Silent)
+    };
+    let error = decode(&text, "typo").unwrap_err().to_string();
+    assert!(error.contains("`LEFT` does not occur in trial column `choice`"), "{error}");
+    assert!(error.contains("left, right"), "{error}");
+    let error = decode(&text.replace("\"choice\"", "\"chosen\""), "column").unwrap_err().to_string();
+    assert!(error.starts_with("`chosen`") && error.contains("it has: "), "{error}");
+    // Of one class alone nothing can be learned.
+    let text = text
+        .replace("LEFT", "left")
+        .replace("data = {", "data = { split = { train = 0.02, valid = 0.02, test = 0.96 }, ");
+    let found = decode(&text, "few").unwrap();
+    let reason = found.rows[0].undefined.as_ref().unwrap();
+    assert!(reason.ends_with("(true is `right`, false is `left`)"), "{reason}");
+}
+
 /// Half a second without samples is no straight line: the trials in it are left out, unless a longer gap is allowed.
 #[test]
 fn behavior_is_not_made_up_across_gaps() {

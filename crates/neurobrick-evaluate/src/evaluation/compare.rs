@@ -66,6 +66,10 @@ impl RunComparison {
                 }
             }
         }
+        if !scores.iter().any(|row| row.scores.iter().flatten().count() > 1) {
+            let message = "no predictor has a score of the same session and task in two of them".to_owned();
+            return Err(EvaluateError::BadValue { field: "runs".to_owned(), message });
+        }
         let mut warnings = warnings(runs, &manifests);
         warnings.extend(other_questions(runs, &scores));
         Ok(Self { runs: runs.to_vec(), scores, warnings })

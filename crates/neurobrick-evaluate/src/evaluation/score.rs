@@ -406,7 +406,7 @@ pub(crate) fn text_at(values: &ColumnValues, row: usize) -> String {
 pub(crate) fn unknown_column(session: &TrainSession, name: &str) -> EvaluateError {
     let known: Vec<&str> = session.data.trials().columns().iter().map(|c| c.name.as_str()).collect();
     EvaluateError::BadValue {
-        field: "scoring".to_owned(),
+        field: name.to_owned(),
         message: format!(
             "session {} has no trial column `{name}`; it has: {}",
             session.data.session(),

@@ -40,7 +40,7 @@ pub struct LfadsConfig {
     pub d_generator: usize,
     /// Number of factors.
     pub n_factors: usize,
-    /// Number of external inputs, which only [`Lfads::states`](crate::Lfads::states) can be given.
+    /// Number of external inputs, which only `Lfads::states` can be given.
     #[serde(default)]
     pub d_external: usize,
     /// Dropout on data, codes, inputs of the controller and states as factors are read from them.

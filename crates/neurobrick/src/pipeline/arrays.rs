@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::training::{ModelRecord, TrainedPart, check_causal, load_model};
 use crate::config::DataConfig;
+use crate::pipeline::{Observer, Progress};
 use crate::{Compute, LoadedSession, PipelineError, load_sessions};
 
 /// Which trials of a session.
@@ -99,7 +100,11 @@ pub fn embed(question: &ArrayQuestion<'_>, is_causal: bool) -> Result<ArrayFile,
 ///
 /// # Errors
 /// As [`embed`], and if the session offers the task nothing to predict.
-pub fn predict_rates(question: &ArrayQuestion<'_>, task: EvalTask) -> Result<ArrayFile, PipelineError> {
+pub fn predict_rates(
+    question: &ArrayQuestion<'_>,
+    task: EvalTask,
+    observer: &mut dyn Observer,
+) -> Result<ArrayFile, PipelineError> {
     let opened = Opened::new(question)?;
     let data = &opened.session.train.data;
     let plan = TaskPlan::new(
@@ -110,7 +115,13 @@ pub fn predict_rates(question: &ArrayQuestion<'_>, task: EvalTask) -> Result<Arr
         None,
         opened.record.part_of(data.session()).seed,
     )?;
-    let found = predict(&opened.model, data, &opened.trials, &plan, question.compute.n_threads, |_, _| {})?;
+    let mut state =
+        Progress { stage: "predict".to_owned(), done: 0, total: 0, message: task.name().to_owned() };
+    let tell = |done: usize, total: usize| {
+        (state.done, state.total) = (done as u64, total as u64);
+        observer.progress(&state);
+    };
+    let found = predict(&opened.model, data, &opened.trials, &plan, question.compute.n_threads, tell)?;
     let mut file = opened.file("rates", &found.rates, plan.first_bin);
     let of_unit = data.regions().of_unit();
     let regions: Vec<&str> =
@@ -126,6 +137,22 @@ pub fn predict_rates(question: &ArrayQuestion<'_>, task: EvalTask) -> Result<Arr
     Ok(file)
 }
 
+/// The session that is asked for, or the only one that the model knows.
+pub(super) fn session_of<'a, M: PopulationModel>(
+    model: &'a M,
+    asked: Option<&'a SessionId>,
+) -> Result<&'a SessionId, PipelineError> {
+    match (asked, model.sessions()) {
+        (Some(session), _) => Ok(session),
+        (None, [only]) => Ok(&only.session),
+        (None, known) => {
+            let known: Vec<&str> = known.iter().map(|s| s.session.as_str()).collect();
+            let message = format!("the model reads several; name one of: {}", known.join(", "));
+            Err(PipelineError::BadValue { field: "session".to_owned(), message })
+        }
+    }
+}
+
 /// A model with the session and trials it is applied to.
 struct Opened {
     model: AnyModel,
@@ -137,15 +164,7 @@ struct Opened {
 impl Opened {
     fn new(question: &ArrayQuestion<'_>) -> Result<Self, PipelineError> {
         let (model, record) = load_model(question.model, question.compute.device)?;
-        let id = match (question.session, model.sessions()) {
-            (Some(session), _) => session.clone(),
-            (None, [only]) => only.session.clone(),
-            (None, known) => {
-                let known: Vec<&str> = known.iter().map(|s| s.session.as_str()).collect();
-                let message = format!("the model reads several; name one of: {}", known.join(", "));
-                return Err(PipelineError::BadValue { field: "session".to_owned(), message });
-            }
-        };
+        let id = session_of(&model, question.session)?.clone();
         model.session_idx(&id)?;
         let TrainedPart { seed, split, units } = record.part_of(&id);
         let data =

@@ -17,8 +17,8 @@ use neurobrick_schema::atomic::write_file;
 use neurobrick_schema::{Recording, SessionId, Store};
 use neurobrick_train::{EvalTask, TaskPlan, predict};
 
-use super::evaluate::session_run;
-use super::training::{load_model, note_left_out};
+use super::evaluate::load_session_model;
+use super::training::note_left_out;
 use crate::config::{BehaviorTarget, BwbConfig, ClassTarget, EventTarget, ModelSource};
 use crate::pipeline::{Observer, Progress};
 use crate::{Compute, LoadedSession, PipelineError, RunFolder, RunManifest, load_sessions};
@@ -311,8 +311,7 @@ impl<'a, 'b> Scored<'a, 'b> {
         compute: Compute,
     ) -> Result<[Predicted; 2], PipelineError> {
         let (config, hash) = (self.run.config, &self.session.hash);
-        let (model, record) =
-            load_model(&session_run(&source.path, &hash.session).join("model"), compute.device)?;
+        let (model, record) = load_session_model(&source.path, &hash.session, compute.device)?;
         record.check_scores(&config.data, config.seed, hash)?;
         let model = rounded(model, source.precision)?;
         let (data, test) = (&self.session.train.data, &self.session.train.split.test);

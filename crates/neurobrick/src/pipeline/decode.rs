@@ -1,5 +1,6 @@
 //! Labels and behavior decoded from counts, baselines' latents and models' latents.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use neurobrick_evaluate::decoding::{
     Behavior, DecodeResult, DecodeRow, EncodingEvaluation, Feature, Judging, Predicted, PredictedClasses,
     decode_behavior, decode_labels, judge_classes, judge_encoding, judge_prediction,
 };
-use neurobrick_evaluate::evaluation::{classes, labels};
+use neurobrick_evaluate::evaluation::{check_values, classes, labels};
 use neurobrick_metrics::{MetricError, TemporalFactors, TemporalFactorsConfig};
 use neurobrick_models::rounded;
 use neurobrick_schema::atomic::write_file;
@@ -18,8 +19,8 @@ use neurobrick_schema::{Interval, Store};
 use neurobrick_train::latents;
 
 use super::answers::{ModelAnswers, answers};
-use super::evaluate::session_run;
-use super::training::{load_model, note_left_out};
+use super::evaluate::{load_session_model, session_run};
+use super::training::note_left_out;
 use crate::config::{BehaviorTarget, DecodeConfig, DecodeFeature, DecodeTarget, ModelSource};
 use crate::decoding::BehaviorKind;
 use crate::pipeline::{Observer, Progress};
@@ -40,6 +41,9 @@ pub fn decode(
     let folder = RunFolder::open(out)?;
     let started = Instant::now();
     let sessions = load_sessions(&config.data, &config.sessions, config.seed)?;
+    for target in &config.labels {
+        check_values("labels", &sessions, target, &[])?;
+    }
     folder.settle_config(config)?;
     let mut state = Progress { stage: "decode".to_owned(), done: 0, total: 0, message: String::new() };
     let judging = Judging {
@@ -228,7 +232,7 @@ fn features(
         if BehaviorKind::of(&model_dir(source, session)).is_some() {
             continue;
         }
-        let (model, record) = load_model(&model_dir(source, session), compute.device)?;
+        let (model, record) = load_session_model(&source.path, &session.hash.session, compute.device)?;
         record.check_scores(&config.data, config.seed, &session.hash)?;
         let model = rounded(model, source.precision)?;
         let values = latents(&model, data, &all, Prompt::Neuron, compute.n_threads)?;
@@ -252,15 +256,18 @@ fn decode_label(
         return Ok(vec![DecodeRow::undefined(&session.hash.session, names, error)]);
     }
     let labels = labels(&session.train, target)?;
-    Ok(decode_labels(&session.train, (target.name(), &labels), feature, judging))
+    let mut rows = decode_labels(&session.train, (target.name(), &labels), feature, judging);
+    let [negative, positive] = target.classes()[..] else { return Ok(rows) };
+    for reason in rows.iter_mut().filter_map(|row| row.undefined.as_mut()) {
+        // Decoders of two classes know them as false and true.
+        let _ = write!(reason, " (true is `{positive}`, false is `{negative}`)");
+    }
+    Ok(rows)
 }
 
-/// The model of a session as `finetune` leaves it; one of many sessions that answers behavior, as `pretrain` leaves it, stands
-/// for all.
+/// Where the model of a session lies.
 pub(super) fn model_dir(source: &ModelSource, session: &LoadedSession) -> PathBuf {
-    let own = session_run(&source.path, &session.hash.session).join("model");
-    let shared = source.path.join("model");
-    if !own.exists() && BehaviorKind::of(&shared).is_some() { shared } else { own }
+    session_run(&source.path, &session.hash.session).join("model")
 }
 
 /// A behavior on the trials of which its signal covers every bin.

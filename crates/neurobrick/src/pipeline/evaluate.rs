@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
-use neurobrick_core::{PopulationModel, Prompt};
+use neurobrick_core::{ComputeDevice, PopulationModel, Prompt};
 use neurobrick_evaluate::evaluation::{
     DecodingEvaluation, EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession,
     SessionEvaluation, SharedStack, check_targets, decode_session, evaluate_session, run_report,
@@ -25,9 +25,42 @@ use crate::{
     peak_memory_bytes,
 };
 
-/// Where a fine-tuned model of a session lies.
+/// The run that holds the model of a session: one for each session below `root`, as `finetune` leaves them, or `root` itself, whose
+/// model reads many, as `pretrain` leaves it.
 pub(super) fn session_run(root: &Path, session: &SessionId) -> PathBuf {
-    root.join(session.as_str())
+    let own = root.join(session.as_str());
+    let holds_model = |run: &Path| run.join("model").join("config.json").exists();
+    if !holds_model(&own) && holds_model(root) { root.to_owned() } else { own }
+}
+
+/// Loads the model of a session from below `root`.
+///
+/// # Errors
+/// If there is none, it is damaged, or it does not know the session.
+pub(super) fn load_session_model(
+    root: &Path,
+    session: &SessionId,
+    device: ComputeDevice,
+) -> Result<(AnyModel, ModelRecord), PipelineError> {
+    let run = session_run(root, session);
+    if !run.exists() {
+        let message = format!(
+            "holds no model of session {session}: name a folder that `finetune` wrote, with a run for each session, or one of \
+             `pretrain` with this session among its own"
+        );
+        return Err(PipelineError::BadFile { path: root.to_owned(), message });
+    }
+    let (model, record) = load_model(&run.join("model"), device)?;
+    if model.session_idx(session).is_err() {
+        let known: Vec<&str> = model.sessions().iter().map(|known| known.session.as_str()).collect();
+        let message = format!(
+            "the model in it does not know session {session}, and needs units of its own for it, which `finetune` makes; it knows \
+             {}",
+            known.join(", ")
+        );
+        return Err(PipelineError::BadFile { path: run, message });
+    }
+    Ok((model, record))
 }
 
 /// Scores, pictures and training curves of an evaluation, and the sessions it was made on.
@@ -183,9 +216,10 @@ pub(super) fn evaluate_all(
         let mut models = Vec::new();
         for source in &config.models {
             let run = session_run(&source.path, id);
-            let (model, record) = load_model(&run.join("model"), compute.device)?;
+            let (model, record) = load_session_model(&source.path, id, compute.device)?;
             record.check_scores(&config.data, config.seed, &session.hash)?;
-            if run.join("metrics.jsonl").exists() {
+            // The curve of pretraining is of all its sessions.
+            if run != source.path && run.join("metrics.jsonl").exists() {
                 let records = read_metrics(&run.join("metrics.jsonl"))?;
                 evaluated.curves.push((id.to_string(), source.name.clone(), records));
             }

@@ -12,23 +12,24 @@ use neurobrick_stream::{CausalStream, Decoder, DecoderKind, Precision};
 use neurobrick_train::latents;
 use serde::Serialize;
 
+use super::arrays::session_of;
 use super::training::{check_causal, load_model};
 use crate::config::{DataConfig, DecodeTarget};
 use crate::{PipelineError, load_sessions};
 
-/// Opens the model in a folder for one session.
+/// Opens the model in a folder for one session, which may be left out if the model knows exactly one.
 ///
 /// # Errors
 /// If the folder is damaged, the model does not know the session or cannot be read bin by bin, or a decoder does not
 /// fit.
 pub fn open_stream(
     model_dir: &Path,
-    session: &SessionId,
+    session: Option<&SessionId>,
     precision: Precision,
     decoders: &[Decoder],
 ) -> Result<CausalStream, PipelineError> {
     let weights = match load_model(model_dir, ComputeDevice::Flex)?.0 {
-        AnyModel::NdtStitch(model) => model.stream_weights(session)?,
+        AnyModel::NdtStitch(model) => model.stream_weights(session_of(&model, session)?)?,
         AnyModel::LinearStitch(_) => return Err(not_streamed("it reads each bin by itself")),
         AnyModel::Lfads(_) => return Err(not_streamed("it reads windows from both ends")),
         AnyModel::Ndt1(_) | AnyModel::Ndt2(_) => {

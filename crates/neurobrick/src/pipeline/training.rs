@@ -377,5 +377,12 @@ pub(super) fn run_in<M: Module, T: TrainTask<M>>(
         outcome.n_steps,
         super::evaluate::sessions_in_words(stage.n_sessions),
     ));
+    if outcome.best_step == 0 {
+        observer.note(&format!(
+            "{}: no validation was better than before the first step, so the model is as it began. More steps, more trials, wider bins \
+             or another rate (`max_lr`) may help",
+            state.stage
+        ));
+    }
     Ok(())
 }
