@@ -88,6 +88,16 @@ pub(crate) enum Verb {
     /// --targets fixtures/golden/nlb/evaluate_target.h5
     #[expect(clippy::doc_markdown, reason = "the help shows this text as it is")]
     Evaluate(EvaluateArgs),
+    /// The questions of an evaluation as files, for models of other programs; `evaluate` scores the answers (`predictions`).
+    ///
+    /// Example: cargo xtask questions fixtures/configs/evaluate.toml --out runs/questions
+    Questions {
+        /// Configuration of `evaluate`, of which data, seed, sessions and `scoring` are used.
+        config: PathBuf,
+        /// Folder to write to: a safetensors file for each session.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Transfer to sessions that pretraining never saw, each once, with few and with many trials. Takes an hour; a
     /// stopped run goes on.
     ///

@@ -98,6 +98,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Evaluate(args) => evaluate(args),
+        Verb::Questions { config, out } => questions(config, out),
         Verb::Transfer(step) => {
             let config = neurobrick::config::load(&step.config)?;
             let compute = step.run.compute.compute();
@@ -298,6 +299,24 @@ fn arrays(
         session.map_or("", String::as_str),
         args.out.display()
     ));
+    Ok(())
+}
+
+fn questions(config: &Path, out: &Path) -> Result<(), Failure> {
+    for asked in pipeline::write_questions(&neurobrick::config::load(config)?, out)? {
+        say(&format!(
+            "{}: counts {:?} (trial, bin, unit): {}",
+            asked.session,
+            asked.shape,
+            asked.path.display()
+        ));
+        for (task, shape) in &asked.answers {
+            say(&format!("  an answer to {} has the shape {shape:?}", task.name()));
+        }
+        for reason in &asked.skipped {
+            say(&format!("  left out: {reason}"));
+        }
+    }
     Ok(())
 }
 

@@ -124,6 +124,16 @@ pub fn to_safetensors(state: &StateDict, metadata: BTreeMap<String, String>) -> 
     safetensors::serialize(views, metadata).map_err(|e| bad(e.to_string()))
 }
 
+/// The text metadata of a safetensors file.
+///
+/// # Errors
+/// If the header is invalid.
+pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, ModelError> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| bad(e.to_string()))?;
+    let found = header.metadata().iter().flatten();
+    Ok(found.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
 /// Decodes a safetensors file of `f32` and `f64` tensors.
 ///
 /// # Errors

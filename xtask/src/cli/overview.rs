@@ -15,6 +15,7 @@ Step by step
   pretrain  One model on many sessions
   finetune  A model of each session: fine-tuned, or from scratch as the control
   evaluate  Scores on test trials beside all baselines, with a report
+  questions What an evaluation asks, in files, for models of other programs
   compare   Finished evaluations side by side
   report    report.html and card.md of a finished run again
 

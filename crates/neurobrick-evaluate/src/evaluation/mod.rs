@@ -30,7 +30,7 @@ pub use results::{
     ScoreEntry, SessionEvaluation, TaskEvaluation,
 };
 pub(crate) use score::{Answer, NAIVE, Scored, Spread, differences, score_answers, text_at, unknown_column};
-pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session};
+pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session, plans};
 pub use scoring::ScoringConfig;
 pub use stack::{STACK_FILE, SharedStack};
 pub use stack_config::{StackAblation, StackConfig};

@@ -75,7 +75,7 @@ pub fn evaluate_session(
     let data = &session.data;
     let id = data.session().as_str();
     let parts = Parts::new(session, scoring)?;
-    let (plans, skipped) = plans_of(session, scoring, seed)?;
+    let (plans, skipped) = plans(session, scoring, seed)?;
     let is_hiding = plans.iter().any(hides_units);
     let (is_linear, is_stacked) = (scoring.baselines, !stacks.is_empty());
     let mut forms = None;
@@ -156,7 +156,11 @@ pub fn evaluate_session(
 }
 
 /// Plans of the tasks that have something to score, and why the others have not.
-fn plans_of(
+/// The tasks of `scoring` made concrete for a session, and why others have nothing to score there.
+///
+/// # Errors
+/// If a task cannot be planned for another reason than that.
+pub fn plans(
     session: &TrainSession,
     scoring: &ScoringConfig,
     seed: u64,

@@ -78,6 +78,21 @@ pub struct ModelSource {
     pub precision: Precision,
 }
 
+/// What a program of one's own predicts, and what to call it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PredictionSource {
+    /// Name in tables.
+    pub name: String,
+    /// Folder with `SESSION.safetensors` for each session, which answers what the verb `questions` asks.
+    pub path: PathBuf,
+    /// Whether other sessions have entered it; only then is it pooled with a stack.
+    #[serde(default)]
+    pub is_pretrained: bool,
+    /// What a reader of the report must know: what it is, and what it was trained on.
+    pub note: String,
+}
+
 /// What closed forms learned from other sessions, and what to call it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +140,9 @@ impl EvaluateConfig {
     pub fn validate(&self) -> Result<(), PipelineError> {
         self.scoring.validate()?;
         let models = self.models.iter().map(|m| ("models.name", &m.name));
-        let names: Vec<_> = models.chain(self.stacks.iter().map(|s| ("stacks.name", &s.name))).collect();
+        let predictions = self.predictions.iter().map(|p| ("predictions.name", &p.name));
+        let stacks = self.stacks.iter().map(|s| ("stacks.name", &s.name));
+        let names: Vec<_> = models.chain(predictions).chain(stacks).collect();
         for (i, (field, name)) in names.iter().enumerate() {
             let is_twice = names[..i].iter().any(|(_, other)| other == name);
             if is_twice || is_reserved(name) {
@@ -188,6 +205,9 @@ pub struct EvaluateConfig {
     /// Models to score; without any, the baselines are scored alone.
     #[serde(default)]
     pub models: Vec<ModelSource>,
+    /// Predictions of other programs to score beside them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<PredictionSource>,
     /// Stacks to score, which need no gradient step; pretrained models are also scored in a pool with the first.
     #[serde(default)]
     pub stacks: Vec<StackSource>,

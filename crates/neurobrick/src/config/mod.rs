@@ -14,7 +14,8 @@ mod transfer;
 pub use bwb::{BwbConfig, ClassTarget, EventTarget};
 pub use decode::{DecodeConfig, DecodeFeature};
 pub use files::{
-    DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackSource, Start,
+    DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PredictionSource, PretrainConfig, StackSource,
+    Start,
 };
 pub(crate) use files::{check_model, check_train};
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};

@@ -137,6 +137,16 @@ pub fn predict_rates(
     Ok(file)
 }
 
+/// The part of the split that each of `trials` is in.
+pub(super) fn parts_of_trials(split: &TrialSplit, trials: &[usize]) -> Vec<&'static str> {
+    let parts = [("train", &split.train), ("valid", &split.valid), ("test", &split.test)];
+    let part = |trial: &usize| {
+        // Trials beyond a limit on calibration belong to no part.
+        parts.iter().find(|(_, trials)| trials.contains(trial)).map_or("unused", |(name, _)| name)
+    };
+    trials.iter().map(part).collect()
+}
+
 /// The session that is asked for, or the only one that the model knows.
 pub(super) fn session_of<'a, M: PopulationModel>(
     model: &'a M,
@@ -192,14 +202,8 @@ impl Opened {
     /// The array with what every such file tells: session, trials, their part of the split, and when bins start.
     fn file(&self, name: &str, values: &Array3<f64>, first_bin: usize) -> ArrayFile {
         let data = &self.session.train.data;
-        let split = &self.session.train.split;
-        let part = |trial: &usize| {
-            let parts = [("train", &split.train), ("valid", &split.valid), ("test", &split.test)];
-            // Trials beyond a limit on calibration belong to no part.
-            parts.iter().find(|(_, trials)| trials.contains(trial)).map_or("unused", |(name, _)| name)
-        };
         let rows: Vec<usize> = self.trials.iter().map(|&t| data.trial_idx()[t]).collect();
-        let parts: Vec<&str> = self.trials.iter().map(part).collect();
+        let parts = parts_of_trials(&self.session.train.split, &self.trials);
         let (b, t, n) = values.dim();
         #[expect(clippy::cast_possible_truncation, reason = "models answer in single precision")]
         let single: Vec<f32> = values.iter().map(|&v| v as f32).collect();

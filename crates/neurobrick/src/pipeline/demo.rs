@@ -62,6 +62,7 @@ pub fn demo(
         seed: config.seed,
         sessions: config.finetune_sessions.clone(),
         models,
+        predictions: Vec::new(),
         stacks,
         data: data.clone(),
         scoring: config.scoring.clone(),

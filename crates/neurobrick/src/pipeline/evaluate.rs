@@ -16,6 +16,7 @@ use neurobrick_schema::SessionId;
 use neurobrick_schema::atomic::write_file;
 use neurobrick_train::{TrainSession, latents, predict};
 
+use super::questions::Answers;
 use super::training::{ModelRecord, load_model, note_left_out};
 use crate::config::{EvaluateConfig, ScoringConfig};
 use crate::pipeline::{Observer, Progress};
@@ -90,11 +91,19 @@ pub fn evaluate(
     folder.check_config(config)?;
     let started = Instant::now();
     let evaluated = evaluate_all(config, compute, observer)?;
-    let names: Vec<&str> = config.models.iter().map(|m| m.name.as_str()).collect();
+    let predictions = config.predictions.iter();
+    let names =
+        config.models.iter().map(|m| m.name.as_str()).chain(predictions.clone().map(|p| p.name.as_str()));
+    let names: Vec<&str> = names.collect();
     let finished = Finished {
         names: if names.is_empty() { "Baselines".to_owned() } else { names.join(", ") },
         model: model_facts(evaluated.model.as_ref()),
-        notes: evaluated.model.iter().map(|(_, record)| training_note(record)).collect(),
+        notes: evaluated
+            .model
+            .iter()
+            .map(|(_, record)| training_note(record))
+            .chain(predictions.map(|p| format!("{}, predicted by another program: {}", p.name, p.note)))
+            .collect(),
         command,
         compute,
         started,
@@ -248,7 +257,12 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         .map(|source| Ok((source.name.clone(), SharedStack::load(&source.path)?)))
         .collect::<Result<_, PipelineError>>()?;
     let (is_stacked, is_linear) = (!stacks.is_empty(), config.scoring.baselines);
-    let per_task = n_models + usize::from(is_stacked) + usize::from(is_linear);
+    let mut answers = Vec::with_capacity(sessions.len());
+    for session in &sessions {
+        let read = |source| Answers::read(source, session, config);
+        answers.push(config.predictions.iter().map(read).collect::<Result<Vec<_>, _>>()?);
+    }
+    let per_task = n_models + config.predictions.len() + usize::from(is_stacked) + usize::from(is_linear);
     // Closed forms of all tasks are fitted before the first.
     let fits = usize::from(is_stacked || is_linear) + usize::from(is_stacked) + usize::from(is_linear);
     let per_session = config.scoring.tasks.len() * per_task + fits;
@@ -261,7 +275,7 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         curves: Vec::new(),
         model: None,
     };
-    for session in &sessions {
+    for (session, answers) in sessions.iter().zip(&answers) {
         let id = &session.hash.session;
         let models = load(session, &mut evaluated)?;
         for (_, stack) in &stacks {
@@ -270,6 +284,7 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         let ScoredSession { tasks, drawn, skipped } = {
             let mut askers: Vec<ModelPredictions<'_>> =
                 models.iter().map(|model| asker(model, &session.train, compute)).collect();
+            askers.extend(answers.iter().map(Answers::asker));
             let (scoring, seed) = (&config.scoring, config.seed);
             evaluate_session(&session.train, &mut askers, &stacks, scoring, seed, |message| {
                 message.clone_into(&mut state.message);

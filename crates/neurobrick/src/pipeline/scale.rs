@@ -186,6 +186,7 @@ impl Climb<'_> {
             seed: config.seed,
             sessions: config.evaluate.clone(),
             models: vec![ModelSource { name: MODEL.to_owned(), path: tuned, precision: Precision::F32 }],
+            predictions: Vec::new(),
             stacks: Vec::new(),
             data: self.data.clone(),
             scoring: ScoringConfig {

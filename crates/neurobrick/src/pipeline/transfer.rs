@@ -267,6 +267,7 @@ impl Fold<'_> {
             seed: self.seed,
             sessions: vec![session.clone()],
             models,
+            predictions: Vec::new(),
             stacks: self.stacks(),
             data,
             scoring: config.scoring.clone(),
