@@ -15,16 +15,28 @@ pub(crate) fn decimal(value: f64, decimals: usize) -> String {
     if value < 0.0 && !is_zero { format!("\u{2212}{text}") } else { text }
 }
 
-/// `value` with a sign in front, three decimals.
-pub(crate) fn signed(value: f64) -> String {
-    let text = decimal(value, 3);
-    if value.is_finite() && !text.starts_with('\u{2212}') { format!("+{text}") } else { text }
+/// `value` with three decimals, or as many more as it takes to show that it is not zero, since the side of zero on which
+/// an end of an interval lies decides; below a millionth with an exponent.
+fn beside_zero(value: f64) -> String {
+    const MOST: usize = 6;
+    if value == 0.0 || !value.is_finite() {
+        return decimal(value, 3);
+    }
+    let is_seen = |text: &String| text.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    let text = (3..=MOST).map(|decimals| decimal(value, decimals)).find(is_seen);
+    text.unwrap_or_else(|| format!("{value:.0e}").replace('-', "\u{2212}"))
 }
 
-/// `[low, high]` with three decimals, empty when an end is undefined.
+/// `value` with a sign in front, three decimals or as many as tell it from zero; zero has no sign.
+pub(crate) fn signed(value: f64) -> String {
+    let text = beside_zero(value);
+    if value > 0.0 && value.is_finite() { format!("+{text}") } else { text }
+}
+
+/// `[low, high]` with three decimals, or as many as tell an end from zero; empty when an end is undefined.
 pub(crate) fn interval(low: f64, high: f64) -> String {
     if low.is_finite() && high.is_finite() {
-        format!("[{}, {}]", decimal(low, 3), decimal(high, 3))
+        format!("[{}, {}]", beside_zero(low), beside_zero(high))
     } else {
         String::new()
     }
@@ -121,6 +133,17 @@ mod tests {
         );
         assert_eq!(interval(-1.0, 2.0), "[\u{2212}1.000, 2.000]");
         assert_eq!(interval(f64::NAN, 2.0), "");
+        assert_eq!((signed(0.0).as_str(), signed(0.000_4).as_str()), ("0.000", "+0.0004"));
+        for (low, high, expected) in [
+            (-0.012, -0.000_4, "[\u{2212}0.012, \u{2212}0.0004]"),
+            (-0.000_04, 0.008, "[\u{2212}0.00004, 0.008]"),
+            (0.000_49, 0.008, "[0.0005, 0.008]"),
+            (0.0, 0.008, "[0.000, 0.008]"),
+            (-0.0, 0.000_5, "[0.000, 0.001]"),
+            (-3.2e-9, 4e-12, "[\u{2212}3e\u{2212}9, 4e\u{2212}12]"),
+        ] {
+            assert_eq!(interval(low, high), expected);
+        }
         for (value, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(count(value), expected);
         }
