@@ -79,19 +79,20 @@ pub(crate) fn duration(seconds: f64) -> String {
     format!("{:.0} h {:02.0} min", (minutes / 60.0).floor(), minutes % 60.0)
 }
 
-/// Bytes in binary units.
+/// Bytes in decimal units, as documentation and disks have them: 1 GB is 10^9 bytes.
 pub(crate) fn bytes(value: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if value < 1024 {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if value < 1000 {
         return format!("{value} B");
     }
-    let mut scaled = value as f64 / 1024.0;
+    let mut scaled = value as f64 / 1e3;
     let mut unit = UNITS[0];
     for next in &UNITS[1..] {
-        if scaled < 1024.0 {
+        // From here on the text would round to 1000.0.
+        if scaled < 999.95 {
             break;
         }
-        scaled /= 1024.0;
+        scaled /= 1e3;
         unit = next;
     }
     format!("{scaled:.1} {unit}")
@@ -158,7 +159,14 @@ mod tests {
         ] {
             assert_eq!(duration(seconds), expected, "{seconds}");
         }
-        for (value, expected) in [(512, "512 B"), (2_048, "2.0 KiB"), (1_610_612_736, "1.5 GiB")] {
+        for (value, expected) in [
+            (512, "512 B"),
+            (2_048, "2.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (1_804_820_480, "1.8 GB"),
+            (2_500_000_000_000, "2.5 TB"),
+        ] {
             assert_eq!(bytes(value), expected);
         }
         assert_eq!(listed(&["a", "b", "c"]), "a, b and c");

@@ -261,3 +261,9 @@ fn card_has_use_data_scores_and_limits() {
         assert!(cells.windows(2).all(|pair| pair[0] == pair[1]), "{table}");
     }
 }
+
+#[test]
+fn peak_memory_is_in_the_units_of_the_documentation() {
+    let html = render(&example_run::full()).unwrap();
+    assert!(html.contains("peak memory 1.8 GB"));
+}
