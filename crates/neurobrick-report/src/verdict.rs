@@ -146,7 +146,12 @@ impl TaskVerdict {
         let model = self.baseline.iter().find_map(|verdict| verdict.model.as_ref());
         let without_baseline = self.baseline.iter().all(|verdict| verdict.opponent.is_none());
         let Some(model) = model else { return "No model was scored.".to_owned() };
-        sentence(model.label(), &self.baseline, |outcome| match outcome {
+        let subject = match model {
+            // A name that somebody gave: its case is theirs.
+            Predictor::Other { name, .. } => name.clone(),
+            known => capitalized(known.label()),
+        };
+        sentence(&subject, &self.baseline, |outcome| match outcome {
             Outcome::Better => "beats the best baseline",
             Outcome::Worse => "is worse than the best baseline",
             Outcome::Undecided => "cannot be told apart from the best baseline (interval includes zero)",
@@ -158,7 +163,7 @@ impl TaskVerdict {
 
     /// "Network and stack are ahead of training from scratch on A and B." and so on; empty where that was not asked.
     pub fn whole_sentence(&self) -> String {
-        sentence("network and stack", &self.whole, |outcome| match outcome {
+        sentence("Network and stack", &self.whole, |outcome| match outcome {
             Outcome::Better => "are ahead of training from scratch",
             Outcome::Worse => "are behind training from scratch",
             Outcome::Undecided => "cannot be told apart from training from scratch (interval includes zero)",
@@ -169,7 +174,7 @@ impl TaskVerdict {
 
     /// "Pretraining the network helped on A and B." and so on.
     pub fn network_sentence(&self) -> String {
-        sentence("pretraining the network", &self.network, |outcome| match outcome {
+        sentence("Pretraining the network", &self.network, |outcome| match outcome {
             Outcome::Better => "helped",
             Outcome::Worse => "did not help (from scratch is better)",
             Outcome::Undecided => "made no difference that can be told apart (interval includes zero)",
@@ -228,7 +233,7 @@ pub fn verdicts(report: &RunReport) -> Vec<TaskVerdict> {
         .collect()
 }
 
-/// One sentence about `subject` that groups sessions by outcome.
+/// One sentence that begins with `subject` and groups sessions by outcome; empty without sessions.
 fn sentence(subject: &str, verdicts: &[SessionVerdict], phrase: impl Fn(Outcome) -> &'static str) -> String {
     let order = [Outcome::Better, Outcome::Undecided, Outcome::Equal, Outcome::Worse, Outcome::NotCompared];
     let parts: Vec<String> = order
@@ -251,16 +256,12 @@ fn sentence(subject: &str, verdicts: &[SessionVerdict], phrase: impl Fn(Outcome)
             Some(format!("{} {place}", phrase(outcome)))
         })
         .collect();
-    let mut text = parts.join("; ");
-    if !subject.is_empty() {
-        text = format!("{subject} {text}");
-    }
-    if let Some(first) = text.get(..1) {
-        let upper = first.to_uppercase();
-        text.replace_range(..1, &upper);
-        text.push('.');
-    }
-    text
+    if parts.is_empty() { String::new() } else { format!("{subject} {}.", parts.join("; ")) }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 #[cfg(test)]
@@ -316,5 +317,18 @@ mod tests {
         assert_eq!(task.answers().len(), 3);
         assert_eq!(TaskVerdict { whole: Vec::new(), ..task.clone() }.answers().len(), 2);
         assert_eq!(task.baseline[0].evidence(true), "+0.020 [0.010, 0.030] vs ridge");
+    }
+
+    #[test]
+    fn names_of_own_models_keep_their_case() {
+        let own = Predictor::Other { name: "smoothed_linear+linear".to_owned(), baseline: false };
+        let judged = SessionVerdict { model: Some(own), ..verdict("A", 0.01, 0.03) };
+        let task = TaskVerdict {
+            task: Task::ForwardPrediction,
+            baseline: vec![judged],
+            whole: Vec::new(),
+            network: Vec::new(),
+        };
+        assert_eq!(task.baseline_sentence(), "smoothed_linear+linear beats the best baseline on A.");
     }
 }
