@@ -11,6 +11,7 @@ pub use figures::{
 pub use provenance::{
     DataHash, DataSource, Fact, ModelFacts, Reproduction, SessionFacts, SessionRole, Stage,
 };
+pub(crate) use scores::Null;
 pub use scores::{
     DecodingFeature, DecodingResult, DecodingTarget, Estimate, NullScores, PairedDifference, Predictor,
     PredictorScores, RegionResult, RegionScore, Task, TaskResult,

@@ -267,3 +267,28 @@ fn peak_memory_is_in_the_units_of_the_documentation() {
     let html = render(&example_run::full()).unwrap();
     assert!(html.contains("peak memory 1.8 GB"));
 }
+
+/// The part of a page from the heading of a task to the next one.
+fn task_section<'a>(html: &'a str, anchor: &str) -> &'a str {
+    let from = html.find(&format!("<h3 id=\"{anchor}\">")).unwrap();
+    let rest = &html[from + 4..];
+    &rest[..rest.find("<h3 id=").or_else(|| rest.find("</section>")).unwrap()]
+}
+
+#[test]
+fn forward_prediction_is_drawn_against_the_training_mean() {
+    let mut report = example_run::full();
+    for result in &mut report.tasks {
+        result.predictors[0].evaluated_mean.pooled = Estimate::new(-0.066, -0.128, 0.000_1);
+        result.predictors[0].train_mean.pooled = Estimate::new(0.23, 0.169, 0.298);
+    }
+    let html = render(&report).unwrap();
+    let tooltip = "fine-tuned end to end: 0.230 [0.169, 0.298]";
+    let (forward, other) = (task_section(&html, "forward-prediction"), task_section(&html, "inter-region"));
+    assert!(forward.contains("pooled bits/spike (train-mean null)") && forward.contains(tooltip));
+    assert!(!forward.contains("(evaluated-mean null)</text>"));
+    assert!(forward.contains("mean over the training trials (the mean of the evaluated bins"), "{forward}");
+    assert!(forward.contains("knows the future of the test trials"));
+    assert!(other.contains("pooled bits/spike (evaluated-mean null)") && !other.contains(tooltip));
+    assert!(other.contains("mean over the evaluated bins; lines"));
+}

@@ -82,6 +82,12 @@ impl Task {
         }
     }
 
+    /// The null that the task is drawn against, as everywhere else where only one can be shown: the mean of the evaluated
+    /// bins, but in forward prediction the training mean, since the evaluated bins are the future of the test trials.
+    pub(crate) fn drawn_null(self) -> Null {
+        if self == Self::ForwardPrediction { Null::TrainMean } else { Null::EvaluatedMean }
+    }
+
     /// One plain sentence on what is hidden and what is predicted.
     pub fn explanation(self) -> &'static str {
         match self {
@@ -102,6 +108,15 @@ impl Task {
             }
         }
     }
+}
+
+/// The constant rate of each unit that scores are measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Null {
+    /// The unit's mean over the scored test bins themselves.
+    EvaluatedMean,
+    /// The unit's mean over the training trials.
+    TrainMean,
 }
 
 /// Who predicts the hidden counts.
@@ -234,6 +249,16 @@ pub struct PredictorScores {
     pub evaluated_mean: NullScores,
     /// Against each unit's mean over the training trials.
     pub train_mean: NullScores,
+}
+
+impl PredictorScores {
+    /// The scores against one of the nulls.
+    pub(crate) fn against(&self, null: Null) -> &NullScores {
+        match null {
+            Null::EvaluatedMean => &self.evaluated_mean,
+            Null::TrainMean => &self.train_mean,
+        }
+    }
 }
 
 /// Difference of pooled bits/spike on the same trials, `left` minus `right`.

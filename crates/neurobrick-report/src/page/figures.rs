@@ -224,11 +224,17 @@ pub(super) fn regions(report: &RunReport) -> Vec<FigureGroup> {
             let figures: Vec<Figure> = members.iter().filter_map(|result| region(result)).collect();
             (!figures.is_empty()).then(|| FigureGroup {
                 heading: task.label().to_owned(),
+                caption: format!(
+                    "Pooled bits/spike by region against the evaluated-mean null, best first. The small number after \
+                     each name is its number of units; the number at the right is the bar's value. A bar whose interval \
+                     includes zero cannot be told apart from a constant rate.{}",
+                    if members.iter().any(|result| bars::is_clipped(&result.regions)) {
+                        " An arrowhead at the left edge stands for what lies beyond it."
+                    } else {
+                        ""
+                    }
+                ),
                 figures,
-                caption: "Pooled bits/spike by region against the evaluated-mean null, best first. The small number \
-                          after each name is its number of units; the number at the right is the bar's value. \
-                          A bar whose interval includes zero cannot be told apart from a constant rate."
-                    .to_owned(),
             })
         })
         .collect()

@@ -1,7 +1,7 @@
 //! Score tables and forest plots by task, and the decoding table.
 
 use crate::model::{
-    DecodingResult, Estimate, NullScores, Predictor, PredictorScores, RunReport, Task, TaskResult,
+    DecodingResult, Estimate, Null, NullScores, Predictor, PredictorScores, RunReport, Task, TaskResult,
 };
 use crate::numbers;
 use crate::svg::forest;
@@ -45,6 +45,8 @@ pub(super) struct TaskSection {
     pub(super) label: &'static str,
     pub(super) explanation: &'static str,
     pub(super) panels: Vec<Panel>,
+    /// What stands under the panels.
+    pub(super) caption: String,
     pub(super) groups: Vec<Group>,
     /// "–" explained: one line per undefined value.
     pub(super) footnotes: Vec<String>,
@@ -81,11 +83,13 @@ pub(super) fn task_sections(report: &RunReport) -> Vec<TaskSection> {
             let mut undefined = Vec::new();
             let groups = results.iter().map(|result| group(result, &mut undefined)).collect();
             let footnotes = footnotes(&results, undefined);
+            let (panels, caption) = panels(task, &results);
             Some(TaskSection {
                 anchor: task.label().to_lowercase().replace([' ', ','], "-"),
                 label: task.label(),
                 explanation: task.explanation(),
-                panels: panels(task, &results),
+                panels,
+                caption,
                 groups,
                 footnotes,
             })
@@ -96,37 +100,57 @@ pub(super) fn task_sections(report: &RunReport) -> Vec<TaskSection> {
 /// Color class of a predictor.
 pub(super) fn color(predictor: &Predictor) -> &'static str {
     match predictor {
-        Predictor::FineTuned | Predictor::FineTunedWithLinear => "p-fine",
-        Predictor::NewStitch | Predictor::NewStitchWithLinear => "p-stitch",
+        Predictor::FineTuned | Predictor::FineTunedWithLinear | Predictor::FineTunedWithStack => "p-fine",
+        Predictor::NewStitch | Predictor::NewStitchWithLinear | Predictor::NewStitchWithStack => "p-stitch",
         Predictor::FromScratch | Predictor::FromScratchWithLinear => "p-scratch",
         other if other.is_baseline() => "p-base",
         _ => "p-other",
     }
 }
 
-fn panels(task: Task, results: &[&TaskResult]) -> Vec<Panel> {
+/// The forest plots of a task, one per session, and their caption.
+fn panels(task: Task, results: &[&TaskResult]) -> (Vec<Panel>, String) {
+    let null = task.drawn_null();
     let estimates =
-        results.iter().flat_map(|result| &result.predictors).map(|row| &row.evaluated_mean.pooled);
-    let Some(domain) = forest::shared_domain(estimates, 0.0) else {
-        return Vec::new();
+        || results.iter().flat_map(|result| &result.predictors).map(|row| &row.against(null).pooled);
+    let Some(domain) = forest::shared_domain(estimates(), 0.0) else {
+        return (Vec::new(), String::new());
     };
-    results
-        .iter()
-        .map(|result| {
-            let rows: Vec<forest::Row<'_>> = result
-                .predictors
-                .iter()
-                .map(|row| forest::Row {
-                    label: row.predictor.label(),
-                    class: color(&row.predictor),
-                    estimate: &row.evaluated_mean.pooled,
-                })
-                .collect();
-            let title = format!("{} on {}, pooled bits per spike by predictor", task.label(), result.session);
-            let label = "pooled bits/spike (evaluated-mean null)";
-            Panel { session: result.session.clone(), svg: forest::draw(&title, &rows, domain, 0.0, label) }
-        })
-        .collect()
+    let label = match null {
+        Null::EvaluatedMean => "pooled bits/spike (evaluated-mean null)",
+        Null::TrainMean => "pooled bits/spike (train-mean null)",
+    };
+    let panel = |result: &&TaskResult| {
+        let row = |row| forest_row(row, null, result.headline());
+        let rows: Vec<forest::Row<'_>> = result.predictors.iter().map(row).collect();
+        let title = format!("{} on {}, pooled bits per spike by predictor", task.label(), result.session);
+        Panel { session: result.session.clone(), svg: forest::draw(&title, &rows, domain, 0.0, label) }
+    };
+    (results.iter().map(panel).collect(), caption(null, forest::is_clipped(estimates(), domain)))
+}
+
+fn forest_row<'a>(row: &'a PredictorScores, null: Null, headline: Option<&Predictor>) -> forest::Row<'a> {
+    forest::Row {
+        label: row.predictor.label(),
+        class: color(&row.predictor),
+        estimate: &row.against(null).pooled,
+        is_headline: headline == Some(&row.predictor),
+    }
+}
+
+fn caption(null: Null, is_clipped: bool) -> String {
+    let against = match null {
+        Null::EvaluatedMean => "each unit's mean over the evaluated bins",
+        Null::TrainMean => {
+            "each unit's mean over the training trials (the mean of the evaluated bins knows the future of the test trials; \
+             scores against it are in the table)"
+        }
+    };
+    let clipped = if is_clipped { " An arrow at the left edge stands for what lies beyond it." } else { "" };
+    format!(
+        "Dots: pooled bits/spike against {against}; lines: 95 % intervals; dashed: the null; bold: the model that the \
+         headline speaks of.{clipped} Panels of a task share one range; n is in the table below."
+    )
 }
 
 /// An undefined value: session, column, reason, predictor.
@@ -258,19 +282,20 @@ fn estimate_cell(estimate: &Estimate, show: impl Fn(f64) -> String) -> Cell {
 }
 
 fn difference_cell(result: &TaskResult, row: &PredictorScores) -> Cell {
-    let empty = |value: &str| Cell {
+    let words = |value: &str| Cell {
         value: value.to_owned(),
         interval: String::new(),
         is_best: false,
         reason: String::new(),
         opens_group: true,
     };
-    let Some(headline) = result.headline().filter(|headline| **headline != row.predictor) else {
-        return empty("");
-    };
+    let Some(headline) = result.headline() else { return words("") };
+    if *headline == row.predictor {
+        return words("headline model");
+    }
     match result.difference(headline, &row.predictor) {
         Some(difference) => Cell { opens_group: true, ..estimate_cell(&difference, numbers::signed) },
-        None => empty(""),
+        None => words(""),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Linear scales, round ticks and the axis lines shared by the figures.
 
-use super::canvas::{Anchor, Canvas};
+use super::canvas::{Anchor, Canvas, pixel};
 use crate::numbers;
 
 /// Maps a domain of values to a range of pixels.
@@ -72,6 +72,27 @@ pub(crate) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)
     })
 }
 
+/// The range that shows rows `(value, low, high)` and `anchor`, the value of no information.
+///
+/// Rule: it holds all intervals, unless a row would squeeze the others. The part that counts reaches from the highest end
+/// down to the anchor or the median value, whichever is lower (of two medians the better one); what lies below it by more
+/// than twice its length is an outlier. So all that is not one has at least a third of the axis, and at most half of the
+/// rows can be outliers. At the top, where the best rows are, nothing is ever cut. Intervals of other rows that reach
+/// below the same limit are cut there.
+pub(crate) fn rows_domain(rows: &[(f64, f64, f64)], anchor: f64) -> Option<(f64, f64)> {
+    let mut values: Vec<f64> = rows.iter().map(|row| row.0).filter(|value| value.is_finite()).collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    let median = *values.get(values.len().checked_sub(1)? / 2)?;
+    let (_, top) = extent(rows.iter().flat_map(|&(value, low, high)| [value, low, high]).chain([anchor]))?;
+    let bottom = median.min(anchor);
+    // Rows that are all the same, at the anchor, are no measure of what is far from them.
+    let limit = if top > bottom { bottom - 2.0 * (top - bottom) } else { f64::NEG_INFINITY };
+    let shown = rows.iter().filter(|row| row.0 >= limit);
+    // `max` would take the limit for an end that is undefined.
+    let cut = |end: f64| if end < limit { limit } else { end };
+    extent(shown.flat_map(|&(value, low, high)| [value, cut(low), cut(high)]).chain([anchor]))
+}
+
 /// `domain` widened by `share` of its width at both ends.
 pub(crate) fn padded(domain: (f64, f64), share: f64) -> (f64, f64) {
     let pad = (domain.1 - domain.0) * share;
@@ -110,6 +131,12 @@ pub(crate) fn right_axis(canvas: &mut Canvas, scale: &Scale, x: f64, edge: f64, 
     canvas.upright_text((edge - 3.0, f64::midpoint(bottom, top)), "label", label);
 }
 
+/// An open arrowhead at the left edge: the line that ends here goes on.
+pub(crate) fn cut_mark(canvas: &mut Canvas, edge: f64, y: f64, class: &str) {
+    let path = format!("M{} {}l-5 5l5 5", pixel(edge + 5.0), pixel(y - 5.0));
+    canvas.path(&path, &format!("whisker-end {class}"));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -124,6 +151,24 @@ mod tests {
         assert_eq!(labels(0.0, 1.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(labels(-0.03, 0.11), ["0.00", "0.05", "0.10"]);
         assert_eq!(labels(0.0, 4_000.0), ["0", "1000", "2000", "3000", "4000"]);
+    }
+
+    #[test]
+    fn rows_that_would_squeeze_the_others_are_left_out() {
+        let row = |value: f64| (value, value - 0.1, value + 0.1);
+        let domain = |values: &[f64]| rows_domain(&values.iter().map(|&v| row(v)).collect::<Vec<_>>(), 0.0);
+        let close = |got: Option<(f64, f64)>, low: f64, high: f64| {
+            got.is_some_and(|got| (got.0 - low).abs() < 1e-9 && (got.1 - high).abs() < 1e-9)
+        };
+        // The part that counts is [0, 1.1]; the limit lies at -2.2.
+        assert!(close(domain(&[1.0, 0.5, -2.1]), -2.2, 1.1));
+        assert!(close(domain(&[1.0, 0.5, -2.3]), 0.0, 1.1));
+        // More than half of the rows are no outliers, and the anchor is always shown.
+        assert!(close(domain(&[1.0, -50.0, -50.0]), -50.1, 1.1));
+        assert!(close(domain(&[-7.0, -7.5]), -7.6, 0.0));
+        assert!(close(rows_domain(&[(0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (-3.0, -4.0, -2.0)], 0.0), -4.0, 0.0));
+        assert!(close(rows_domain(&[(1.0, f64::NAN, f64::NAN)], 0.0), 0.0, 1.0));
+        assert_eq!(rows_domain(&[(f64::NAN, f64::NAN, f64::NAN)], 0.0), None);
     }
 
     proptest! {

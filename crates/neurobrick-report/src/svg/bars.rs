@@ -7,21 +7,17 @@ use crate::numbers;
 
 /// Draws the bars of a predictor beside a baseline (`labels` in this order), best region first; undefined scores come last with their reason.
 pub(crate) fn draw(title: &str, regions: &[RegionScore], labels: [&str; 2]) -> Option<String> {
-    let ends = regions
-        .iter()
-        .flat_map(|region| [region.score.low, region.score.high, region.score.value, region.baseline]);
-    let (low, high) = axes::extent(ends.chain([0.0])).filter(|_| !regions.is_empty())?;
+    let domain = domain(regions)?;
     let mut sorted: Vec<&RegionScore> = regions.iter().collect();
     // `total_cmp` puts a positive NaN above all numbers; undefined scores belong at the end.
     let key = |region: &RegionScore| {
         if region.score.value.is_finite() { region.score.value } else { f64::NEG_INFINITY }
     };
     sorted.sort_by(|a, b| key(b).total_cmp(&key(a)).then_with(|| a.region.cmp(&b.region)));
-    let low = low.max(-high.max(0.02));
     let (width, left, row_height, top) = (520.0, 118.0, 19.0, 26.0);
     let bottom = top + row_height * sorted.len() as f64;
     let mut canvas = Canvas::new(width, bottom + 40.0, title);
-    let x = Scale::new(axes::padded((low, high), 0.04), (left, width - 54.0));
+    let x = Scale::new(domain, (left, width - 54.0));
     canvas.rect((left, 7.0), (18.0, 9.0), "bar");
     canvas.text(
         (left + 24.0, 15.0),
@@ -39,6 +35,25 @@ pub(crate) fn draw(title: &str, regions: &[RegionScore], labels: [&str; 2]) -> O
     Some(canvas.finish())
 }
 
+/// Whether a bar or interval ends outside the axis.
+pub(crate) fn is_clipped(regions: &[RegionScore]) -> bool {
+    domain(regions).is_some_and(|(low, _)| regions.iter().any(|region| reaches_below(region, low)))
+}
+
+fn reaches_below(region: &RegionScore, low: f64) -> bool {
+    region.score.value < low || region.score.low < low
+}
+
+/// The x range of bars, intervals and markers; `None` without regions.
+fn domain(regions: &[RegionScore]) -> Option<(f64, f64)> {
+    let scores = regions.iter().map(|region| (region.score.value, region.score.low, region.score.high));
+    let markers = regions.iter().map(|region| (region.baseline, region.baseline, region.baseline));
+    let rows: Vec<_> = scores.chain(markers).collect();
+    // Without a number there still is a reason for each region.
+    let domain = axes::rows_domain(&rows, 0.0).or(Some((0.0, 1.0))).filter(|_| !regions.is_empty())?;
+    Some(axes::padded(domain, 0.04))
+}
+
 fn draw_row(canvas: &mut Canvas, region: &RegionScore, x: &Scale, y: f64, width: f64) {
     let (left_edge, right_edge) = x.range();
     let inside = |value: f64| x.at(value).clamp(left_edge, right_edge);
@@ -51,6 +66,9 @@ fn draw_row(canvas: &mut Canvas, region: &RegionScore, x: &Scale, y: f64, width:
         canvas.rect((from.min(to), y - 6.0), ((to - from).abs(), 12.0), "bar");
         if score.low.is_finite() && score.high.is_finite() {
             canvas.line((inside(score.low), y), (inside(score.high), y), "whisker thin-ink");
+        }
+        if reaches_below(region, x.domain().0) {
+            axes::cut_mark(canvas, left_edge, y, "thin-ink");
         }
     } else {
         let text = score.reason.as_deref().unwrap_or("not defined for these data");
@@ -87,5 +105,27 @@ mod tests {
         let place = |name| svg.find(name).unwrap_or(usize::MAX);
         assert!(place("CCC") < place("BBB") && place("BBB") < place("AAA") && place("AAA") < svg.len());
         assert!(draw("t", &[], ["model", "PSTH"]).is_none());
+    }
+
+    #[test]
+    fn bars_of_a_small_data_set_keep_their_length() {
+        let region = |name: &str, value: f64| RegionScore {
+            region: name.to_owned(),
+            n_units: 3,
+            score: Estimate::new(value, value - 0.002, value + 0.002),
+            baseline: value - 0.001,
+        };
+        let bad = [region("AAA", -0.08), region("BBB", -0.05), region("CCC", -0.03)];
+        let svg = draw("t", &bad, ["model", "PSTH"]).unwrap_or_default();
+        let widths: Vec<f64> = svg
+            .split(r#"class="bar""#)
+            .skip(2)
+            .filter_map(|bar| bar.split_once("width=\"")?.1.split_once('"')?.0.parse().ok())
+            .collect();
+        assert!(widths.len() == 3 && widths[0] < widths[1] && widths[1] < widths[2], "{widths:?}");
+        let far = [region("AAA", 0.3), region("BBB", 0.2), region("CCC", -9.0)];
+        let svg = draw("t", &far, ["model", "PSTH"]).unwrap_or_default();
+        assert_eq!(svg.matches("whisker-end").count(), 1, "a bar that is cut says so");
+        assert!(is_clipped(&far) && !is_clipped(&bad));
     }
 }

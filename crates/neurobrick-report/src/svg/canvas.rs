@@ -99,6 +99,14 @@ impl Canvas {
         }
     }
 
+    /// The same with a tooltip.
+    pub(crate) fn path_with_tooltip(&mut self, commands: &str, class: &str, tooltip: &str) {
+        self.push(format_args!(
+            r#"<path class="{class}" d="{commands}"><title>{}</title></path>"#,
+            escape(tooltip)
+        ));
+    }
+
     /// Draws in cells of `cell` pixels with the origin at `at`.
     pub(crate) fn scaled(&mut self, at: Point, cell: Point, class: &str, draw: impl FnOnce(&mut Self)) {
         self.push(format_args!(
