@@ -46,7 +46,11 @@ fn data(text: &mut String, report: &RunReport) {
     table(
         text,
         &["Data set", "License", "Citation"],
-        sources.map(|source| vec![source.name.clone(), source.license.clone(), source.citation.clone()]),
+        sources.map(|source| {
+            let citation = source.citation.trim();
+            let citation = if citation.is_empty() { numbers::UNDEFINED } else { citation };
+            vec![source.name.clone(), source.license.clone(), citation.to_owned()]
+        }),
     );
     table(
         text,

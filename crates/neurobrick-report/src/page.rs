@@ -8,7 +8,7 @@ use neurobrick_schema::atomic;
 use self::figures::{Figure, FigureGroup};
 use self::tables::{DecodingTable, TaskSection};
 use crate::error::{ReportError, Result};
-use crate::model::{RunReport, SessionFacts};
+use crate::model::{DataSource, RunReport, SessionFacts, SessionRole};
 use crate::verdict::{Answer, Outcome, SessionVerdict, TaskVerdict, verdicts};
 use crate::{check, numbers, svg};
 
@@ -40,6 +40,9 @@ struct Page<'a> {
     verdicts: Vec<VerdictRow>,
     pipeline: String,
     sessions: Vec<SessionRow<'a>>,
+    /// Whether a session is in the store and in no model.
+    has_only_ingested: bool,
+    sources: Vec<SourceRow<'a>>,
     tasks: Vec<TaskSection>,
     decoding: Option<DecodingTable>,
     curves: Vec<FigureGroup>,
@@ -84,6 +87,16 @@ struct SessionRow<'a> {
     spikes: String,
     rate: String,
     role_class: &'static str,
+    /// Trials of the split: train, valid, test; "–" where none was made.
+    split: [String; 3],
+}
+
+/// A published data set in one line.
+struct SourceRow<'a> {
+    name: &'a str,
+    license: &'a str,
+    /// With a colon before it, or nothing.
+    citation: String,
 }
 
 struct StageRow<'a> {
@@ -100,6 +113,8 @@ impl<'a> Page<'a> {
             verdicts: verdicts(report).iter().map(VerdictRow::new).collect(),
             pipeline: svg::pipeline::draw(report),
             sessions: report.sessions.iter().map(SessionRow::new).collect(),
+            has_only_ingested: report.sessions.iter().any(|facts| facts.role == SessionRole::IngestedOnly),
+            sources: report.data.iter().map(SourceRow::new).collect(),
             tasks: tables::task_sections(report),
             decoding: tables::decoding(report),
             curves: figures::curves(report),
@@ -152,11 +167,23 @@ impl<'a> SessionRow<'a> {
             spikes: numbers::count(facts.n_spikes),
             rate: numbers::decimal(facts.mean_rate_hz, 2),
             role_class: match facts.role {
-                crate::SessionRole::Pretrain => "role-pretrain",
-                crate::SessionRole::FineTune | crate::SessionRole::Evaluated => "role-fine",
-                crate::SessionRole::IngestedOnly => "role-none",
+                SessionRole::Pretrain => "role-pretrain",
+                SessionRole::FineTune | SessionRole::Evaluated => "role-fine",
+                SessionRole::IngestedOnly => "role-none",
             },
+            split: [facts.n_train, facts.n_valid, facts.n_test].map(|n| {
+                let is_split = facts.role != SessionRole::IngestedOnly;
+                if is_split { numbers::count(n) } else { numbers::UNDEFINED.to_owned() }
+            }),
         }
+    }
+}
+
+impl<'a> SourceRow<'a> {
+    fn new(source: &'a DataSource) -> Self {
+        let citation = source.citation.trim();
+        let citation = if citation.is_empty() { String::new() } else { format!(": {citation}") };
+        Self { name: &source.name, license: &source.license, citation }
     }
 }
 

@@ -292,3 +292,62 @@ fn forward_prediction_is_drawn_against_the_training_mean() {
     assert!(other.contains("pooled bits/spike (evaluated-mean null)") && !other.contains(tooltip));
     assert!(other.contains("mean over the evaluated bins; lines"));
 }
+
+#[test]
+fn sums_of_the_pipeline_are_of_the_windows_that_models_use() {
+    let mut report = example_run::full();
+    for session in &mut report.sessions {
+        (session.n_units, session.n_trials, session.n_spikes) = (10, 20, 1_000);
+    }
+    report.rasters.clear();
+    report.traces.clear();
+    let html = render(&report).unwrap();
+    // Ten of eleven sessions are used; what is stored of the eleventh is no window of this run.
+    for line in ["11 sessions", "cut into windows:", "100 units", "200 trials", "10,000 spikes"] {
+        assert!(html.contains(&format!(">{line}</text>")), "{line}");
+    }
+    assert!(html.contains("of those that are only ingested they are all that is stored"));
+    assert!(!html.contains("Spikes are all that are stored"));
+    report.sessions.retain(|session| session.role != neurobrick_report::SessionRole::IngestedOnly);
+    assert!(!render(&report).unwrap().contains("only ingested"));
+}
+
+#[test]
+fn a_source_without_a_citation_ends_with_its_license() {
+    let mut report = example_run::full();
+    report.data[0].citation = " ".to_owned();
+    let html = render(&report).unwrap();
+    assert!(html.contains("<li>Steinmetz 2019 (DANDI 000017) (CC-BY-4.0)</li>"));
+    assert!(card(&report).contains("| Steinmetz 2019 (DANDI 000017) | CC-BY-4.0 | – |"));
+}
+
+#[test]
+fn names_of_sessions_stay_inside_their_boxes() {
+    let mut report = example_run::full();
+    report.rasters.clear();
+    report.traces.clear();
+    report.tasks.clear();
+    report.decoding.clear();
+    report.fine_tuning.clear();
+    report.regions.clear();
+    for (index, session) in report.sessions.iter_mut().enumerate() {
+        session.id = format!("session{index:02}_Forssmann_2017-11-01_probe_with_a_long_name");
+    }
+    let html = render(&report).unwrap();
+    let (from, to) = (html.find("<svg").unwrap(), html.find("</svg>").unwrap());
+    let number = |text: &str, name: &str| -> f64 {
+        let (_, rest) = text.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split_once('"').unwrap().0.parse().unwrap()
+    };
+    for drawn in html[from..to].split("<rect").skip(1) {
+        let right = number(drawn, "x") + number(drawn, "width");
+        for text in drawn.split("<text class=\"box-line\"").skip(1) {
+            let words = text.split_once('>').unwrap().1.split_once('<').unwrap().0;
+            // The widest common font, DejaVu Sans, takes about 7 pixels for a character of such names.
+            let end = number(text, "x") + 7.0 * words.chars().count() as f64;
+            assert!(end <= right - 6.0, "{words:?} ends at {end}, its box at {right}");
+        }
+    }
+    // Both ends of a name tell sessions apart.
+    assert!(html[from..to].contains(">session00_") && html[from..to].contains("long_name</text>"));
+}

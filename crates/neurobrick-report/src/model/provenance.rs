@@ -38,13 +38,13 @@ pub struct SessionFacts {
     pub id: String,
     /// Animal or person.
     pub subject: String,
-    /// Number of units.
+    /// Number of units: those that a filter left, of a session that is only ingested all.
     pub n_units: u64,
-    /// Number of trials.
+    /// Number of trials: the windows that a model sees, of a session that is only ingested all.
     pub n_trials: u64,
-    /// Number of spikes in the trials.
+    /// Number of spikes of these units in these trials; of a session that is only ingested all that are stored.
     pub n_spikes: u64,
-    /// Mean rate of a unit, in Hz.
+    /// Mean rate of these units, in Hz.
     #[serde(with = "nullable::scalar")]
     pub mean_rate_hz: f64,
     /// Number of distinct brain regions.

@@ -176,6 +176,18 @@ pub(crate) fn shortened(text: &str, limit: usize) -> String {
     text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// `text` cut to `limit` characters in its middle: names of sessions differ at both ends.
+pub(crate) fn shortened_inside(text: &str, limit: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return text.to_owned();
+    }
+    let kept = limit.saturating_sub(1);
+    let head = kept.div_ceil(2);
+    let tail = text.chars().skip(length - (kept - head));
+    text.chars().take(head).chain(['…']).chain(tail).collect()
+}
+
 /// Approximate width in pixels of `text` at the figures' 12 px font.
 pub(crate) fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * 6.4
@@ -219,6 +231,13 @@ mod tests {
         for (value, expected) in [(1.0, "1"), (1.25, "1.2"), (-0.01, "0"), (-3.5, "-3.5")] {
             assert_eq!(pixel(value), expected);
         }
+    }
+
+    #[test]
+    fn names_keep_both_ends() {
+        assert_eq!(shortened_inside("abcdefgh", 8), "abcdefgh");
+        assert_eq!(shortened_inside("abcdefghi", 8), "abcd…ghi");
+        assert_eq!(shortened_inside("abcdefghi", 1), "…");
     }
 
     #[test]
