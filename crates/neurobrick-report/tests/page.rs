@@ -351,3 +351,11 @@ fn names_of_sessions_stay_inside_their_boxes() {
     // Both ends of a name tell sessions apart.
     assert!(html[from..to].contains(">session00_") && html[from..to].contains("long_name</text>"));
 }
+
+#[test]
+fn a_page_claims_no_more_of_test_trials_than_holds_of_its_run() {
+    let html = render(&example_run::full()).unwrap();
+    assert!(!html.contains("used once"));
+    assert!(html.contains("No setting of this run is chosen on test trials"));
+    assert_eq!(html.matches("What was settled before this run").count(), 1);
+}

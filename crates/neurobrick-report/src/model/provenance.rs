@@ -55,7 +55,7 @@ pub struct SessionFacts {
     pub n_train: u64,
     /// Trials used for model selection.
     pub n_valid: u64,
-    /// Trials used once, for the scores.
+    /// Trials that are scored; nothing in the run is fitted to them or chosen on them.
     pub n_test: u64,
 }
 
