@@ -359,3 +359,14 @@ fn a_page_claims_no_more_of_test_trials_than_holds_of_its_run() {
     assert!(html.contains("No setting of this run is chosen on test trials"));
     assert_eq!(html.matches("What was settled before this run").count(), 1);
 }
+
+#[test]
+fn predicted_activity_names_its_predictor() {
+    let report = example_run::full();
+    let html = render(&report).unwrap();
+    assert!(html.contains("Predicted rates: fine-tuned end to end, by itself"), "single trials");
+    assert!(html.contains("predicted by fine-tuned end to end, by itself,"), "example units");
+    // Without its scores only that it is no pool is known.
+    let html = render(&RunReport { tasks: Vec::new(), ..report }).unwrap();
+    assert!(html.contains("Predicted rates: the first model of the run, by itself"));
+}

@@ -124,7 +124,8 @@ pub struct FineTuningCurves {
     pub curves: Vec<PredictorCurve>,
 }
 
-/// One test trial: observed counts and the rates predicted for the same bins and units.
+/// One test trial: observed counts and the rates that the first model of the run, by itself and not pooled, predicted for
+/// the same bins and units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrialRaster {
@@ -151,7 +152,8 @@ pub struct TrialRaster {
     pub rates: Vec<f32>,
 }
 
-/// One unit: mean over test trials of what was observed and of what was predicted while it was hidden.
+/// One unit: mean over test trials of what was observed and of what the first model of the run, by itself and not pooled,
+/// predicted while the unit was hidden.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnitTrace {

@@ -325,6 +325,18 @@ impl TaskResult {
             .or(Some(alone))
     }
 
+    /// The first model that is scored by itself, neither a pool nor a stack; `None` where names do not tell, since a stack
+    /// of another name looks like a model.
+    pub(crate) fn first_alone(&self) -> Option<&Predictor> {
+        let is_there = |wanted: &Predictor| self.predictors.iter().any(|row| row.predictor == *wanted);
+        let mut alone = self.predictors.iter().filter_map(|row| {
+            let pool = row.predictor.pooled_with_linear()?;
+            Some((&row.predictor, pool))
+        });
+        let (first, pool) = alone.next()?;
+        (!matches!(first, Predictor::Other { .. }) || is_there(&pool)).then_some(first)
+    }
+
     /// The baseline with the highest finite pooled score against the evaluated mean, the first of equals.
     pub fn best_baseline(&self) -> Option<&PredictorScores> {
         // Of equal ones `max_by` takes the last.

@@ -1,7 +1,8 @@
 //! Figures with their captions: curves, single trials, example units, regions, masks.
 
 use crate::model::{
-    Curve, MaskPicture, PredictorCurve, RegionResult, RunReport, Task, TrialRaster, UnitTrace,
+    Curve, MaskPicture, Predictor, PredictorCurve, RegionResult, RunReport, Task, TaskResult, TrialRaster,
+    UnitTrace,
 };
 use crate::numbers;
 use crate::svg::lines::{self, Chart, Line};
@@ -125,10 +126,19 @@ fn predictor_line(curve: &PredictorCurve) -> Line {
 
 /// Observed counts beside predicted rates, one group per trial.
 pub(super) fn rasters(report: &RunReport) -> Vec<FigureGroup> {
-    report.rasters.iter().filter_map(raster).collect()
+    report.rasters.iter().filter_map(|drawn| raster(drawn, drawn_predictor(report, &drawn.session))).collect()
 }
 
-fn raster(raster: &TrialRaster) -> Option<FigureGroup> {
+/// Whose rates single trials and example units are: the first model of the run by itself, named where the table of its
+/// scores names it.
+fn drawn_predictor<'a>(report: &'a RunReport, session: &str) -> &'a str {
+    let is_drawn =
+        |result: &&TaskResult| result.task == Task::CoSmoothingLeaveOneOut && result.session == session;
+    let scores = report.tasks.iter().find(is_drawn);
+    scores.and_then(TaskResult::first_alone).map_or("the first model of the run", Predictor::label)
+}
+
+fn raster(raster: &TrialRaster, predictor: &str) -> Option<FigureGroup> {
     let (observed, predicted) = heatmap::draw_pair(raster)?;
     let n_spikes = raster.counts.iter().map(|&count| u64::from(count)).sum();
     Some(FigureGroup {
@@ -138,7 +148,7 @@ fn raster(raster: &TrialRaster) -> Option<FigureGroup> {
             Figure { heading: "Predicted".to_owned(), svg: predicted, note: String::new() },
         ],
         caption: format!(
-            "One trial, {}, {} bins of {} ms, {}. Predicted rates: {}. Rows are the same units in both pictures, \
+            "One trial, {}, {} bins of {} ms, {}. Predicted rates: {predictor}, by itself; {}. Rows are the same units in both pictures, \
              sorted by region; regions too thin for their name go unlabeled. Shades follow the square root of \
              spikes/bin, each picture up to its own scale.",
             numbers::counted(raster.unit_regions.len() as u64, "unit"),
@@ -161,11 +171,13 @@ pub(super) fn traces(report: &RunReport) -> Vec<FigureGroup> {
                 heading: session.to_owned(),
                 figures,
                 caption: format!(
-                    "Mean over {} test trials in spikes/bin (bins of {} ms): observed and predicted while the unit was \
-                     hidden. Bands are the standard error of each mean over trials. Time is in seconds from the \
+                    "Mean over {} test trials in spikes/bin (bins of {} ms): observed, and predicted by {}, by itself, \
+                     while the unit was hidden. Under each panel the unit's bits/spike against its mean over these \
+                     trials, the evaluated mean. Bands are the standard error of each mean over trials. Time is in seconds from the \
                      aligned event; vertical axes start at zero and differ between units.",
                     trial_range(&members),
                     members.first().map_or_else(String::new, |unit| numbers::decimal(unit.bin_size_s * 1e3, 0)),
+                    drawn_predictor(report, session),
                 ),
             })
         })
