@@ -26,6 +26,8 @@ pub(super) struct FigureGroup {
 }
 
 const PANEL: (f64, f64) = (520.0, 270.0);
+/// Fewest points of a loss for which a running mean over a twentieth of them is drawn.
+const MIN_TREND: usize = 60;
 
 /// Pretraining and fine-tuning curves.
 pub(super) fn curves(report: &RunReport) -> Vec<FigureGroup> {
@@ -68,7 +70,7 @@ fn pretraining(report: &RunReport) -> Option<FigureGroup> {
         title: "Training loss and learning rate over steps of pretraining".to_owned(),
         x_label: "optimizer step",
         y_label: "loss (nats per counted entry)",
-        lines: vec![line("training loss", "s-train", &curves.train_loss)],
+        lines: loss_lines(&curves.train_loss),
         secondary: curves
             .learning_rate
             .as_ref()
@@ -105,6 +107,9 @@ fn pretraining(report: &RunReport) -> Option<FigureGroup> {
     if curves.train_loss.steps.len() > lines::MAX_POINTS {
         caption.push_str("; averaged over neighboring steps for drawing");
     }
+    if curves.train_loss.steps.len() >= MIN_TREND {
+        caption.push_str("; bold its running mean over a twentieth of all steps");
+    }
     caption.push('.');
     if !curves.validation.is_empty() {
         caption.push_str(
@@ -113,6 +118,17 @@ fn pretraining(report: &RunReport) -> Option<FigureGroup> {
         );
     }
     (!figures.is_empty()).then(|| FigureGroup { heading: "Pretraining".to_owned(), caption, figures })
+}
+
+/// The loss, which scatters with what single batches hold, and from enough points on its trend.
+fn loss_lines(curve: &Curve) -> Vec<Line> {
+    if curve.steps.len() < MIN_TREND {
+        return vec![line("training loss", "s-train", curve)];
+    }
+    let single = line("training loss", "faint s-train", curve);
+    let trend = Line { label: "running mean".to_owned(), class: "s-train", ..line("", "", curve) };
+    let points = lines::running_mean(&trend.points);
+    vec![single, Line { points, ..trend }]
 }
 
 fn line(label: &str, class: &'static str, curve: &Curve) -> Line {

@@ -92,6 +92,19 @@ pub(crate) fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
         .collect()
 }
 
+/// The mean over each point and its neighbors, a twentieth of the curve in all; fewer neighbors at the ends.
+pub(crate) fn running_mean(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let reach = points.len() / 40;
+    (0..points.len())
+        .map(|at| {
+            let near = &points[at.saturating_sub(reach)..(at + reach + 1).min(points.len())];
+            let finite: Vec<f64> =
+                near.iter().map(|point| point.1).filter(|value| value.is_finite()).collect();
+            (points[at].0, finite.iter().sum::<f64>() / finite.len() as f64)
+        })
+        .collect()
+}
+
 /// Writes the names of the curves, wrapping at the right edge; returns the y where the plot may begin.
 fn legend<'a>(canvas: &mut Canvas, lines: impl Iterator<Item = &'a Line>, left: f64, right: f64) -> f64 {
     let (mut x, mut y) = (left, 14.0);
@@ -154,6 +167,18 @@ mod tests {
         let few = thinned(points.clone());
         assert_eq!(few.len(), MAX_POINTS);
         assert!((mean(&few) - mean(&points)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn running_means_follow_the_trend_and_not_the_scatter() {
+        let scatter = |step: i32| if step % 2 == 0 { 5.0 } else { -5.0 };
+        let points: Vec<(f64, f64)> =
+            (0..200).map(|step| (f64::from(step), f64::from(step) + scatter(step))).collect();
+        for (step, value) in running_mean(&points) {
+            assert!((value - step).abs() < 5.0, "{value} at {step}");
+        }
+        let gap = [(0.0, 1.0), (1.0, f64::NAN)];
+        assert!(running_mean(&gap)[1].1.is_nan());
     }
 
     #[test]
