@@ -38,6 +38,8 @@ pub fn write(report: &RunReport, path: impl AsRef<Path>) -> Result<()> {
 struct Page<'a> {
     report: &'a RunReport,
     verdicts: Vec<VerdictRow>,
+    /// What the headline asks of each task: question and meaning.
+    questions: Vec<(&'static str, &'static str)>,
     pipeline: String,
     sessions: Vec<SessionRow<'a>>,
     /// Whether a session is in the store and in no model.
@@ -109,8 +111,10 @@ struct StageRow<'a> {
 impl<'a> Page<'a> {
     fn new(report: &'a RunReport) -> Self {
         let (stages, total) = stages(report);
+        let verdicts = verdicts(report);
         Self {
-            verdicts: verdicts(report).iter().map(VerdictRow::new).collect(),
+            questions: questions(&verdicts),
+            verdicts: verdicts.iter().map(VerdictRow::new).collect(),
             pipeline: svg::pipeline::draw(report),
             sessions: report.sessions.iter().map(SessionRow::new).collect(),
             has_only_ingested: report.sessions.iter().any(|facts| facts.role == SessionRole::IngestedOnly),
@@ -185,6 +189,14 @@ impl<'a> SourceRow<'a> {
         let citation = if citation.is_empty() { String::new() } else { format!(": {citation}") };
         Self { name: &source.name, license: &source.license, citation }
     }
+}
+
+/// The questions of the task that is asked most, with their meaning.
+fn questions(verdicts: &[TaskVerdict]) -> Vec<(&'static str, &'static str)> {
+    let asked = verdicts.iter().map(|verdict| {
+        verdict.answers().iter().map(|answer| (answer.question, answer.meaning)).collect::<Vec<_>>()
+    });
+    asked.max_by_key(Vec::len).unwrap_or_default()
 }
 
 /// The stages as rows and the sum of their times.

@@ -105,6 +105,8 @@ pub struct TaskVerdict {
 pub struct Answer<'a> {
     /// What is asked.
     pub question: &'static str,
+    /// What is compared with what, in a sentence.
+    pub meaning: &'static str,
     /// The answer in words.
     pub sentence: String,
     /// The evidence, by session.
@@ -116,28 +118,32 @@ pub struct Answer<'a> {
 impl TaskVerdict {
     /// What is asked and answered, in order: against baselines, and what pretraining was worth.
     pub fn answers(&self) -> Vec<Answer<'_>> {
-        let answer = |question, sentence, sessions, names_opponents| Answer {
-            question,
-            sentence,
-            sessions,
-            names_opponents,
-        };
-        let mut answers =
-            vec![answer("Against the best baseline", self.baseline_sentence(), &self.baseline[..], true)];
+        let mut answers = vec![Answer {
+            question: "Against the best baseline",
+            meaning: "The model as it would be used, pooled with the stack (what closed forms learned from the pretraining \
+                      sessions) or a linear predictor of the session where it was, against the baseline of the \
+                      session that scored highest.",
+            sentence: self.baseline_sentence(),
+            sessions: &self.baseline,
+            names_opponents: true,
+        }];
         if !self.whole.is_empty() {
-            answers.push(answer(
-                "All that was pretrained, against from scratch",
-                self.whole_sentence(),
-                &self.whole[..],
-                false,
-            ));
+            answers.push(Answer {
+                question: "All that was pretrained, against from scratch",
+                meaning: "Network and stack together, against the same network trained on the session alone and pooled \
+                          with a linear predictor of the session.",
+                sentence: self.whole_sentence(),
+                sessions: &self.whole,
+                names_opponents: false,
+            });
         }
-        answers.push(answer(
-            "The network alone, pretrained against from scratch",
-            self.network_sentence(),
-            &self.network[..],
-            false,
-        ));
+        answers.push(Answer {
+            question: "The network alone, pretrained against from scratch",
+            meaning: "The two networks, both pooled with that linear predictor or neither.",
+            sentence: self.network_sentence(),
+            sessions: &self.network,
+            names_opponents: false,
+        });
         answers
     }
 

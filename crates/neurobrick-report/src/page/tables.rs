@@ -346,8 +346,8 @@ fn decoding_sentence(results: &[DecodingResult]) -> String {
             numbers::counted(pairs, "comparison")
         ),
         (pairs, overlapping) => format!(
-            "The intervals overlap in {} of {} of features: there, this few test trials cannot rank the features, \
-             whichever number is larger.",
+            "The intervals overlap in {} of {} of features: there, this table does not rank the features, whichever \
+             number is larger.",
             numbers::count(overlapping),
             numbers::counted(pairs, "comparison")
         ),
