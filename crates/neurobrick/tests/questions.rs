@@ -51,8 +51,8 @@ fn unit_means(bytes: &[u8]) -> (StateDict, BTreeMap<String, String>) {
                 .flat_map(|b| (0..n_bins).map(move |t| (b * n_bins + t) * n_units + unit))
                 .map(|i| counts[i])
                 .collect();
-            // Half a spike more, as the unit mean among the baselines.
-            (of.iter().sum::<f64>() + 0.5) / (of.len() as f64 + 0.5)
+            // Half a spike for silent units, as the unit mean among the baselines.
+            of.iter().sum::<f64>().max(0.5) / of.len() as f64
         };
         let means: Vec<f64> = units.iter().map(|&unit| mean(unit)).collect();
         let shape = [n_trials, n_bins - first_bin, units.len()];
