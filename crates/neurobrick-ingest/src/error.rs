@@ -167,8 +167,9 @@ pub enum IngestError {
         /// Where it came from again.
         second: PathBuf,
     },
-    /// The store holds a session of that name from another dataset or subject.
-    #[error("{} gives session {session}, which the store has of subject {subject} of dataset {dataset}; rename it or use another store", path.display())]
+    /// The store holds another recording of that name, from another dataset or subject.
+    #[error("{} gives session {session}, which the store has of subject {subject} of dataset {dataset} from other files; \
+         rename it, use another store, or delete {} if the one in the store is no longer wanted", path.display(), folder.display())]
     SessionTaken {
         /// Where it came from.
         path: PathBuf,
@@ -178,6 +179,21 @@ pub enum IngestError {
         dataset: DatasetId,
         /// The subject of the stored one.
         subject: SubjectId,
+        /// The folder of the stored one.
+        folder: PathBuf,
+    },
+    /// The store has the recording with what a `dataset.toml` says about it, and now none was found.
+    #[error("{} gives session {session}, which the store has as part of dataset {dataset} by a dataset.toml that was not found \
+         now; give the folder in which that file lies, or delete {} to have the session without it", path.display(), folder.display())]
+    CardLost {
+        /// Where it came from.
+        path: PathBuf,
+        /// The session.
+        session: SessionId,
+        /// The dataset of the stored one.
+        dataset: DatasetId,
+        /// The folder of the stored one.
+        folder: PathBuf,
     },
     /// A decoder stopped in the middle of a file.
     #[error("{}: the decoder gave up: {detail}; the file is probably damaged, fetch it again from its source", path.display())]

@@ -37,7 +37,8 @@ use neurobrick_schema::{
     SignalColumn, Spikes, Table, Trials, Unit,
 };
 
-use self::config::{ColumnMap, MappingFile, SessionMap, SignalMap, TimeUnit, TimesMap, TrialsMap};
+pub(crate) use self::config::MappingFile;
+use self::config::{ColumnMap, SessionMap, SignalMap, TimeUnit, TimesMap, TrialsMap};
 use crate::array::{Array, Values};
 use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;

@@ -105,10 +105,68 @@ fn one_name_is_one_session() {
         matches!(&summary.refused[0].error, IngestError::DuplicateSession { second: at, .. } if at.starts_with(&second))
     );
     fs::write(second.join("dataset.toml"), foreign::DATASET.replace("made-up", "other")).unwrap();
+    fs::write(second.join("s1_units.csv"), "unit,brain_area\n0,VISp\n1,root\n8,VISp\n").unwrap();
     let summary = run(&[&second], &store);
     assert!(
         matches!(&summary.refused[0].error, IngestError::SessionTaken { dataset, .. } if dataset.as_str() == "made-up")
     );
+    let told = summary.refused[0].error.to_string();
+    let folder = format!("or delete {}", store.path().join("s1").display());
+    assert!(told.contains("from other files") && told.contains(&folder), "{told}");
+}
+
+#[test]
+fn what_is_written_about_a_recording_later_replaces_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    let data = folder.path().join("data");
+    let file = data.join("sub-4/day-1.nwb");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::copy(foreign::fixtures().join("../formats/nwb/made/made.nwb"), &file).unwrap();
+    let session = SessionId::new("day-1").unwrap();
+    let check = |path: &Path, is_replaced: bool, dataset: &str, subject: &str| {
+        let summary = run(&[path], &store);
+        assert!(summary.is_complete(), "{:?}", summary.refused);
+        assert_eq!(summary.written[0].is_replaced, is_replaced);
+        let info = store.info(&session).unwrap();
+        assert_eq!((info.dataset.as_str(), info.subject.as_str()), (dataset, subject));
+        store.verify(&session).unwrap();
+        assert_eq!(run(&[path], &store).unchanged, std::slice::from_ref(&session));
+    };
+    let subject = "rat_7";
+    check(&data, false, "unknown", subject);
+    fs::write(data.join("dataset.toml"), foreign::DATASET).unwrap();
+    check(&data, true, "made-up", subject);
+    fs::write(data.join("dataset.toml"), format!("{}subject = \"Ada\"\n", foreign::DATASET)).unwrap();
+    check(&data, true, "made-up", "Ada");
+    // From where the dataset.toml is not seen, the card would be lost.
+    let refused = run(&[&file], &store).refused;
+    let told = refused[0].error.to_string();
+    assert!(matches!(&refused[0].error, IngestError::CardLost { .. }), "{told}");
+    assert!(told.contains("dataset made-up") && told.contains("give the folder"), "{told}");
+    // What cannot be read leaves the older copy as it is.
+    fs::write(data.join("dataset.toml"), foreign::DATASET.replace("consent", "assent")).unwrap();
+    assert!(!run(&[&data], &store).is_complete());
+    store.verify(&session).unwrap();
+}
+
+#[test]
+fn a_mapping_that_has_changed_replaces_what_it_gave() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("dataset.toml"), foreign::DATASET).unwrap();
+    fs::write(data.join("spikes.csv"), "t,unit\n0.5,1\n1.5,2\n").unwrap();
+    let mapping = "[[session]]\nname = \"s\"\nsubject = \"a\"\n\
+                   spikes.times = { file = \"spikes.csv\", array = \"t\", unit = \"s\" }\n\
+                   spikes.units = { file = \"spikes.csv\", array = \"unit\" }\n";
+    fs::write(data.join("mapping.toml"), mapping).unwrap();
+    assert!(!run(&[&data], &store).written[0].is_replaced);
+    fs::write(data.join("mapping.toml"), mapping.replace("\"a\"", "\"b\"")).unwrap();
+    let summary = run(&[&data], &store);
+    assert!(summary.is_complete() && summary.written[0].is_replaced, "{:?}", summary.refused);
+    assert_eq!(store.info(&SessionId::new("s").unwrap()).unwrap().subject.as_str(), "b");
 }
 
 #[test]

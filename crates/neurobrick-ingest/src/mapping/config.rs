@@ -10,7 +10,7 @@ use crate::error::IngestError;
 /// The whole file; unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct MappingFile {
+pub(crate) struct MappingFile {
     pub(super) session: Vec<SessionMap>,
 }
 
@@ -121,7 +121,8 @@ pub(super) enum ArrayName {
 }
 
 impl MappingFile {
-    pub(super) const NAME: &'static str = "mapping.toml";
+    /// Name of the file.
+    pub(crate) const NAME: &'static str = "mapping.toml";
 
     pub(super) fn read(dir: &Path) -> Result<Self, IngestError> {
         let path = dir.join(Self::NAME);

@@ -1,15 +1,22 @@
 //! One session from its files into the store, in this process or in one of its own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use neurobrick_schema::{
-    DatasetId, Recording, SchemaError, SessionDigest, SessionId, Store, SubjectId, write_session,
+    DatasetId, Recording, SchemaError, SessionDigest, SessionId, SessionInfo, SourceFile, Store, SubjectId,
+    write_session,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{IngestOptions, Ingested};
+use crate::dataset_file::DatasetFile;
 use crate::error::IngestError;
+use crate::mapping::MappingFile;
 use crate::reader::{Reader, Source};
+
+/// Files that say something about the data and hold none.
+const ABOUT_DATA: [&str; 2] = [DatasetFile::NAME, MappingFile::NAME];
 
 /// How a session fared.
 pub(super) enum Outcome {
@@ -38,13 +45,7 @@ pub(crate) struct Staged {
 ///
 /// Errors: [`IngestError::Store`] where the folder cannot be written; anything else is about the session.
 pub(crate) fn read_into(reader: &dyn Reader, source: &Source, dir: &Path) -> Result<Staged, IngestError> {
-    let recording: Recording = reader.read(source).map_err(|error| match error {
-        // A source that cannot be hashed is no fault of the store.
-        IngestError::Store(SchemaError::Io { action, path, source }) => {
-            IngestError::Io { action, path, source }
-        }
-        error => error,
-    })?;
+    let recording: Recording = reader.read(source).map_err(about_source)?;
     Ok(Staged {
         digest: write_session(dir, &recording)?,
         dataset: recording.info().dataset.clone(),
@@ -55,6 +56,16 @@ pub(crate) fn read_into(reader: &dyn Reader, source: &Source, dir: &Path) -> Res
         n_signals: recording.signals().len(),
         n_interval_tables: recording.intervals().len(),
     })
+}
+
+/// A source that cannot be hashed is no fault of the store.
+fn about_source(error: IngestError) -> IngestError {
+    match error {
+        IngestError::Store(SchemaError::Io { action, path, source }) => {
+            IngestError::Io { action, path, source }
+        }
+        error => error,
+    }
 }
 
 /// Brings a session into the store, unless it is there.
@@ -97,24 +108,64 @@ fn stage_and_commit(
         Some(isolation) => isolation.read_into(reader, source, staging.path())?,
         None => read_into(reader, source, staging.path())?,
     };
-    let stored = store.info(&source.session);
-    if let Ok(stored) = &stored
+    let is_stored = store.contains(&source.session);
+    let stored = is_stored.then(|| store.info(&source.session)).and_then(Result::ok);
+    if let Some(stored) = &stored
         && (stored.dataset != staged.dataset || stored.subject != staged.subject)
     {
+        check_replaces(stored, source, store)?;
+    }
+    // Not there, damaged, or from files that have changed since.
+    store.commit(staging, &staged.digest)?;
+    Ok((staged, stored.is_some()))
+}
+
+/// Refuses to put a session in place of one of another dataset or subject, unless it is the same recording under a
+/// `dataset.toml` or `mapping.toml` that says more than it did.
+fn check_replaces(stored: &SessionInfo, source: &Source, store: &Store) -> Result<(), IngestError> {
+    let folder = store.path().join(source.session.as_str());
+    let files = source.hash_files().map_err(about_source)?;
+    if !are_same_data(&stored.card.source_files, &files) {
         return Err(IngestError::SessionTaken {
             path: source.main.clone(),
             session: source.session.clone(),
             dataset: stored.dataset.clone(),
             subject: stored.subject.clone(),
+            folder,
         });
     }
-    // Not there, damaged, or from files that have changed since.
-    store.commit(staging, &staged.digest)?;
-    Ok((staged, stored.is_ok()))
+    let has_card = |files: &[SourceFile]| files.iter().any(|file| file_name(file) == DatasetFile::NAME);
+    if has_card(&stored.card.source_files) && !has_card(&files) {
+        return Err(IngestError::CardLost {
+            path: source.main.clone(),
+            session: source.session.clone(),
+            dataset: stored.dataset.clone(),
+            folder,
+        });
+    }
+    Ok(())
+}
+
+/// Whether all data files of one recording are among those of the other, by content and wherever they lie; what is
+/// written about the data may differ.
+fn are_same_data(stored: &[SourceFile], found: &[SourceFile]) -> bool {
+    let data = |files: &[SourceFile]| -> BTreeSet<String> {
+        let is_about_data = |file: &&SourceFile| ABOUT_DATA.contains(&file_name(file));
+        files.iter().filter(|file| !is_about_data(file)).map(|file| file.blake3.clone()).collect()
+    };
+    let (stored, found) = (data(stored), data(found));
+    !stored.is_empty() && !found.is_empty() && (stored.is_subset(&found) || found.is_subset(&stored))
+}
+
+fn file_name(file: &SourceFile) -> &str {
+    file.name.rsplit('/').next().unwrap_or(&file.name)
 }
 
 /// Whether the store has the session from the same bytes, undamaged.
 pub(super) fn is_unchanged(source: &Source, store: &Store) -> bool {
+    if !store.contains(&source.session) {
+        return false;
+    }
     // Whatever fails here is met again, and reported, when the session is read anew.
     let same = store
         .info(&source.session)
