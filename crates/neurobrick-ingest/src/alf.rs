@@ -24,7 +24,7 @@ use neurobrick_schema::{
     Activity, Column, Interval, Recording, RecordingParts, SessionId, Spikes, SubjectId, Table, Trials, Unit,
 };
 
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::npy::read_npy;
 use crate::parquet_table::ParquetTable;
@@ -41,6 +41,11 @@ const MAX_SESSION_DEPTH: usize = 7;
 const MAX_PROBE_DEPTH: usize = 2;
 /// Names that the two ends of a trial go by; the first pair that a table has is taken.
 const INTERVAL_COLUMNS: [[&str; 2]; 2] = [["intervals_0", "intervals_1"], ["trial_start", "trial_end"]];
+/// What `dataset.toml` must say where folders do not.
+const NAME_LINES: [&str; 2] = [
+    "session = \"\"  # name of this recording, such as day-1",
+    "subject = \"\"  # name of the animal or person",
+];
 
 /// Session folders with `alf/<probe>/spikes.times.npy` and `alf/_ibl_trials.table.pqt`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,7 +66,7 @@ impl Reader for Alf {
     }
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(&source.root, Place::BesideOrAbove, &[])?;
         let (_, subject) = names(&source.root, &source.main, &dataset)?;
         let alf = source.main.join(ALF_DIR);
         let probes = folders_with(&alf, TIMES_FILE, MAX_PROBE_DEPTH)?;
@@ -147,7 +152,8 @@ fn source_of(path: &Path, dir: PathBuf) -> Result<Source, IngestError> {
     let root = dir.ancestors().take_while(|above| above.starts_with(path));
     let root =
         root.into_iter().find(|above| above.join(DatasetFile::NAME).is_file()).unwrap_or(path).to_path_buf();
-    let dataset = DatasetFile::read(&root)?;
+    let lines: &[&str] = if names_of_folders(&dir)?.is_some() { &[] } else { &NAME_LINES };
+    let dataset = DatasetFile::read(&root, Place::BesideOrAbove, lines)?;
     let (session, _) = names(&root, &dir, &dataset)?;
     let alf = dir.join(ALF_DIR);
     let mut files = vec![DatasetFile::NAME.to_owned(), relative(&root, &alf.join(TRIALS_FILE))];
@@ -166,12 +172,7 @@ fn names(root: &Path, dir: &Path, dataset: &DatasetFile) -> Result<(SessionId, S
     if let (Some(session), Some(subject)) = (&dataset.session, &dataset.subject) {
         return Ok((session.clone(), subject.clone()));
     }
-    let absolute = dir.canonicalize().map_err(IngestError::io("resolve", dir))?;
-    let mut parts = absolute.components().rev().map(|part| part.as_os_str().to_string_lossy().into_owned());
-    if let (Some(number), Some(date), Some(subject)) = (parts.next(), parts.next(), parts.next())
-        && is_date(&date)
-        && number.bytes().all(|byte| byte.is_ascii_digit())
-    {
+    if let Some([subject, date, number]) = names_of_folders(dir)? {
         let session =
             SessionId::new(format!("{subject}_{date}_{number}")).map_err(IngestError::invalid(dir))?;
         return Ok((session, SubjectId::new(subject).map_err(IngestError::invalid(dir))?));
@@ -184,6 +185,17 @@ fn names(root: &Path, dir: &Path, dataset: &DatasetFile) -> Result<(SessionId, S
             dir.display()
         ),
     })
+}
+
+/// Subject, date and number, where folders are called so.
+fn names_of_folders(dir: &Path) -> Result<Option<[String; 3]>, IngestError> {
+    let absolute = dir.canonicalize().map_err(IngestError::io("resolve", dir))?;
+    let mut parts = absolute.components().rev().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let (Some(number), Some(date), Some(subject)) = (parts.next(), parts.next(), parts.next()) else {
+        return Ok(None);
+    };
+    let are_names = is_date(&date) && number.bytes().all(|byte| byte.is_ascii_digit());
+    Ok(are_names.then_some([subject, date, number]))
 }
 
 fn is_date(text: &str) -> bool {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use neurobrick_schema::{Column, ColumnValues, Interval, IntervalTable, Recording, Trials};
 
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::measured::Measured;
 use crate::reader::{Reader, Source};
@@ -42,7 +42,7 @@ impl Reader for Boris {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(&source.root, Place::BesideOrAbove, &[])?;
         let (metadata, rows) = read_rows(path)?;
         let bouts = bouts(path, &rows)?;
         let text = |field: fn(&Row) -> &str| {

@@ -11,7 +11,7 @@ use neurobrick_schema::{
     Clock, Column, ColumnValues, Interval, IntervalTable, Recording, Samples, Signal, SignalColumn, Trials,
 };
 
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::measured::Measured;
 use crate::reader::{Reader, Source};
@@ -49,7 +49,7 @@ impl Reader for BrainVision {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(&source.root, Place::BesideOrAbove, &[])?;
         let header = Ini::read(path)?;
         let interval_us: f64 = header.number("Common Infos", "SamplingInterval")?;
         let rate_hz = 1e6 / interval_us;

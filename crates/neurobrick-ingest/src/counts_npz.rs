@@ -16,7 +16,7 @@ use neurobrick_schema::{
 };
 
 use crate::csv_table::CsvTable;
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::npy::{NpyArray, read_npz};
 use crate::reader::{Reader, Source};
@@ -66,7 +66,7 @@ impl Reader for CountsNpz {
     }
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(&source.root, Place::Beside, &[])?;
         dataset.refuse_names(
             &source.root,
             "session names are the names of the NPZ files, subjects stand in sessions.csv",

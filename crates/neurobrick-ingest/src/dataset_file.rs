@@ -13,6 +13,52 @@ use serde::Deserialize;
 
 use crate::error::IngestError;
 
+/// What a text is that nobody gave.
+const UNKNOWN: &str = "unknown";
+
+/// What every `dataset.toml` has, with values that mislabel nothing: pasted as they are, they are refused or say that
+/// nobody knows.
+const TEMPLATE: [&str; 6] = [
+    "dataset = \"\"  # its short name, such as my-lab-2026",
+    "source = \"\"  # who recorded it, and where it was obtained",
+    "citation = \"\"  # what to cite; may stay empty",
+    "license = \"unknown\"  # such as CC-BY-4.0",
+    "species = \"unknown\"  # such as Mus musculus",
+    "consent = \"unknown\"  # or non_human (animals), unrestricted, research_only, controlled",
+];
+
+/// The lines of a template, and further ones, but for keys that are there already.
+fn template(given: &toml::Table, lines: &[&str]) -> String {
+    let is_missing = |line: &&&str| !line.split(' ').next().is_some_and(|key| given.contains_key(key));
+    TEMPLATE.iter().chain(lines).filter(is_missing).copied().collect::<Vec<_>>().join("\n")
+}
+
+/// A text, unless it says nothing.
+fn said(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.trim().is_empty())
+}
+
+/// Where a format looks for `dataset.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the folder of the recording.
+    Beside,
+    /// There, and in the folders above it up to the one that is ingested.
+    BesideOrAbove,
+}
+
+impl Place {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Beside => "write it with these lines",
+            Self::BesideOrAbove => {
+                "write it there, or in a folder above where the data cannot be written to, and ingest that folder; it needs \
+                 these lines"
+            }
+        }
+    }
+}
+
 /// The content of `dataset.toml`; unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,28 +121,47 @@ impl DatasetFile {
     /// Name of the file.
     pub(crate) const NAME: &'static str = "dataset.toml";
 
-    /// Reads `dataset.toml` of a folder.
-    pub(crate) fn read(dir: &Path) -> Result<Self, IngestError> {
+    /// Reads `dataset.toml` of a folder, for a format whose files say nothing of the kind themselves. A format may ask for
+    /// more than what every dataset has: `lines` are put under the template, should there be no such file.
+    pub(crate) fn read(dir: &Path, place: Place, lines: &[&str]) -> Result<Self, IngestError> {
         let path = dir.join(Self::NAME);
         if !path.is_file() {
-            return Err(IngestError::MissingFile {
+            return Err(IngestError::MissingDatasetFile {
                 path,
-                needed_for: "every copy of the data must say where it comes from; write it with these lines:\n\
-                             dataset = \"my-lab-2026\"\n\
-                             source = \"who recorded it, and where\"\n\
-                             citation = \"\"\n\
-                             license = \"CC-BY-4.0\"\n\
-                             species = \"Mus musculus\"\n\
-                             consent = \"non_human\"  # or unrestricted, research_only, controlled, unknown",
+                place: place.in_words(),
+                template: template(&toml::Table::new(), lines),
             });
         }
-        let text = fs::read_to_string(&path).map_err(IngestError::io("read", &path))?;
-        toml::from_str(&text).map_err(|error| IngestError::DatasetFile { path, detail: error.to_string() })
+        let file = Self::parse(&path, lines)?;
+        if file.source.trim().is_empty() {
+            let detail =
+                "source is empty; say in it who recorded the data, and where they were obtained".into();
+            return Err(IngestError::DatasetFile { path, detail });
+        }
+        Ok(file)
     }
 
-    /// Reads `dataset.toml` of a folder that need not have one.
+    /// Reads `dataset.toml` of a folder that need not have one, for a format whose files say something themselves.
     pub(crate) fn read_if_any(dir: &Path) -> Result<Option<Self>, IngestError> {
-        if dir.join(Self::NAME).is_file() { Self::read(dir).map(Some) } else { Ok(None) }
+        let path = dir.join(Self::NAME);
+        path.is_file().then(|| Self::parse(&path, &[])).transpose()
+    }
+
+    fn parse(path: &Path, lines: &[&str]) -> Result<Self, IngestError> {
+        let text = fs::read_to_string(path).map_err(IngestError::io("read", path))?;
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let mut detail = error.to_string();
+            if error.message().starts_with("missing field")
+                && let Ok(given) = text.parse::<toml::Table>()
+            {
+                detail = format!(
+                    "{}; add these lines, above any [columns] table:\n{}",
+                    error.message(),
+                    template(&given, lines)
+                );
+            }
+            IngestError::DatasetFile { path: path.to_path_buf(), detail }
+        })
     }
 
     /// What is known about the trial column `name`.
@@ -176,8 +241,8 @@ impl DatasetFile {
         let card = Card {
             source: self.source.clone(),
             citation: self.citation.clone(),
-            license: self.license.clone(),
-            species: self.species.clone(),
+            license: said(&self.license).unwrap_or(UNKNOWN).to_owned(),
+            species: self.species.as_deref().and_then(said).map(str::to_owned),
             consent: self.consent,
             changes,
             source_files,

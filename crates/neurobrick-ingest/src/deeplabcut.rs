@@ -15,7 +15,7 @@ use std::path::Path;
 
 use neurobrick_schema::{Clock, Recording, Samples, Signal, SignalColumn};
 
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::measured::Measured;
 use crate::reader::{Reader, Source};
@@ -45,7 +45,11 @@ impl Reader for DeepLabCut {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(
+            &source.root,
+            Place::BesideOrAbove,
+            &["rate_hz = 0  # number of frames per second"],
+        )?;
         let rate_hz =
             DatasetFile::required(dataset.rate_hz, &source.root, "rate_hz", "number of frames per second")?;
         let tracks = Tracks::read(path)?;

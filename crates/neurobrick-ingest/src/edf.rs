@@ -15,7 +15,7 @@ use std::path::Path;
 use neurobrick_schema::{Clock, IntervalTable, Recording, Samples, Signal, SignalColumn, Trials};
 
 use self::header::{Channel, Header};
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::measured::Measured;
 use crate::reader::{Reader, Source};
@@ -43,7 +43,7 @@ impl Reader for Edf {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(&source.root, Place::BesideOrAbove, &[])?;
         let bytes = fs::read(path).map_err(IngestError::io("read", path))?;
         let malformed = |detail: String| IngestError::malformed(path, "the file", detail);
         let header = Header::parse(&bytes).map_err(malformed)?;

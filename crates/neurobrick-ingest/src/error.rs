@@ -37,6 +37,16 @@ pub enum IngestError {
         /// What it is needed for, and how to get it.
         needed_for: &'static str,
     },
+    /// There is no file that describes the dataset.
+    #[error("{} is missing: every copy of the data must say where it comes from; {place}:\n{template}", path.display())]
+    MissingDatasetFile {
+        /// Where it is looked for first.
+        path: PathBuf,
+        /// Where it may lie, in words.
+        place: &'static str,
+        /// Lines to fill in.
+        template: String,
+    },
     /// A table lacks a column that the format needs.
     #[error("{} has no column {column:?}, only {found}; export it again with that column", path.display())]
     MissingColumn {

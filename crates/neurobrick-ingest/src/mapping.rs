@@ -40,7 +40,7 @@ use neurobrick_schema::{
 pub(crate) use self::config::MappingFile;
 use self::config::{ColumnMap, SessionMap, SignalMap, TimeUnit, TimesMap, TrialsMap};
 use crate::array::{Array, Values};
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::reader::{Reader, Source};
 
@@ -68,7 +68,7 @@ impl Reader for Mapping {
     }
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(&source.root, Place::Beside, &[])?;
         dataset.refuse_names(&source.root, "mapping.toml names session and subject")?;
         let sessions = MappingFile::read(&source.root)?.session;
         let Some(map) = sessions.into_iter().find(|map| map.name == source.session) else {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use neurobrick_schema::{Clock, Recording, Samples, Signal, SignalColumn};
 
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::measured::Measured;
 use crate::reader::{Reader, Source};
@@ -39,7 +39,11 @@ impl Reader for Myo {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(
+            &source.root,
+            Place::BesideOrAbove,
+            &["rate_hz = 0  # number of samples per second"],
+        )?;
         let rate_hz =
             DatasetFile::required(dataset.rate_hz, &source.root, "rate_hz", "number of samples per second")?;
         let text = read_text(path)?;

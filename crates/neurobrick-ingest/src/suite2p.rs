@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use neurobrick_schema::{Clock, Recording, Samples, SessionId, Signal, SignalColumn};
 
 use crate::array::{Array, Values};
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::measured::Measured;
 use crate::npy::read_npy;
@@ -70,7 +70,11 @@ impl Reader for Suite2p {
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
         let folder = path.parent().unwrap_or(Path::new("."));
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(
+            &source.root,
+            Place::BesideOrAbove,
+            &["rate_hz = 0  # number of frames per second"],
+        )?;
         let rate_hz =
             DatasetFile::required(dataset.rate_hz, &source.root, "rate_hz", "number of frames per second")?;
         let about = cells(&folder.join(IS_CELL))?;

@@ -26,7 +26,7 @@ use neurobrick_schema::{
 };
 
 use self::parts::{Block, KEYS, Split, behavior, read_splits, trial_columns};
-use crate::dataset_file::DatasetFile;
+use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
 use crate::hdf5::H5File;
 use crate::reader::{Reader, Source};
@@ -68,7 +68,11 @@ impl Reader for Tensors {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let path = &source.main;
-        let dataset = DatasetFile::read(&source.root)?;
+        let dataset = DatasetFile::read(
+            &source.root,
+            Place::BesideOrAbove,
+            &["bin_size_s = 0  # width of a bin in seconds"],
+        )?;
         let bin_size_s = DatasetFile::required(
             dataset.bin_size_s,
             &source.root,

@@ -80,7 +80,12 @@ fn damaged_counts_are_refused() {
         &CountsNpz,
         foreign::counts_folder,
         &[
-            ("no card", &remove("dataset.toml"), "MissingFile", &["dataset.toml", "write it", "consent = "]),
+            (
+                "no card",
+                &remove("dataset.toml"),
+                "MissingDatasetFile",
+                &["dataset.toml", "write it", "consent = "],
+            ),
             (
                 "typing error in the card",
                 &replace("dataset.toml", "license", "permit"),
@@ -305,7 +310,7 @@ fn damaged_alf_is_refused() {
         &Alf,
         foreign::alf_folder,
         &[
-            ("no card", &remove("dataset.toml"), "MissingFile", &["dataset.toml"]),
+            ("no card", &remove("dataset.toml"), "MissingDatasetFile", &["dataset.toml"]),
             ("no clusters", &remove(CLUSTERS), "MissingFile", &["spikes.clusters.npy", "fetch it"]),
             ("no metrics", &remove(METRICS), "MissingFile", &["clusters.metrics.pqt", "fetch it"]),
             ("no trials", &remove(TRIALS), "MissingFile", &["_ibl_trials.table.pqt"]),

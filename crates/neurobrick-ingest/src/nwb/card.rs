@@ -106,11 +106,6 @@ pub(super) fn info(
     };
     let species = said("general/subject/species");
     let source_files = source.hash_files()?;
-    if let Some(dataset) = dataset {
-        let mut info = dataset.info(source.session.clone(), subject, source_files, step);
-        info.card.species = info.card.species.or(species);
-        return Ok(info);
-    }
     let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let parts = [
         ("identifier", said("identifier")),
@@ -118,9 +113,26 @@ pub(super) fn info(
         ("institution", said("general/institution")),
     ];
     let parts = parts.into_iter().filter_map(|(what, text)| Some(format!(", {what} {}", text?)));
+    let origin = format!("NWB file {name}{}", parts.collect::<String>());
+    let citation = said("general/related_publications").unwrap_or_default();
+    if let Some(dataset) = dataset {
+        let SessionInfo { session, subject, dataset, mut card } =
+            dataset.info(source.session.clone(), subject, source_files, step);
+        // Where it says nothing, the file is heard.
+        for (text, of_file) in [(&mut card.source, origin), (&mut card.citation, citation)] {
+            if text.trim().is_empty() {
+                *text = of_file;
+            }
+        }
+        card.species = card.species.filter(|species| species != UNKNOWN).or(species);
+        if card.consent == Consent::Unknown {
+            card.consent = consent(card.species.as_deref());
+        }
+        return Ok(SessionInfo { session, subject, dataset, card });
+    }
     let card = Card {
-        source: format!("NWB file {name}{}", parts.collect::<String>()),
-        citation: said("general/related_publications").unwrap_or_default(),
+        source: origin,
+        citation,
         license: UNKNOWN.into(),
         consent: consent(species.as_deref()),
         species,
