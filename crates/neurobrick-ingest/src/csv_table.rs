@@ -48,11 +48,10 @@ impl CsvTable {
 
     /// Position of a column that must be there.
     fn position(&self, column: &str) -> Result<usize, IngestError> {
-        self.names.iter().position(|name| name == column).ok_or_else(|| IngestError::MissingColumn {
-            path: self.path.clone(),
-            column: column.to_owned(),
-            found: self.names.join(", "),
-        })
+        self.names
+            .iter()
+            .position(|name| name == column)
+            .ok_or_else(|| IngestError::missing_column(&self.path, column, &self.names))
     }
 
     /// Cells of a column that must be there.

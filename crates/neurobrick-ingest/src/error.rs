@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use neurobrick_schema::{DatasetId, SchemaError, SessionId, SubjectId};
+use neurobrick_schema::{DatasetId, SchemaError, SessionId, SubjectId, nearest_name};
 
 /// What can be wrong with foreign files, or with putting them into a store.
 #[derive(Debug, thiserror::Error)]
@@ -48,24 +48,38 @@ pub enum IngestError {
         template: String,
     },
     /// A table lacks a column that the format needs.
-    #[error("{} has no column {column:?}, only {found}; export it again with that column", path.display())]
+    #[error("{} has no column {column:?}{near}; it has {found}; correct the name where it is asked for, or export it again with that column", path.display())]
     MissingColumn {
         /// The file.
         path: PathBuf,
         /// The column.
         column: String,
+        /// The name that is most like it, as a question; empty when none is like it.
+        near: String,
         /// The columns it has, joined by commas.
         found: String,
     },
-    /// An archive lacks an array that the format needs.
-    #[error("{} has no array {array:?}, only {found}; save it again with that array", path.display())]
+    /// A file lacks an array that the format or a mapping asks for.
+    #[error("{} has no array {array:?}{near}; it has {found}; correct the name where it is asked for, or save the file with that array", path.display())]
     MissingArray {
         /// The file.
         path: PathBuf,
         /// The array.
         array: String,
+        /// The name that is most like it, as a question; empty when none is like it.
+        near: String,
         /// The arrays it has, joined by commas.
         found: String,
+    },
+    /// A path into a file of cells and structures leads to no array.
+    #[error("{}: the path {array:?} does not fit the file: {detail}; correct it in mapping.toml", path.display())]
+    PathDoesNotFit {
+        /// The file.
+        path: PathBuf,
+        /// The path.
+        array: String,
+        /// Where it fails, and what lies there.
+        detail: String,
     },
     /// An array or a column has another type of value than the format says.
     #[error("{}: {part} holds {found}, expected {expected}; save it again with that type", path.display())]
@@ -252,6 +266,20 @@ pub enum IngestError {
     Store(#[from] SchemaError),
 }
 
+/// The name that is most like `wanted`, to put into a message; empty when none is like it.
+pub(crate) fn did_you_mean(wanted: &str, known: &[&str]) -> String {
+    nearest_name(wanted, known.iter().copied())
+        .map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"))
+}
+
+fn near(wanted: &str, found: &[String]) -> String {
+    did_you_mean(wanted, &found.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() { "none".into() } else { found.join(", ") }
+}
+
 impl IngestError {
     /// Turns an [`io::Error`] into [`IngestError::Io`] with its place.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -266,6 +294,18 @@ impl IngestError {
 
     pub(crate) fn bad_value(path: &Path, part: &str, index: usize, detail: impl Into<String>) -> Self {
         Self::BadValue { path: path.to_path_buf(), part: part.into(), index, detail: detail.into() }
+    }
+
+    /// That a file has no array `array`, and which of those that it has is most like it.
+    pub(crate) fn missing_array(path: &Path, array: &str, found: &[String]) -> Self {
+        let (path, array) = (path.to_path_buf(), array.to_owned());
+        Self::MissingArray { path, near: near(&array, found), found: listed(found), array }
+    }
+
+    /// The same for a column of a table.
+    pub(crate) fn missing_column(path: &Path, column: &str, found: &[String]) -> Self {
+        let (path, column) = (path.to_path_buf(), column.to_owned());
+        Self::MissingColumn { path, near: near(&column, found), found: listed(found), column }
     }
 
     /// Names the file that a broken rule of the schema comes from.

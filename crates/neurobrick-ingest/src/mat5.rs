@@ -26,12 +26,32 @@ const MATRIX: u32 = 14;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum MatValue {
     Array(Array),
-    /// Values in column order.
-    Cell(Vec<MatValue>),
-    /// Structures in column order, each with the values of all fields.
-    Struct(Vec<String>, Vec<Vec<MatValue>>),
+    /// Lengths of the axes, and the values in column order.
+    Cell(Vec<usize>, Vec<MatValue>),
+    /// Lengths of the axes, names of the fields, and the structures in column order, each with the values of all fields.
+    Struct(Vec<usize>, Vec<String>, Vec<Vec<MatValue>>),
     /// What is not read, in words.
     Other(&'static str),
+}
+
+impl MatValue {
+    /// What it is, such as `a 1x13 cell`.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Array(array) => format!("a {} array of {}", by(&array.shape), array.values.kind()),
+            Self::Cell(shape, _) => format!("a {} cell", by(shape)),
+            Self::Struct(shape, names, _) => {
+                format!("a {} struct with the fields {}", by(shape), names.join(", "))
+            }
+            Self::Other(what) => (*what).to_owned(),
+        }
+    }
+}
+
+/// Lengths of axes as MATLAB writes them, `1x13`.
+pub(crate) fn by(shape: &[usize]) -> String {
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    lengths.join("x")
 }
 
 /// Reads the variable `name` of a file.
@@ -69,11 +89,7 @@ fn find(path: &Path, bytes: &[u8], name: &str) -> Result<MatValue, IngestError> 
             None => found.push(variable),
         }
     }
-    Err(IngestError::MissingArray {
-        path: path.to_path_buf(),
-        array: name.to_owned(),
-        found: found.join(", "),
-    })
+    Err(IngestError::missing_array(path, name, &found))
 }
 
 /// Whether the bytes are those of a MATLAB file in its own format, and of which byte order.
@@ -138,7 +154,10 @@ struct Bytes<'a> {
 
 impl<'a> Bytes<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.rest.split_at_checked(n).ok_or("it is cut off")?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(n)
+            .ok_or_else(|| format!("it is cut off: {} of {n} bytes are there", self.rest.len()))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -214,9 +233,10 @@ impl<'a> Bytes<'a> {
         }
         let value = match class {
             1 => {
-                MatValue::Cell((0..self.fits(count)?).map(|_| self.nested(depth)).collect::<Result<_, _>>()?)
+                let items = (0..self.fits(count)?).map(|_| self.nested(depth)).collect::<Result<_, _>>()?;
+                MatValue::Cell(shape, items)
             }
-            2 => self.structures(count, depth)?,
+            2 => self.structures(shape, count, depth)?,
             4 => self.text(shape, count)?,
             6..=15 if is_complex => MatValue::Other("complex numbers"),
             6..=15 => {
@@ -249,7 +269,7 @@ impl<'a> Bytes<'a> {
         value.ok_or_else(|| "a matrix without a value".into())
     }
 
-    fn structures(&mut self, count: usize, depth: usize) -> Result<MatValue, String> {
+    fn structures(&mut self, shape: Vec<usize>, count: usize, depth: usize) -> Result<MatValue, String> {
         let (kind, length) = self.element()?;
         let length = self.numbers(kind, length)?.into_f64().and_then(|lengths| lengths.first().copied());
         let length = whole(length.ok_or("a structure without a length of names")?)?.max(1);
@@ -261,11 +281,11 @@ impl<'a> Bytes<'a> {
         let names: Vec<String> = names.chunks_exact(length).map(name).collect();
         self.fits(count.checked_mul(names.len()).ok_or("a structure longer than memory")?)?;
         if names.is_empty() {
-            return Ok(MatValue::Struct(names, Vec::new()));
+            return Ok(MatValue::Struct(shape, names, Vec::new()));
         }
         let one = |_| names.iter().map(|_| self.nested(depth)).collect::<Result<Vec<_>, String>>();
         let all = (0..count).map(one).collect::<Result<Vec<_>, String>>()?;
-        Ok(MatValue::Struct(names, all))
+        Ok(MatValue::Struct(shape, names, all))
     }
 
     /// One text per row.

@@ -70,12 +70,7 @@ fn read_member(
     let member = match archive.by_name(&format!("{name}.npy")) {
         Ok(member) => member,
         Err(ZipError::FileNotFound) => {
-            let found = found.join(", ");
-            return Err(IngestError::MissingArray {
-                path: path.to_path_buf(),
-                array: name.to_owned(),
-                found,
-            });
+            return Err(IngestError::missing_array(path, name, &found));
         }
         Err(error) => return Err(IngestError::malformed(path, part, error)),
     };

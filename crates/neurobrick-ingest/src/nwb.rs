@@ -79,7 +79,8 @@ impl Reader for Nwb {
         let tables = tables::Tables::find(&file)?;
         let electrodes = units::read_electrodes(&file, &tables, &mut notes)?;
         let units::Read { units, columns, spikes } = units::read(&file, &tables, &electrodes, &mut notes)?;
-        let (trials, mut intervals) = tables::read_intervals(&file, &tables, dataset.as_ref(), &mut notes)?;
+        let (trials, mut intervals) =
+            tables::read_intervals(&file, &tables, &source.root, dataset.as_ref(), &mut notes)?;
         let mut signals = Vec::new();
         series::read_all(&file, &tables, &mut signals, &mut intervals, &mut notes)?;
         if let Some(dataset) = &dataset {

@@ -88,11 +88,7 @@ impl ParquetTable {
 
     fn arrays(&self, column: &str) -> Result<Vec<&dyn Array>, IngestError> {
         if !self.has(column) {
-            return Err(IngestError::MissingColumn {
-                path: self.path.clone(),
-                column: column.to_owned(),
-                found: self.names.join(", "),
-            });
+            return Err(IngestError::missing_column(&self.path, column, &self.names));
         }
         Ok(self.batches.iter().filter_map(|batch| batch.column_by_name(column)).map(AsRef::as_ref).collect())
     }

@@ -142,7 +142,7 @@ fn damaged_counts_are_refused() {
                 "array missing",
                 &|root| fs::write(root.join("s1.npz"), npz(&counts_members()[..1])).unwrap(),
                 "MissingArray",
-                &["s1.npz", "bin_time", "only counts"],
+                &["s1.npz", "bin_time", "it has counts"],
             ),
             (
                 "floats for counts",

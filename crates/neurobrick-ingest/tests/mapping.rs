@@ -185,7 +185,7 @@ fn cells_tables_and_fields_of_every_matlab_version() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     let good = spikes("file = \"arrays.npz\", array = \"times\"", "file = \"arrays.npz\", array = \"units\"");
-    let all: [(&str, &str, &[&str]); 12] = [
+    let all: [(&str, &str, &[&str]); 13] = [
         (
             "arrays.npz\", array = \"times",
             "../arrays.npz\", array = \"times",
@@ -197,6 +197,11 @@ fn what_cannot_be_meant_is_refused() {
             &["gone.npz", "mapping.toml names it"],
         ),
         ("array = \"times\"", "array = \"time\"", &["arrays.npz", "\"time\"", "times, units"]),
+        (
+            "file = \"arrays.npz\", array = \"units\"",
+            "file = \"spikes.csv\", array = \"units\"",
+            &["spikes.csv", "\"units\" (did you mean `unit`?); it has t, unit; correct the name"],
+        ),
         ("array = \"times\"", "array = \"position\"", &["arrays.npz", "[2, 3]", "one axis"]),
         (", rate_hz = 30", "", &["mapping.toml", "rate_hz belongs to"]),
         ("unit = \"samples\"", "unit = \"s\"", &["mapping.toml", "rate_hz belongs to"]),
@@ -235,13 +240,18 @@ fn what_cannot_be_meant_is_refused() {
         ("nested.deep.x", "no field \"x\""),
         ("nested.deep", "lead on"),
         ("none", "times"),
+        ("cell{*}", "no array \"cell\" (did you mean `cells`?); it has "),
+        ("cells.time", "cells is a 1x3 cell and has no field \"time\": one of its items comes first"),
+        ("cells{*}.time", "\"cells{*}.time\" does not fit the file: cells{1} is a "),
+        ("nested.deap.rate", "nested is a "),
+        ("nested.deap.rate", "no field \"deap\" (did you mean `deep`?); correct it in mapping.toml"),
     ] {
         for file in ["v5.mat", "v7.mat", "v73.mat"] {
             let text = format!(
                 "{HEAD}units = [{{ id = \"c\", times = {{ file = \"{file}\", array = \"{array}\", unit = \"s\" }} }}]\n"
             );
             let message = read(made(&text).path()).map(|_| array.to_owned()).unwrap_err().to_string();
-            let is_told = message.contains(says) || (says == "item 1" && message.contains("no cells"));
+            let is_told = message.contains(says) && !message.contains("fetch the file");
             assert!(is_told && message.contains(file), "{array} of {file}: {message}");
         }
     }

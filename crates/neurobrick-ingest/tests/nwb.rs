@@ -215,7 +215,11 @@ fn a_dataset_file_gives_the_card_and_chooses_the_trials() {
     assert_eq!(names, [&format!("sub-4/{file}"), "dataset.toml"]);
     fs::write(folder.path().join("dataset.toml"), text.replace("recognition", "recall")).unwrap();
     let message = read(folder.path()).unwrap_err().to_string();
-    for says in [file, "recall_table", "encoding_table, recognition_table, timediscrimination_table"] {
+    for says in [
+        file,
+        "dataset.toml is not usable: it asks for trials = \"recall_table\"",
+        "that file has encoding_table, recognition_table, timediscrimination_table",
+    ] {
         assert!(message.contains(says), "{message}");
     }
 }

@@ -63,6 +63,7 @@ pub use consent::Consent;
 pub use error::SchemaError;
 pub use ids::{DatasetId, SessionId, SubjectId};
 pub use manifest::hash_file;
+pub use names::nearest_name;
 pub use quality::{REFRACTORY_S, UnitQuality, unit_quality};
 pub use recording::{Recording, RecordingParts, Unit};
 pub use regions::{AllenRegion, RegionLevel};

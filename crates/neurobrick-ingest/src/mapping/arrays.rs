@@ -7,7 +7,7 @@ use neurobrick_schema::ColumnValues;
 use super::config::ArrayName;
 use crate::array::{Array, Values, rows_of_text};
 use crate::csv_table::CsvTable;
-use crate::error::IngestError;
+use crate::error::{IngestError, did_you_mean};
 use crate::hdf5::H5File;
 use crate::mat5::{self, MatValue};
 use crate::npy::{read_npy, read_npz};
@@ -128,126 +128,193 @@ fn parse(text: &str) -> Option<(String, Vec<Step>)> {
 
 fn matlab(path: &Path, name: &str) -> Result<Vec<(Vec<usize>, Array)>, IngestError> {
     let bad_path = || {
-        let detail = "it is not a path such as name, name{1}{*}.field or name(2).field, counted from 1";
-        IngestError::malformed(path, format!("array {name:?}"), detail)
+        let file = path.file_name().unwrap_or_default().display();
+        let detail = format!(
+            "array {name:?} of {file} is not a path such as name, name{{1}}{{*}}.field or name(2).field, counted from 1"
+        );
+        IngestError::DatasetFile { path: path.with_file_name(super::MappingFile::NAME), detail }
     };
     let (variable, steps) = parse(name).ok_or_else(bad_path)?;
     let mut start = vec![0; USER_BLOCK + HDF5_MAGIC.len()];
     let is_hdf5 = std::fs::File::open(path)
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start))
         .is_ok_and(|()| start.ends_with(HDF5_MAGIC) || start.starts_with(HDF5_MAGIC));
-    let mut found = Vec::new();
+    let mut walk = Walk { path, asked: name, stars: Vec::new(), found: Vec::new() };
     if is_hdf5 {
         let file = H5File::open(path, &[])?;
-        let missing = || IngestError::MissingArray {
-            path: path.to_path_buf(),
-            array: variable.clone(),
-            found: file.node(0).children.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        let missing = || {
+            // What cells refer to lies in groups with names such as `#refs#`.
+            let names = file.node(0).children.iter().map(|(name, _)| name.clone());
+            let names: Vec<String> = names.filter(|name| !name.starts_with('#')).collect();
+            IngestError::missing_array(path, &variable, &names)
         };
         let node = file.find(&variable).ok_or_else(missing)?;
-        v73(&file, node, &steps, &mut Vec::new(), &mut found)?;
+        walk.v73(&file, &variable, node, &steps)?;
     } else {
-        let value = mat5::read(path, &variable)?;
-        v5(path, name, &value, &steps, &mut Vec::new(), &mut found)?;
+        walk.v5(&variable, &mat5::read(path, &variable)?, &steps)?;
     }
-    Ok(found)
+    Ok(walk.found)
 }
 
-fn no_such(path: &Path, name: &str, step: &Step) -> IngestError {
-    let step = match step {
-        Step::Item(Some(index)) => format!("item {}", index + 1),
-        Step::Item(None) => "items".into(),
-        Step::Field(field) => format!("field {field:?}"),
-    };
-    IngestError::malformed(path, format!("array {name:?}"), format!("there is no {step}"))
+/// Follows a path through a file. `at` is always the part of it that was followed, with numbers in place of stars.
+struct Walk<'a> {
+    path: &'a Path,
+    /// The whole path.
+    asked: &'a str,
+    /// Positions of all stars on the way.
+    stars: Vec<usize>,
+    found: Vec<(Vec<usize>, Array)>,
 }
 
-/// Follows the steps; behind a star, what has no such part (an empty cell) is passed over.
-fn v5(
-    path: &Path,
-    name: &str,
-    value: &MatValue,
-    steps: &[Step],
-    stars: &mut Vec<usize>,
-    found: &mut Vec<(Vec<usize>, Array)>,
-) -> Result<(), IngestError> {
-    let Some((step, rest)) = steps.split_first() else {
-        return match value {
-            MatValue::Array(array) => {
-                found.push((stars.clone(), array.clone().squeezed()));
+impl Walk<'_> {
+    /// The path leads on, and what lies `at` does not.
+    fn no_such(&self, at: &str, step: &Step, what: &str, fields: &[&str]) -> IngestError {
+        let (lacks, near) = match step {
+            Step::Item(Some(index)) => (format!("no item {}", index + 1), String::new()),
+            Step::Item(None) => ("no items".into(), String::new()),
+            Step::Field(field) if what.ends_with(" cell") => {
+                (format!("no field {field:?}"), ": one of its items comes first, {1}, or all, {*}".into())
+            }
+            Step::Field(field) => (format!("no field {field:?}"), did_you_mean(field, fields)),
+        };
+        IngestError::PathDoesNotFit {
+            path: self.path.to_path_buf(),
+            array: self.asked.to_owned(),
+            detail: format!("{at} is {what} and has {lacks}{near}"),
+        }
+    }
+
+    /// The path ends, and what lies `at` its end is no array.
+    fn ends_early(&self, at: &str, what: &str) -> IngestError {
+        IngestError::PathDoesNotFit {
+            path: self.path.to_path_buf(),
+            array: self.asked.to_owned(),
+            detail: format!("{at} is {what}; lead on with {{1}}, {{*}} or .field"),
+        }
+    }
+
+    /// Follows the steps; behind a star, what has no such part (an empty cell) is passed over.
+    fn v5(&mut self, at: &str, value: &MatValue, steps: &[Step]) -> Result<(), IngestError> {
+        let Some((step, rest)) = steps.split_first() else {
+            return match value {
+                MatValue::Array(array) => {
+                    self.found.push((self.stars.clone(), array.clone().squeezed()));
+                    Ok(())
+                }
+                MatValue::Other(what) => Err(unsupported(self.path, at, (*what).to_owned())),
+                _ => Err(self.ends_early(at, &value.in_words())),
+            };
+        };
+        match (step, value) {
+            (Step::Item(None), MatValue::Cell(_, items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.stars.push(index + 1);
+                    self.v5(&format!("{at}{{{}}}", index + 1), item, rest)?;
+                    self.stars.pop();
+                }
                 Ok(())
             }
-            MatValue::Other(what) => Err(unsupported(path, name, (*what).to_owned())),
-            _ => Err(unsupported(path, name, "cells or structures; lead on with {1} or .field".into())),
+            (Step::Item(Some(index)), MatValue::Cell(_, items)) if *index < items.len() => {
+                self.v5(&format!("{at}{{{}}}", index + 1), &items[*index], rest)
+            }
+            (Step::Field(_), MatValue::Struct(_, _, all)) if all.len() == 1 => {
+                self.field(at, value, 0, steps)
+            }
+            (Step::Item(Some(index)), MatValue::Struct(_, _, all)) if *index < all.len() => {
+                self.field(&format!("{at}({})", index + 1), value, *index, rest)
+            }
+            (Step::Item(None), MatValue::Struct(_, _, all)) => {
+                for index in 0..all.len() {
+                    self.stars.push(index + 1);
+                    self.field(&format!("{at}({})", index + 1), value, index, rest)?;
+                    self.stars.pop();
+                }
+                Ok(())
+            }
+            (_, MatValue::Array(array)) if !self.stars.is_empty() && array.shape.contains(&0) => Ok(()),
+            _ => Err(self.no_such(at, step, &value.in_words(), &[])),
+        }
+    }
+
+    /// The field of structure `index` that the first step names.
+    fn field(&mut self, at: &str, value: &MatValue, index: usize, steps: &[Step]) -> Result<(), IngestError> {
+        let (MatValue::Struct(_, names, all), Some((step, rest))) = (value, steps.split_first()) else {
+            return Err(self.ends_early(at, "a struct"));
         };
-    };
-    let is_starred = !stars.is_empty();
-    match (step, value) {
-        (Step::Item(None), MatValue::Cell(items)) => {
-            for (index, item) in items.iter().enumerate() {
-                stars.push(index + 1);
-                v5(path, name, item, rest, stars, found)?;
-                stars.pop();
-            }
-            Ok(())
-        }
-        (Step::Item(Some(index)), MatValue::Cell(items)) if *index < items.len() => {
-            v5(path, name, &items[*index], rest, stars, found)
-        }
-        (Step::Field(_), MatValue::Struct(_, all)) if all.len() == 1 => {
-            field(path, name, value, 0, steps, stars, found)
-        }
-        (Step::Item(Some(index)), MatValue::Struct(_, all)) if *index < all.len() => {
-            field(path, name, value, *index, rest, stars, found)
-        }
-        (Step::Item(None), MatValue::Struct(_, all)) => {
-            for index in 0..all.len() {
-                stars.push(index + 1);
-                field(path, name, value, index, rest, stars, found)?;
-                stars.pop();
-            }
-            Ok(())
-        }
-        (_, MatValue::Array(array)) if is_starred && array.shape.contains(&0) => Ok(()),
-        _ => Err(no_such(path, name, step)),
+        let Step::Field(field) = step else {
+            return Err(self.no_such(at, step, "one struct", &[]));
+        };
+        let Some(position) = names.iter().position(|name| name == field) else {
+            let fields: Vec<&str> = names.iter().map(String::as_str).collect();
+            return Err(self.no_such(at, step, &value.in_words(), &fields));
+        };
+        self.v5(&format!("{at}.{field}"), &all[index][position], rest)
     }
-}
 
-/// The field of structure `index` that the first step names.
-fn field(
-    path: &Path,
-    name: &str,
-    value: &MatValue,
-    index: usize,
-    steps: &[Step],
-    stars: &mut Vec<usize>,
-    found: &mut Vec<(Vec<usize>, Array)>,
-) -> Result<(), IngestError> {
-    let (MatValue::Struct(names, all), Some((Step::Field(field), rest))) = (value, steps.split_first())
-    else {
-        return Err(unsupported(path, name, "structures; lead on with .field".into()));
-    };
-    match names.iter().position(|name| name == field) {
-        Some(position) => v5(path, name, &all[index][position], rest, stars, found),
-        None => Err(no_such(path, name, &steps[0])),
+    /// The same in a file of version 7.3, where cells are references and structures are groups.
+    fn v73(&mut self, file: &H5File, at: &str, node: usize, steps: &[Step]) -> Result<(), IngestError> {
+        let is_empty = file.number(node, "MATLAB_empty")?.is_some_and(|empty| empty > 0.0);
+        let is_passed_over = is_empty && !self.stars.is_empty();
+        let Some((step, rest)) = steps.split_first() else {
+            return self.v73_array(file, at, node, is_empty);
+        };
+        if let Step::Field(field) = step {
+            let child = file.node(node).child(field).filter(|_| file.node(node).is_group());
+            return match child {
+                None if is_passed_over => Ok(()),
+                None => {
+                    let fields: Vec<&str> =
+                        file.node(node).children.iter().map(|(name, _)| name.as_str()).collect();
+                    Err(self.no_such(at, step, &v73_in_words(file, node)?, &fields))
+                }
+                Some(child) => self.v73(file, &format!("{at}.{field}"), child, rest),
+            };
+        }
+        if is_passed_over {
+            return Ok(());
+        }
+        if file.node(node).is_group() {
+            let reason = "no cells; arrays of structures are read from -v7 only";
+            return Err(unsupported(self.path, at, reason.into()));
+        }
+        let array = file.read(node).map_err(|unread| unread.required(file, node))?;
+        let Array { values: Values::Reference(cells), .. } = array else {
+            return Err(self.no_such(at, step, &v73_in_words(file, node)?, &[]));
+        };
+        for (index, &address) in cells.iter().enumerate() {
+            let Step::Item(wanted) = step else { continue };
+            if wanted.is_some_and(|wanted| wanted != index) {
+                continue;
+            }
+            let at = format!("{at}{{{}}}", index + 1);
+            let Some(cell) = file.at(address) else {
+                return Err(IngestError::malformed(&file.path, at, "the cell leads nowhere"));
+            };
+            if wanted.is_none() {
+                self.stars.push(index + 1);
+            }
+            self.v73(file, &at, cell, rest)?;
+            if wanted.is_none() {
+                self.stars.pop();
+            }
+        }
+        match step {
+            Step::Item(Some(index)) if *index >= cells.len() => {
+                Err(self.no_such(at, step, &v73_in_words(file, node)?, &[]))
+            }
+            _ => Ok(()),
+        }
     }
-}
 
-/// The same in a file of version 7.3, where cells are references and structures are groups.
-fn v73(
-    file: &H5File,
-    node: usize,
-    steps: &[Step],
-    stars: &mut Vec<usize>,
-    found: &mut Vec<(Vec<usize>, Array)>,
-) -> Result<(), IngestError> {
-    let part = file.node(node).path.clone();
-    let is_empty = file.number(node, "MATLAB_empty")?.is_some_and(|empty| empty > 0.0);
-    let Some((step, rest)) = steps.split_first() else {
+    /// The array at the end of a path.
+    fn v73_array(&mut self, file: &H5File, at: &str, node: usize, is_empty: bool) -> Result<(), IngestError> {
         if !file.is_dataset(node) {
-            return Err(unsupported(&file.path, &part, "a structure; lead on with .field".into()));
+            return Err(self.ends_early(at, &v73_in_words(file, node)?));
         }
         let mut array = file.read(node).map_err(|unread| unread.required(file, node))?;
+        if matches!(array.values, Values::Reference(_)) {
+            return Err(self.ends_early(at, &v73_in_words(file, node)?));
+        }
         if is_empty {
             array = Array { shape: vec![0], values: Values::Float(Vec::new()) };
         }
@@ -256,58 +323,28 @@ fn v73(
         let array = Array::from_column_order(array.shape, array.values);
         let is_text = file.text(node, "MATLAB_class")?.as_deref() == Some("char");
         let array = if is_text {
-            text(array).map_err(|detail| IngestError::malformed(&file.path, part, detail))?
+            text(array).map_err(|detail| IngestError::malformed(&file.path, at, detail))?
         } else {
             array.squeezed()
         };
-        found.push((stars.clone(), array));
-        return Ok(());
-    };
-    if let Step::Field(field) = step {
-        let child = file.node(node).child(field).filter(|_| file.node(node).is_group());
-        let child = child.ok_or_else(|| no_such(&file.path, &part, step));
-        return match child {
-            Err(_) if is_empty && !stars.is_empty() => Ok(()),
-            child => v73(file, child?, rest, stars, found),
-        };
+        self.found.push((self.stars.clone(), array));
+        Ok(())
     }
-    if is_empty && !stars.is_empty() {
-        return Ok(());
+}
+
+/// What a node is, such as `a 1x13 cell`.
+fn v73_in_words(file: &H5File, node: usize) -> Result<String, IngestError> {
+    if file.node(node).is_group() {
+        let fields: Vec<&str> = file.node(node).children.iter().map(|(name, _)| name.as_str()).collect();
+        return Ok(format!("a struct with the fields {}", fields.join(", ")));
     }
-    let cells = file.is_dataset(node);
-    let array =
-        if cells { Some(file.read(node).map_err(|unread| unread.required(file, node))?) } else { None };
-    let Some(Array { values: Values::Reference(cells), .. }) = array else {
-        return Err(unsupported(
-            &file.path,
-            &part,
-            "no cells; arrays of structures are read from -v7 only".into(),
-        ));
-    };
-    for (index, &address) in cells.iter().enumerate() {
-        let Step::Item(wanted) = step else { continue };
-        if wanted.is_some_and(|wanted| wanted != index) {
-            continue;
-        }
-        let Some(cell) = file.at(address) else {
-            return Err(IngestError::malformed(
-                &file.path,
-                part,
-                format!("cell {} leads nowhere", index + 1),
-            ));
-        };
-        if wanted.is_none() {
-            stars.push(index + 1);
-        }
-        v73(file, cell, rest, stars, found)?;
-        if wanted.is_none() {
-            stars.pop();
-        }
-    }
-    match step {
-        Step::Item(Some(index)) if *index >= cells.len() => Err(no_such(&file.path, &part, step)),
-        _ => Ok(()),
-    }
+    let mut shape = file.shape(node)?;
+    shape.reverse();
+    let class = file.text(node, "MATLAB_class")?;
+    Ok(match class.as_deref() {
+        Some(class @ ("cell" | "struct")) => format!("a {} {class}", mat5::by(&shape)),
+        class => format!("a {} array of {}", mat5::by(&shape), class.unwrap_or("values")),
+    })
 }
 
 /// Character codes as one text per row.

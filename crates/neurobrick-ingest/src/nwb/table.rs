@@ -110,11 +110,8 @@ impl<'a> DynamicTable<'a> {
     /// A column of one number per row, which must be there.
     pub(super) fn floats(&self, name: &str) -> Result<Vec<f64>, IngestError> {
         let Some(node) = self.child(name) else {
-            return Err(IngestError::MissingColumn {
-                path: self.file.path.clone(),
-                column: format!("{}/{name}", self.path()),
-                found: self.names.join(", "),
-            });
+            let column = format!("{}/{name}", self.path());
+            return Err(IngestError::missing_column(&self.file.path, &column, &self.names));
         };
         let Array { shape, values } =
             self.file.read(node).map_err(|unread| unread.required(self.file, node))?;

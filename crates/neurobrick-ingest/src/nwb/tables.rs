@@ -1,11 +1,13 @@
 //! Which groups of a file are tables, and the tables of intervals among them.
 
+use std::path::Path;
+
 use neurobrick_schema::{Interval, IntervalTable, Trials};
 
 use super::table::DynamicTable;
 use super::{Notes, PartNames, RECORDED};
 use crate::dataset_file::DatasetFile;
-use crate::error::IngestError;
+use crate::error::{IngestError, did_you_mean};
 use crate::hdf5::H5File;
 use crate::single_file::plain_name;
 
@@ -62,10 +64,11 @@ impl Tables {
 
 /// The trials, and all other tables of intervals.
 ///
-/// A trial with impossible bounds refuses the file; another table with such a row is named and left out.
+/// `dataset.toml` in the folder `root` may say which table the trials are. A trial with impossible bounds refuses the file; another table with such a row is named and left out.
 pub(super) fn read_intervals(
     file: &H5File,
     tables: &Tables,
+    root: &Path,
     dataset: Option<&DatasetFile>,
     notes: &mut Notes,
 ) -> Result<(Trials, Vec<IntervalTable>), IngestError> {
@@ -107,12 +110,13 @@ pub(super) fn read_intervals(
     }
     if let (false, Some(name)) = (is_found, chosen) {
         let found: Vec<&str> = intervals.iter().map(|table| table.name.as_str()).collect();
-        return Err(IngestError::Disagreement {
-            path: file.path.clone(),
-            what: "the list of interval tables".into(),
-            found: found.join(", "),
-            expected: format!("trials = {name:?} is asked for"),
-        });
+        let has = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+        let detail = format!(
+            "it asks for trials = {name:?}, a table of intervals that {} lacks{}; that file has {has}",
+            file.path.display(),
+            did_you_mean(name, &found)
+        );
+        return Err(IngestError::DatasetFile { path: root.join(DatasetFile::NAME), detail });
     }
     Ok((trials, intervals))
 }
