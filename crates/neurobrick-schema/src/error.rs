@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ids::SessionId;
+use crate::names::nearest_name;
 
 /// What can be wrong with a recording or with the store it rests in.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +130,12 @@ pub enum SchemaError {
         /// The folder.
         path: PathBuf,
     },
+    /// There is nothing where a store should be.
+    #[error("there is no store at {}: the path does not exist; check it, or make a store there by ingesting into it", path.display())]
+    NoSuchStore {
+        /// The path.
+        path: PathBuf,
+    },
     /// A new store would mix with other files.
     #[error("{} holds files but no store.json; choose an empty or new folder for the store", path.display())]
     FolderNotEmpty {
@@ -146,12 +153,14 @@ pub enum SchemaError {
         supported: u32,
     },
     /// The store has no such session.
-    #[error("the store {} has no session {session}; list the sessions with the inspect verb", store.display())]
+    #[error("the store {} has no session {session}{}", store.display(), there_are(session, known))]
     SessionNotFound {
         /// Which session.
         session: SessionId,
         /// The store's folder.
         store: PathBuf,
+        /// The sessions that it has.
+        known: Vec<SessionId>,
     },
     /// A session of counts was asked for spike times.
     #[error("session {session} exists as counts only; it has no spike times")]
@@ -203,6 +212,22 @@ pub enum SchemaError {
         /// The encoder's message.
         detail: String,
     },
+}
+
+/// Sessions that a message lists.
+const MAX_LISTED: usize = 8;
+
+/// Which session was probably meant, and which there are, for the end of a message.
+fn there_are(session: &SessionId, known: &[SessionId]) -> String {
+    if known.is_empty() {
+        return "; it has none, ingest recordings into it".into();
+    }
+    let near = nearest_name(session.as_str(), known.iter().map(SessionId::as_str));
+    let near = near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"));
+    let listed: Vec<&str> = known.iter().take(MAX_LISTED).map(SessionId::as_str).collect();
+    let more = known.len() - listed.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{near}; it has {}{more}", listed.join(", "))
 }
 
 impl SchemaError {

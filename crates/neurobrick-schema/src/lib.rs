@@ -35,6 +35,7 @@
 mod activity;
 pub mod atomic;
 mod card;
+mod column_summary;
 mod column_tables;
 mod columns;
 mod consent;
@@ -58,6 +59,7 @@ mod trials;
 
 pub use activity::{Activity, BinnedCounts, Spikes};
 pub use card::{Card, SessionInfo, SourceFile};
+pub use column_summary::ColumnSummary;
 pub use columns::{Column, ColumnValues, ListValues, Table};
 pub use consent::Consent;
 pub use error::SchemaError;

@@ -92,11 +92,14 @@ impl Store {
 
     /// Opens a store, and repairs what a stop in the middle of a replacement left behind.
     ///
-    /// Errors: [`SchemaError::NotAStore`]; [`SchemaError::UnsupportedVersion`]; [`SchemaError::Damaged`] when
+    /// Errors: [`SchemaError::NoSuchStore`]; [`SchemaError::NotAStore`]; [`SchemaError::UnsupportedVersion`]; [`SchemaError::Damaged`] when
     /// `store.json` is not as written; [`SchemaError::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SchemaError> {
         let path = path.as_ref().to_path_buf();
         let file = path.join(STORE_FILE);
+        if !path.exists() {
+            return Err(SchemaError::NoSuchStore { path });
+        }
         if !file.is_file() {
             return Err(SchemaError::NotAStore { path });
         }
@@ -284,7 +287,9 @@ impl Store {
         if dir.is_dir() {
             return Ok(dir);
         }
-        Err(SchemaError::SessionNotFound { session: session.clone(), store: self.path.clone() })
+        // Of a folder that cannot be listed, nothing is told.
+        let known = self.sessions().unwrap_or_default();
+        Err(SchemaError::SessionNotFound { session: session.clone(), store: self.path.clone(), known })
     }
 
     /// Runs `f` on the session's folder and says which session failed.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activity::Activity;
 use crate::card::Card;
+use crate::column_summary::ColumnSummary;
 use crate::columns::Column;
 use crate::ids::{DatasetId, SessionId, SubjectId};
 use crate::quality::{UnitQuality, unit_quality};
@@ -16,6 +17,10 @@ use crate::stretches::recorded_stretches;
 
 /// Share of intervals below the refractory period above which a unit is told of.
 const MAX_REFRACTORY_SHARE: f64 = 0.01;
+
+/// A pause that no recording makes, in seconds: thirty days. A timestamp before or behind one is taken for wrong.
+const MAX_PAUSE_S: f64 = 30.0 * DAY_S;
+const DAY_S: f64 = 86_400.0;
 
 /// How many units a region has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +91,9 @@ pub struct SessionSummary {
     /// Observed time in seconds: for spikes the span from the first to the last spike or trial bound, for counts the
     /// sum over all trials of their bins.
     pub duration_s: f64,
+    /// The observed time without gaps ([`recorded_stretches`]), in seconds.
+    #[serde(default)]
+    pub recorded_s: Option<f64>,
     /// Spikes per second and unit over the observed time without gaps ([`recorded_stretches`]); `None` when no time was
     /// observed.
     pub mean_rate_hz: Option<f64>,
@@ -95,6 +103,9 @@ pub struct SessionSummary {
     pub regions: Vec<RegionCount>,
     /// Names of the trial columns, in order.
     pub trial_columns: Vec<String>,
+    /// What the trial columns hold, in the same order.
+    #[serde(default)]
+    pub trial_values: Vec<ColumnSummary>,
     /// Names of the further columns of the units, in order.
     #[serde(default)]
     pub unit_columns: Vec<String>,
@@ -113,6 +124,9 @@ pub struct SessionSummary {
     /// The longest time without a spike of any unit: a gap in the recording, if it is long.
     #[serde(default)]
     pub longest_silence: Option<Silence>,
+    /// What looks wrong and deserves a look at the source, such as timestamps decades before all others.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Units with more than one interval in a hundred shorter than [`REFRACTORY_S`](crate::REFRACTORY_S).
     #[serde(default)]
     pub n_refractory_units: usize,
@@ -143,6 +157,11 @@ pub fn summary(recording: &Recording) -> SessionSummary {
     let recorded_s = duration_s - gaps_s;
     let (n_units, n_spikes) = (recording.n_units(), recording.n_spikes());
     let quality = unit_quality(recording);
+    let longest_silence = match recording.activity() {
+        Activity::Spikes(spikes) => longest(spikes.times_s()),
+        Activity::Counts(_) => None,
+    };
+    let signals: Vec<SignalSummary> = recording.signals().iter().map(signal_summary).collect();
     let is_refractory =
         |unit: &&UnitQuality| unit.refractory_share.is_some_and(|share| share > MAX_REFRACTORY_SHARE);
     SessionSummary {
@@ -155,18 +174,18 @@ pub fn summary(recording: &Recording) -> SessionSummary {
         bin_size_s,
         n_bins,
         duration_s,
+        recorded_s: Some(recorded_s),
         mean_rate_hz: (recorded_s > 0.0 && n_units > 0)
             .then(|| n_spikes as f64 / recorded_s / n_units as f64),
         n_silent_units: quality.iter().filter(|unit| unit.n_spikes == 0).count(),
         rate_quantiles_hz: rate_quantiles(&quality),
-        longest_silence: match recording.activity() {
-            Activity::Spikes(spikes) => longest(spikes.times_s()),
-            Activity::Counts(_) => None,
-        },
+        warnings: warnings(duration_s, longest_silence, &signals),
+        longest_silence,
         n_refractory_units: quality.iter().filter(is_refractory).count(),
         card: Some(recording.info().card.clone()),
         regions,
         trial_columns: names(recording.trials().columns()),
+        trial_values: recording.trials().columns().iter().map(ColumnSummary::of).collect(),
         unit_columns: names(recording.unit_columns()),
         n_electrodes: recording.electrodes().len(),
         intervals: recording
@@ -178,8 +197,35 @@ pub fn summary(recording: &Recording) -> SessionSummary {
                 columns: names(table.rows.columns()),
             })
             .collect(),
-        signals: recording.signals().iter().map(signal_summary).collect(),
+        signals,
     }
+}
+
+/// Times that no recording of one session has.
+fn warnings(duration_s: f64, silence: Option<Silence>, signals: &[SignalSummary]) -> Vec<String> {
+    let of_signals = signals.iter().map(|signal| (format!("signal {}", signal.name), signal.longest_gap));
+    let parts = std::iter::once(("the spikes".to_owned(), silence)).chain(of_signals);
+    let mut warnings: Vec<String> = parts
+        .filter_map(|(what, gap)| Some((what, gap.filter(|gap| gap.length_s > MAX_PAUSE_S)?)))
+        .map(|(what, Silence { start_s, length_s })| {
+            format!(
+                "timestamps of {what} look wrong: nothing for {} from {start_s:.3} s on; look at them at the source",
+                in_days(length_s)
+            )
+        })
+        .collect();
+    if warnings.is_empty() && duration_s > MAX_PAUSE_S {
+        warnings.push(format!(
+            "timestamps look wrong: spikes and trials span {}; look at their clocks at the source",
+            in_days(duration_s)
+        ));
+    }
+    warnings
+}
+
+fn in_days(seconds: f64) -> String {
+    let days = seconds / DAY_S;
+    if days < 730.0 { format!("{days:.0} days") } else { format!("{:.0} years", days / 365.25) }
 }
 
 fn names(columns: &[Column]) -> Vec<String> {
@@ -241,6 +287,18 @@ fn rate_quantiles(quality: &[UnitQuality]) -> Option<[f64; 3]> {
     Some([1, 5, 9].map(|tenth| rates[(last * tenth + 5) / 10]))
 }
 
+impl SessionSummary {
+    /// What the rate is over, where that is less than what was observed.
+    fn over_recorded(&self) -> String {
+        match self.recorded_s {
+            Some(recorded_s) if recorded_s < self.duration_s => {
+                format!(" over the {recorded_s:.1} s without gaps")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 impl fmt::Display for SessionSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "session   {} (subject {}, dataset {})", self.session, self.subject, self.dataset)?;
@@ -251,10 +309,19 @@ impl fmt::Display for SessionSummary {
             _ => writeln!(f, "activity  spike times")?,
         }
         writeln!(f, "units     {} ({} silent)", self.n_units, self.n_silent_units)?;
-        writeln!(f, "trials    {}", self.n_trials)?;
-        write!(f, "spikes    {} in {:.1} s", self.n_spikes, self.duration_s)?;
+        write!(f, "trials    {}", self.n_trials)?;
+        if self.n_trials == 0 {
+            write!(f, "; windows can slide instead (`align = {{ every = 1.0 }}`)")?;
+            if !self.intervals.is_empty() {
+                write!(
+                    f,
+                    ", or `trials = \"<table>\"` in the dataset.toml of an NWB file takes a table below"
+                )?;
+            }
+        }
+        write!(f, "\nspikes    {} in {:.1} s", self.n_spikes, self.duration_s)?;
         match self.mean_rate_hz {
-            Some(rate) => writeln!(f, ", {rate:.2} Hz per unit")?,
+            Some(rate) => writeln!(f, ", {rate:.2} Hz per unit{}", self.over_recorded())?,
             None => writeln!(f)?,
         }
         if let Some([low, middle, high]) = self.rate_quantiles_hz {
@@ -262,6 +329,9 @@ impl fmt::Display for SessionSummary {
         }
         if let Some(Silence { start_s, length_s }) = self.longest_silence {
             writeln!(f, "gaps      longest silence of all units {length_s:.3} s, from {start_s:.3} s")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning   {warning}")?;
         }
         if self.n_refractory_units > 0 {
             writeln!(
@@ -272,8 +342,11 @@ impl fmt::Display for SessionSummary {
         }
         let regions: Vec<String> =
             self.regions.iter().map(|region| format!("{} {}", region.region, region.n_units)).collect();
-        writeln!(f, "regions   {}", regions.join(", "))?;
-        write!(f, "columns   {}", self.trial_columns.join(", "))?;
+        write!(f, "regions   {}", regions.join(", "))?;
+        for (index, column) in self.trial_values.iter().enumerate() {
+            let head = if index == 0 { "columns" } else { "" };
+            write!(f, "\n{head:<10}{column}")?;
+        }
         if !self.unit_columns.is_empty() {
             write!(f, "\nper unit  {}", self.unit_columns.join(", "))?;
         }
@@ -301,20 +374,22 @@ impl fmt::Display for SessionSummary {
                 write!(f, ", longest gap {length_s:.3} s from {start_s:.3} s")?;
             }
         }
-        if let Some(card) = &self.card {
-            let species = card.species.as_deref().unwrap_or("unknown");
-            write!(f, "\nspecies   {species}\nconsent   {}\nlicense   {}", card.consent, card.license)?;
-            write!(f, "\nsource    {} ({} files)", card.source, card.source_files.len())?;
-            if !card.citation.is_empty() {
-                write!(f, "\ncite      {}", card.citation)?;
-            }
-            for change in &card.changes {
-                write!(f, "\nstep      {change}")?;
-            }
-            if let Some(notes) = &card.notes {
-                write!(f, "\nnotes     {notes}")?;
-            }
-        }
-        Ok(())
+        self.card.as_ref().map_or(Ok(()), |card| write_card(card, f))
     }
+}
+
+fn write_card(card: &Card, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let species = card.species.as_deref().unwrap_or("unknown");
+    write!(f, "\nspecies   {species}\nconsent   {}\nlicense   {}", card.consent, card.license)?;
+    write!(f, "\nsource    {} ({} files)", card.source, card.source_files.len())?;
+    if !card.citation.is_empty() {
+        write!(f, "\ncite      {}", card.citation)?;
+    }
+    for change in &card.changes {
+        write!(f, "\nstep      {change}")?;
+    }
+    if let Some(notes) = &card.notes {
+        write!(f, "\nnotes     {notes}")?;
+    }
+    Ok(())
 }

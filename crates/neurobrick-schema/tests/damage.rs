@@ -178,6 +178,12 @@ fn writing_again_replaces_and_removing_removes() {
     store.remove(&session).unwrap();
     assert!(!store.contains(&session));
     assert!(matches!(store.read(&session), Err(SchemaError::SessionNotFound { .. })));
+    let told =
+        |store: &Store, session: &str| store.read(&SessionId::new(session).unwrap()).unwrap_err().to_string();
+    assert!(told(&store, "a").ends_with("has no session a; it has B"), "{}", told(&store, "a"));
+    assert!(told(&store, "b").ends_with("(did you mean B?); it has B"), "{}", told(&store, "b"));
+    let empty = Store::create(folder.path().join("empty")).unwrap();
+    assert!(told(&empty, "a").ends_with("it has none, ingest recordings into it"));
     assert!(matches!(store.remove(&session), Err(SchemaError::SessionNotFound { .. })));
     assert_eq!(store.sessions().unwrap(), [SessionId::new("B").unwrap()]);
     assert!(matches!(
@@ -210,6 +216,8 @@ fn writers_at_the_same_time_leave_one_whole_session() {
 fn only_a_whole_store_of_a_known_version_opens() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Store::open(folder.path()), Err(SchemaError::NotAStore { .. })));
+    let told = Store::open(folder.path().join("nowhere")).unwrap_err().to_string();
+    assert!(told.contains("nowhere: the path does not exist"), "{told}");
     fs::write(folder.path().join("notes.txt"), b"mine").unwrap();
     assert!(matches!(Store::create(folder.path()), Err(SchemaError::FolderNotEmpty { .. })));
     // A stop while `store.json` was written leaves this, which is no reason to refuse the folder.

@@ -128,3 +128,58 @@ fn a_summary_tells_rates_gaps_and_quality() {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
+
+#[test]
+fn a_summary_says_what_its_rate_is_over_and_what_trials_hold() {
+    let second = |from: f64| (0..2000).map(move |i| from + f64::from(i) / 100.0);
+    let mut parts = made::spikes_recording("day-1").into_parts();
+    let times: Vec<f64> = second(0.0).chain(second(600.0)).collect();
+    let units = vec![0; times.len()];
+    parts.activity = Activity::Spikes(Spikes::new(times, units).unwrap());
+    let found = summary(&Recording::from_parts(parts).unwrap());
+    let text = found.to_string();
+    assert!(text.contains("4000 in 620.0 s, 20.01 Hz per unit over the 40.0 s without gaps"), "{text}");
+    assert!(text.contains("columns   contrast: float, "), "{text}");
+    assert!(text.contains("\n          choice: int, 0 | 1, 1 missing"), "{text}");
+    assert_eq!((found.warnings.len(), found.trial_values[1].values.join(" ")), (0, "0 1".to_owned()));
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json["trial_values"][1]["kind"], "int");
+
+    // Without gaps and without trials there is nothing to say about either.
+    let mut parts = made::spikes_recording("day-1").into_parts();
+    parts.trials = Trials::default();
+    let text = summary(&Recording::from_parts(parts).unwrap()).to_string();
+    assert!(!text.contains("without gaps") && !text.contains("columns") && !text.contains("table below"));
+    assert!(text.contains("trials    0; windows can slide instead (`align = { every = 1.0 }`)"), "{text}");
+    let mut parts = made::full_recording("day-1").into_parts();
+    parts.trials = Trials::default();
+    let text = summary(&Recording::from_parts(parts).unwrap()).to_string();
+    assert!(text.contains("`trials = \"<table>\"` in the dataset.toml"), "{text}");
+}
+
+#[test]
+fn a_summary_warns_of_times_that_cannot_be() {
+    let mut parts = made::spikes_recording("day-1").into_parts();
+    let clock = Clock::Irregular { times_s: vec![-1_542_900_540.736, 0.0, 0.5] };
+    let column = SignalColumn {
+        name: "x".into(),
+        unit: None,
+        description: None,
+        samples: Samples::Float(vec![0.0, 1.0, 2.0]),
+    };
+    parts.signals = vec![Signal::new("events", None, clock, vec![column]).unwrap()];
+    let found = summary(&Recording::from_parts(parts.clone()).unwrap());
+    assert_eq!(found.warnings.len(), 1);
+    let text = found.to_string();
+    let says =
+        "warning   timestamps of signal events look wrong: nothing for 49 years from -1542900540.736 s on";
+    assert!(text.contains(says), "{text}");
+    parts.signals.clear();
+    parts.activity = Activity::Spikes(Spikes::new(vec![0.0, 0.5, 1e7], vec![0; 3]).unwrap());
+    let found = summary(&Recording::from_parts(parts).unwrap());
+    assert!(
+        found.warnings[0].contains("of the spikes look wrong: nothing for 116 days"),
+        "{:?}",
+        found.warnings
+    );
+}
