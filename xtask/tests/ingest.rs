@@ -157,3 +157,29 @@ fn a_full_disk_leaves_what_was_whole() {
         assert_eq!(whole_sessions(&store), before);
     }
 }
+
+#[test]
+fn a_refusal_is_told_once_and_new_names_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("a-folder-with-a-long-name-".repeat(4)).join("empty");
+    fs::create_dir_all(&deep).unwrap();
+    let store = folder.path().join("store");
+    let output = ingest(&deep, &store, &[]).output().unwrap();
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(65), "{told}");
+    assert_eq!(told.matches("holds no recording in a known format").count(), 1, "{told}");
+    assert!(!told.contains("0/0"), "{told}");
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let header = table.lines().find(|line| line.starts_with("session")).unwrap();
+    assert!(header.len() < 100, "paths stand below their rows: {table}");
+
+    let empty = Command::new(env!("CARGO_BIN_EXE_xtask")).arg("inspect").arg(&store).output().unwrap();
+    assert!(text(&empty).contains("has no sessions; ingest recordings into it"), "{}", text(&empty));
+
+    let human = fixtures("formats/nwb/human-mtl");
+    let told = text(&ingest(&human, &store, &[]).output().unwrap());
+    assert!(told.contains("    named after sub-4_ses-4_ecephys+image, in characters"), "{told}");
+    assert!(told.contains("no trials; `trials = \"<table>\"` in dataset.toml takes one"), "{told}");
+    let dry = text(&ingest(&human, &store, &["--dry-run"]).output().unwrap());
+    assert!(dry.contains("sub-4_ses-4_ecephys+image.nwb; named after"), "{dry}");
+}

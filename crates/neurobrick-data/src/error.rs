@@ -47,7 +47,8 @@ pub enum DataError {
     },
     /// Nothing is left to learn from.
     #[error(
-        "session {session}: {n_trials} usable trials cannot be split into train, valid and test parts of {fractions}; at least one trial each is needed"
+        "session {session}: {n_trials} usable trials cannot be split into train, valid and test parts of {fractions}; at least one trial each is needed{}",
+        without_trials(*n_trials)
     )]
     TooFewTrials {
         /// The session.
@@ -296,6 +297,15 @@ pub enum DataError {
         /// What is missing.
         detail: String,
     },
+}
+
+/// What to do where a recording has no trials.
+fn without_trials(n_trials: usize) -> &'static str {
+    if n_trials > 0 {
+        return "";
+    }
+    "; in a recording without trials, let windows slide over time with `align = { every = 1.0 }`, or see by `inspect` \
+     whether one of its tables of intervals can be its trials"
 }
 
 /// A split by the column `split`: its first value trains, its last one tests, and what is between or cut off validates.

@@ -264,6 +264,9 @@ mod tests {
         assert!(matches!(TrialSplit::new(&session("a"), 50, &bad, 1), Err(DataError::BadFractions { .. })));
         let few = TrialSplit::new(&session("a"), 3, &SplitConfig::default(), 1);
         assert!(matches!(few, Err(DataError::TooFewTrials { n_trials: 3, .. })));
+        let told = |n| TrialSplit::new(&session("a"), n, &SplitConfig::default(), 1).unwrap_err().to_string();
+        assert!(told(0).contains("`align = { every = 1.0 }`"), "{}", told(0));
+        assert!(told(3).ends_with("at least one trial each is needed"), "{}", told(3));
         let one = SplitConfig { max_calibration: Some(1), ..SplitConfig::default() };
         let one = TrialSplit::new(&session("a"), 50, &one, 1);
         assert!(matches!(one, Err(DataError::TooFewCalibration { received: 1 })));

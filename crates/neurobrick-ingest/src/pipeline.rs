@@ -100,8 +100,10 @@ pub struct Ingested {
     pub n_signals: usize,
     /// Number of tables of intervals besides the trials.
     pub n_interval_tables: usize,
-    /// Whether it took the place of an older copy whose files have changed since.
+    /// Whether it took the place of an older copy, since its files or what is written about them have changed.
     pub is_replaced: bool,
+    /// What it was named after, where that was changed to make a name of a session.
+    pub renamed_from: Option<String>,
 }
 
 /// A path or session that did not go in.
@@ -146,6 +148,8 @@ impl IngestSummary {
 pub struct Found {
     /// What it would be called.
     pub session: SessionId,
+    /// What it is named after, where that is changed to make a name of a session.
+    pub renamed_from: Option<String>,
     /// Short name of its format.
     pub format: &'static str,
     /// The file or folder that stands for it.
@@ -176,6 +180,7 @@ pub fn plan<P: AsRef<Path>>(paths: &[P], store: Option<&Store>, readers: &[&dyn 
         match source.total_bytes() {
             Ok(bytes) => listed.push(Found {
                 is_unchanged: store.is_some_and(|store| is_unchanged(&source, store)),
+                renamed_from: source.renamed_from(),
                 session: source.session,
                 format: reader.format(),
                 path: source.main,

@@ -7,6 +7,7 @@ use neurobrick_schema::{Recording, SessionId, SourceFile};
 use serde::{Deserialize, Serialize};
 
 use crate::error::IngestError;
+use crate::single_file::plain_name;
 
 /// One session as a reader found it, not yet read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,20 @@ pub struct Source {
 }
 
 impl Source {
+    /// The name of the file or folder that the session is called after, where that holds characters that a session's name
+    /// cannot have.
+    pub fn renamed_from(&self) -> Option<String> {
+        let parts = self.main.components().rev().filter_map(|part| part.as_os_str().to_str());
+        let names = parts.flat_map(|part| {
+            let stem = Path::new(part).file_stem().and_then(|stem| stem.to_str()).unwrap_or(part);
+            // A folder of NWB-Zarr ends with `.nwb.zarr`.
+            [part, stem, stem.trim_end_matches(".nwb")]
+        });
+        let session = self.session.as_str();
+        let mut renamed = names.filter(|name| *name != session && plain_name(name) == session);
+        renamed.next().map(str::to_owned)
+    }
+
     /// Length of all its files together, in bytes.
     ///
     /// Errors: [`IngestError::Io`] with the file that is missing or cannot be measured.

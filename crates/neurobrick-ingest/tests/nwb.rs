@@ -238,6 +238,8 @@ fn files_go_into_a_store_once() {
             assert_eq!(store.read(&source.session).unwrap(), recording);
         }
     }
+    let renamed: Vec<_> = first.written.iter().filter_map(|written| written.renamed_from.clone()).collect();
+    assert_eq!(renamed, ["sub-4_ses-4_ecephys+image"]);
     let second =
         ingest(&[nwb("made"), nwb("pynapple")], &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert_eq!((second.written.len(), second.unchanged.len()), (0, 3));

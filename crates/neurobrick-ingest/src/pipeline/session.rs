@@ -88,6 +88,7 @@ pub(super) fn bring_in(
             n_signals: staged.n_signals,
             n_interval_tables: staged.n_interval_tables,
             is_replaced,
+            renamed_from: source.renamed_from(),
         }),
         Err(error @ (IngestError::Store(SchemaError::Io { .. }) | IngestError::StoreNotWritten { .. })) => {
             Outcome::Stop(error)

@@ -67,23 +67,26 @@ pub fn ingest_with(
             is_replaced,
             ..
         }) => {
-            let old = if is_replaced { "; replaces an older copy, whose files have changed" } else { "" };
+            let old = if is_replaced {
+                "; replaces an older copy, since its files or what is written about them have changed"
+            } else {
+                ""
+            };
             observer.note(&format!(
                 "{}: {n_units} units, {n_trials} trials, {n_spikes} spikes, {n_signals} signals{old}",
                 digest.session
             ));
         }
         IngestEvent::Unchanged { session } => observer.note(&format!("{session}: unchanged")),
-        IngestEvent::Refused { path, message } => {
-            let path = path.display().to_string();
-            let of = if message.contains(&path) { String::new() } else { format!("{path}: ") };
-            observer.note(&format!("refused: {of}{message}"));
-        }
+        // The reason, which can be long, is told once: by whoever shows the summary.
+        IngestEvent::Refused { path, .. } => observer.note(&format!("refused: {}", path.display())),
         _ => {}
     })?;
-    state.done = state.total;
-    state.message = format!("{} written, {} unchanged", summary.written.len(), summary.unchanged.len());
-    observer.progress(&state);
+    if state.total > 0 {
+        state.done = state.total;
+        state.message = format!("{} written, {} unchanged", summary.written.len(), summary.unchanged.len());
+        observer.progress(&state);
+    }
     Ok(summary)
 }
 
