@@ -8,6 +8,7 @@ mod blosc;
 mod decode;
 mod filters;
 mod shuffle;
+mod superblock;
 mod zarr;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -117,6 +118,12 @@ impl H5File {
     pub(crate) fn open(path: &Path, links: &[&str]) -> Result<Self, IngestError> {
         let file = File::open(path).map_err(IngestError::io("open", path))?;
         let length = file.metadata().map_err(IngestError::io("measure", path))?.len();
+        if let Some(promised) = superblock::end_of_file(&file).map_err(IngestError::io("read", path))?
+            && promised > length
+        {
+            let detail = format!("it is cut off: {length} of {promised} bytes are there");
+            return Err(IngestError::malformed(path, "the file", detail));
+        }
         let max_read_bytes = length.saturating_mul(MAX_INFLATION).max(MIN_READ_BYTES);
         let max_decoded_bytes = Arc::new(AtomicUsize::new(MAX_CHUNK_BYTES));
         let options = OpenOptions::default()

@@ -252,3 +252,16 @@ fn a_single_file_is_recognized() {
     assert_eq!(read(&file).unwrap(), made());
     assert!(recognize(&nwb("made/make.py"), &READERS).is_err());
 }
+
+#[test]
+fn a_file_that_is_cut_off_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.nwb");
+    for name in ["made/made.nwb", "variants/excerpt_latest_gzip.nwb"] {
+        let whole = fs::read(nwb(name)).unwrap();
+        fs::write(&path, &whole[..whole.len() - 1000]).unwrap();
+        let told = read(&path).unwrap_err().to_string();
+        let says = format!("it is cut off: {} of {} bytes are there", whole.len() - 1000, whole.len());
+        assert!(told.contains(&says) && told.contains("fetch the file again"), "{told}");
+    }
+}
