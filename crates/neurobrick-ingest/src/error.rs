@@ -204,7 +204,7 @@ pub enum IngestError {
         /// The subject of the stored one.
         subject: SubjectId,
         /// The folder of the stored one.
-        folder: PathBuf,
+        folder: Box<Path>,
     },
     /// The store has the recording with what a `dataset.toml` says about it, and now none was found.
     #[error("{} gives session {session}, which the store has as part of dataset {dataset} by a dataset.toml that was not found \

@@ -132,7 +132,7 @@ fn check_replaces(stored: &SessionInfo, source: &Source, store: &Store) -> Resul
             session: source.session.clone(),
             dataset: stored.dataset.clone(),
             subject: stored.subject.clone(),
-            folder,
+            folder: folder.into(),
         });
     }
     let has_card = |files: &[SourceFile]| files.iter().any(|file| file_name(file) == DatasetFile::NAME);
