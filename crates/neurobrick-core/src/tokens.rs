@@ -17,13 +17,6 @@ pub struct TokenPlace {
     pub end_s: f64,
 }
 
-impl TokenPlace {
-    /// Middle of the token, in seconds from the start of the window: what a position embedding takes.
-    pub fn middle_s(&self) -> f64 {
-        f64::midpoint(self.start_s, self.end_s)
-    }
-}
-
 /// The places of a batch of windows, `[B, S]`: windows with fewer tokens than others are filled up at the end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenPlaces {
@@ -131,6 +124,14 @@ pub enum TokenizeError {
         /// Units that the window sees.
         n_seen: usize,
     },
+    /// A window is to see a unit that the session has not.
+    #[error("a window is to see unit {unit} of a session of {n_units} units; they are numbered from 0")]
+    NoSuchUnit {
+        /// The unit.
+        unit: usize,
+        /// Units of the session.
+        n_units: usize,
+    },
     /// A spike at a time that is not a number.
     #[error("a spike of unit {unit} at {time_s} s: times are finite and count from the start of the window")]
     NotATime {
@@ -187,8 +188,8 @@ mod tests {
         assert_eq!((places.n_windows(), places.n_tokens(), places.padding()), (3, 1, None));
         assert_eq!(places.of_window(2), [place]);
         assert_eq!(
-            places.table(|window, place| (window, place.middle_s()), (9, 9.0)),
-            [(0, 0.03), (1, 0.03), (2, 0.03)]
+            places.table(|window, place| (window, place.end_s), (9, 9.0)),
+            [(0, 0.04), (1, 0.04), (2, 0.04)]
         );
     }
 }

@@ -217,7 +217,7 @@ pub enum IngestError {
         /// The dataset of the stored one.
         dataset: DatasetId,
         /// The folder of the stored one.
-        folder: PathBuf,
+        folder: Box<Path>,
     },
     /// A decoder stopped in the middle of a file.
     #[error("{}: the decoder gave up: {detail}; the file is probably damaged, fetch it again from its source", path.display())]

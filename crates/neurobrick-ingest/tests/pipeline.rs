@@ -151,7 +151,7 @@ fn what_is_written_about_a_recording_later_replaces_it() {
 }
 
 #[test]
-fn a_mapping_that_has_changed_replaces_what_it_gave() {
+fn a_file_may_hold_several_subjects_and_none_replaces_another() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path().join("store")).unwrap();
     let data = folder.path().join("data");
@@ -163,10 +163,24 @@ fn a_mapping_that_has_changed_replaces_what_it_gave() {
                    spikes.units = { file = \"spikes.csv\", array = \"unit\" }\n";
     fs::write(data.join("mapping.toml"), mapping).unwrap();
     assert!(!run(&[&data], &store).written[0].is_replaced);
+    let info = || store.info(&SessionId::new("s").unwrap()).unwrap();
+    // The same bytes, said to be of another subject.
     fs::write(data.join("mapping.toml"), mapping.replace("\"a\"", "\"b\"")).unwrap();
     let summary = run(&[&data], &store);
+    assert!(matches!(&summary.refused[0].error, IngestError::SessionTaken { .. }), "{:?}", summary.refused);
+    assert_eq!(info().subject.as_str(), "a");
+    // The same subject, said to be of another dataset, in a mapping that has changed.
+    fs::write(data.join("mapping.toml"), mapping.replace("[[session]]", "# Read again.\n[[session]]"))
+        .unwrap();
+    fs::write(data.join("dataset.toml"), foreign::DATASET.replace("made-up", "renamed")).unwrap();
+    let summary = run(&[&data], &store);
     assert!(summary.is_complete() && summary.written[0].is_replaced, "{:?}", summary.refused);
-    assert_eq!(store.info(&SessionId::new("s").unwrap()).unwrap().subject.as_str(), "b");
+    assert_eq!(info().dataset.as_str(), "renamed");
+    // A part of the recording does not replace the whole.
+    fs::write(data.join("spikes.csv"), "t,unit\n0.5,1\n").unwrap();
+    fs::write(data.join("dataset.toml"), foreign::DATASET).unwrap();
+    let summary = run(&[&data], &store);
+    assert!(matches!(&summary.refused[0].error, IngestError::SessionTaken { .. }), "{:?}", summary.refused);
 }
 
 #[test]

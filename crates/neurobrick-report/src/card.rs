@@ -14,7 +14,10 @@ pub fn card(report: &RunReport) -> String {
     paragraph(&mut text, &inline(&report.summary));
     let facts = [("License of the weights".to_owned(), model.license.clone())]
         .into_iter()
-        .chain([("Parameters".to_owned(), numbers::count(model.n_parameters))])
+        .chain([(
+            "Parameters".to_owned(),
+            model.n_parameters.map_or_else(|| "not stated".to_owned(), numbers::count),
+        )])
         .chain(model.architecture.iter().map(|fact| (fact.name.clone(), fact.value.clone())));
     table(&mut text, &["Fact", "Value"], facts.map(|(name, value)| vec![name, value]));
     section(&mut text, "Intended use", &model.intended_use, "No intended use was stated.");
@@ -56,14 +59,15 @@ fn data(text: &mut String, report: &RunReport) {
         text,
         &["Session", "Subject", "Role", "Units", "Train", "Valid", "Test"],
         report.sessions.iter().map(|session| {
+            let [train, valid, test] = session.split_in_words();
             vec![
                 session.id.clone(),
                 session.subject.clone(),
                 session.role.label().to_owned(),
                 numbers::count(session.n_units),
-                numbers::count(session.n_train),
-                numbers::count(session.n_valid),
-                numbers::count(session.n_test),
+                train,
+                valid,
+                test,
             ]
         }),
     );

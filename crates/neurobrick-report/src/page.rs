@@ -128,7 +128,10 @@ impl<'a> Page<'a> {
             regions: figures::regions(report),
             masks: figures::masks(report),
             stages,
-            n_parameters: numbers::count(report.model.n_parameters),
+            n_parameters: match report.model.n_parameters {
+                Some(n) => format!("{} parameters", numbers::count(n)),
+                None => "parameters not stated".to_owned(),
+            },
             total_time: numbers::duration(total),
             peak_memory: report
                 .reproduce
@@ -175,10 +178,7 @@ impl<'a> SessionRow<'a> {
                 SessionRole::FineTune | SessionRole::Evaluated => "role-fine",
                 SessionRole::IngestedOnly => "role-none",
             },
-            split: [facts.n_train, facts.n_valid, facts.n_test].map(|n| {
-                let is_split = facts.role != SessionRole::IngestedOnly;
-                if is_split { numbers::count(n) } else { numbers::UNDEFINED.to_owned() }
-            }),
+            split: facts.split_in_words(),
         }
     }
 }

@@ -24,7 +24,8 @@ pub struct ColumnSummary {
     pub unit: Option<String>,
     /// Number of distinct values; 0 for lists, which are not compared.
     pub n_distinct: usize,
-    /// The first of the distinct values: numbers in their order, and only if these are all; texts in order of appearance.
+    /// The first of the distinct values: numbers in their order, to six digits, and only if these are all; texts in order of
+    /// appearance.
     pub values: Vec<String>,
     /// The smallest and the largest number, where there are more than are listed.
     #[serde(default)]
@@ -45,7 +46,10 @@ impl ColumnSummary {
                 numbers.sort_by(f64::total_cmp);
                 numbers.dedup();
                 let range = numbers.first().copied().zip(numbers.last().copied());
-                listed(n_present, &numbers, range)
+                let short: Vec<f64> = numbers.iter().copied().map(rounded).collect();
+                // Numbers that differ later than six digits on are listed in full.
+                let are_told_apart = short.windows(2).all(|pair| pair[0] < pair[1]);
+                listed(n_present, if are_told_apart { &short } else { &numbers }, range)
             }
             ColumnValues::Int(values) => {
                 let mut numbers: Vec<i64> = values.iter().copied().flatten().collect();
@@ -113,7 +117,7 @@ fn texts(values: &[Option<String>]) -> Found {
     (n_present, place.len(), first.into_iter().map(|(text, _)| short(text)).collect(), None)
 }
 
-/// To six digits, which are enough for the ends of a range; a whole number stays as it is.
+/// To six digits; a whole number stays as it is.
 fn rounded(number: f64) -> f64 {
     if number.fract() == 0.0 {
         return number;
@@ -163,6 +167,8 @@ mod tests {
         check(ColumnValues::Float((0..9).map(|i| Some(f64::from(i) / 4.0)).collect()), "x: float, 0 to 2");
         let times = (0..9).map(|i| Some(1_246.263_355 + f64::from(i) / 3.0));
         check(ColumnValues::Float(times.collect()), "x: float, 1246.26 to 1248.93");
+        check(ColumnValues::Float(vec![Some(1.0 / 3.0), Some(2.0)]), "x: float, 0.333333 | 2");
+        check(ColumnValues::Float(vec![Some(0.500_000_1), Some(0.5)]), "x: float, 0.5 | 0.5000001");
         check(ColumnValues::Int((0..8).map(|i| Some(i * 12_345_678)).collect()), "x: int, 0 to 86419746");
         check(ColumnValues::Int(vec![Some(1), Some(-1), Some(1)]), "x: int, -1 | 1");
         check(ColumnValues::Int((0..7).map(Some).collect()), "x: int, 0 to 6");

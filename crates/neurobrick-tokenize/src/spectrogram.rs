@@ -23,7 +23,7 @@ impl Spectrogram {
     /// Spectra of `patches`; `floor` in the square of the signal's unit per Hz.
     ///
     /// # Errors
-    /// If patches are of one sample, or the floor is not finite and above zero.
+    /// If patches are of one sample, or the floor is not finite and above zero, also in single precision.
     pub fn new(patches: SignalPatches, floor: f64) -> Result<Self, TokenizeError> {
         if patches.n_samples() < 2 {
             return Err(TokenizeError::BadSetting {
@@ -31,6 +31,11 @@ impl Spectrogram {
                 expected: "two at least for a spectrum",
                 received: patches.n_samples().to_string(),
             });
+        }
+        if floor < f64::from(f32::MIN_POSITIVE) {
+            // It would be zero in single precision.
+            let (field, expected) = ("floor", "above zero in single precision");
+            return Err(TokenizeError::BadSetting { field, expected, received: floor.to_string() });
         }
         Ok(Self { patches, floor: positive("floor", floor)? })
     }

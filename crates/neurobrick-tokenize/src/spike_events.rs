@@ -27,16 +27,22 @@ pub struct SpikeWindow {
 }
 
 impl SpikeWindow {
-    /// The spikes of `window`, half-open to a nanosecond as bins are, of `units` (ascending; all if `None`).
+    /// The spikes of `window`, half-open to a nanosecond as bins are, of `units` (all if `None`) of the `n_units` of the session.
     pub fn cut(spikes: &Spikes, window: Interval, n_units: usize, units: Option<Vec<usize>>) -> Self {
         let times = spikes.times_s();
         let from = times.partition_point(|&time| ticks(time) < ticks(window.start_s));
         let to = from + times[from..].partition_point(|&time| ticks(time) < ticks(window.end_s));
-        let is_seen = |unit: &usize| units.as_ref().is_none_or(|units| units.binary_search(unit).is_ok());
+        let mut is_left_out = vec![units.is_some(); n_units];
+        for &unit in units.iter().flatten() {
+            if let Some(is_left_out) = is_left_out.get_mut(unit) {
+                *is_left_out = false;
+            }
+        }
         let within = times[from..to].iter().zip(&spikes.units()[from..to]);
+        // A spike of a unit beyond the session stays, to be refused by name.
         let spikes = within
             .map(|(&time, &unit)| Spike { unit: unit as usize, time_s: time - window.start_s })
-            .filter(|spike| is_seen(&spike.unit))
+            .filter(|spike| !is_left_out.get(spike.unit).copied().unwrap_or(false))
             .collect();
         Self { n_units, units, spikes }
     }
@@ -45,7 +51,8 @@ impl SpikeWindow {
     fn seen(&self) -> Result<Vec<bool>, TokenizeError> {
         let mut seen = vec![self.units.is_none(); self.n_units];
         for &unit in self.units.iter().flatten() {
-            *seen.get_mut(unit).ok_or_else(|| self.unknown(unit, 0.0))? = true;
+            let n_units = self.n_units;
+            *seen.get_mut(unit).ok_or(TokenizeError::NoSuchUnit { unit, n_units })? = true;
         }
         Ok(seen)
     }

@@ -52,9 +52,10 @@ fn what_cannot_be_cut_is_refused_with_what_to_do() {
         SignalPatches::new(10.0, 4, 5, LastPatch::Drop).err(),
         SignalPatches::new(10.0, 4, 0, LastPatch::Drop).err(),
         Spectrogram::new(patches, 0.0).err(),
+        Spectrogram::new(patches, 1e-50).err(),
         Spectrogram::new(SignalPatches::new(10.0, 1, 1, LastPatch::Drop).unwrap(), 1.0).err(),
     ];
-    let fields = ["rate_hz", "n_samples", "hop", "hop", "floor", "n_samples"];
+    let fields = ["rate_hz", "n_samples", "hop", "hop", "floor", "floor", "n_samples"];
     for (error, field) in refused.into_iter().zip(fields) {
         let message = error.unwrap().to_string();
         assert!(message.starts_with(&format!("`{field}` must be")), "{message}");

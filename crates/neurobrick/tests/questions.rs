@@ -74,9 +74,18 @@ fn answers_of_another_program_are_scored_as_ours_are() {
     let asked = pipeline::write_questions(&config, &folder.path().join("questions")).unwrap();
     assert_eq!(asked[0].shape, [60, 20, 18]);
     assert_eq!(asked[0].answers, [(TASKS[0], [60, 20, 7]), (TASKS[1], [60, 2, 18])]);
-    let (answers, facts) = unit_means(&fs::read(&asked[0].path).unwrap());
+    let (mut answers, facts) = unit_means(&fs::read(&asked[0].path).unwrap());
     fs::create_dir(folder.path().join("answers")).unwrap();
     let path = folder.path().join("answers/synthetic-3.safetensors");
+    // Nobody looks at rates of training trials.
+    let parts: Vec<String> = serde_json::from_str(&facts["split"]).unwrap();
+    for data in answers.values_mut() {
+        let (row, mut values) = (data.shape()[1] * data.shape()[2], data.iter::<f64>().collect::<Vec<_>>());
+        for trial in (0..60).filter(|&trial| parts[trial] == "train") {
+            values[trial * row..(trial + 1) * row].fill(f64::NAN);
+        }
+        *data = TensorData::new(values, data.shape().to_vec());
+    }
     fs::write(&path, to_safetensors(&answers, facts).unwrap()).unwrap();
     let result = evaluate(&config, &folder.path().join("out")).unwrap();
     for task in &result.sessions[0].tasks {
@@ -91,6 +100,7 @@ fn answers_of_another_program_are_scored_as_ours_are() {
     }
     let card = fs::read_to_string(folder.path().join("out/card.md")).unwrap();
     assert!(card.contains("mine, predicted by another program: means"), "{card}");
+    assert!(card.starts_with("# mine") && card.contains("| Parameters | not stated |"), "{card}");
 }
 
 #[test]
@@ -109,7 +119,16 @@ fn answers_that_do_not_fit_are_refused_before_the_work() {
     let mut other = facts.clone();
     other.insert("seed".to_owned(), "6".to_owned());
     let error = refused(&answers, &other);
-    assert!(error.contains("`seed` is 6, here 5"), "{error}");
+    assert!(error.contains("answers other questions: its `seed`"), "{error}");
+    let error = refused(&answers, &BTreeMap::new());
+    assert!(error.contains("does not say which questions it answers"), "{error}");
+    // Another window has as many bins of the same data under the same seed.
+    let mut moved = config.clone();
+    moved.data.window.start_s += 0.02;
+    moved.data.window.end_s += 0.02;
+    let asked = pipeline::write_questions(&moved, &folder.path().join("moved")).unwrap();
+    let error = refused(&answers, &metadata(&fs::read(&asked[0].path).unwrap()).unwrap());
+    assert!(error.contains("answers other questions: its `window"), "{error}");
     let mut fewer = answers.clone();
     fewer.remove("forward_prediction");
     let error = refused(&fewer, &facts);

@@ -155,7 +155,6 @@ pub fn evaluate_session(
     Ok(ScoredSession { tasks: evaluations, drawn, skipped })
 }
 
-/// Plans of the tasks that have something to score, and why the others have not.
 /// The tasks of `scoring` made concrete for a session, and why others have nothing to score there.
 ///
 /// # Errors

@@ -125,9 +125,6 @@ pub(super) fn info(
             }
         }
         card.species = card.species.filter(|species| species != UNKNOWN).or(species);
-        if card.consent == Consent::Unknown {
-            card.consent = consent(card.species.as_deref());
-        }
         return Ok(SessionInfo { session, subject, dataset, card });
     }
     let card = Card {
@@ -149,8 +146,9 @@ fn consent(species: Option<&str>) -> Consent {
     let Some(species) = species.map(str::to_ascii_lowercase) else {
         return Consent::Unknown;
     };
-    let is_human =
-        ["homo", "human", "ncbitaxon_9606", "taxonomy/9606"].iter().any(|name| species.contains(name));
+    let is_human = ["homo", "human", "sapiens", "patient", "ncbitaxon_9606", "taxonomy/9606"]
+        .iter()
+        .any(|name| species.contains(name));
     if is_human || known_as_nothing(&species) { Consent::Unknown } else { Consent::NonHuman }
 }
 

@@ -114,19 +114,25 @@ fn stage_and_commit(
     if let Some(stored) = &stored
         && (stored.dataset != staged.dataset || stored.subject != staged.subject)
     {
-        check_replaces(stored, source, store)?;
+        check_replaces(stored, &staged.subject, source, store)?;
     }
     // Not there, damaged, or from files that have changed since.
     store.commit(staging, &staged.digest)?;
     Ok((staged, stored.is_some()))
 }
 
-/// Refuses to put a session in place of one of another dataset or subject, unless it is the same recording under a
-/// `dataset.toml` or `mapping.toml` that says more than it did.
-fn check_replaces(stored: &SessionInfo, source: &Source, store: &Store) -> Result<(), IngestError> {
+/// Refuses to put a session in place of one of another dataset or subject, unless it is the same recording of the same subject
+/// under a `dataset.toml` or `mapping.toml` that says more than it did. One file can hold several subjects, so that its bytes alone
+/// do not make two sessions one.
+fn check_replaces(
+    stored: &SessionInfo,
+    subject: &SubjectId,
+    source: &Source,
+    store: &Store,
+) -> Result<(), IngestError> {
     let folder = store.path().join(source.session.as_str());
     let files = source.hash_files().map_err(about_source)?;
-    if !are_same_data(&stored.card.source_files, &files) {
+    if stored.subject != *subject || !has_all_data(&stored.card.source_files, &files) {
         return Err(IngestError::SessionTaken {
             path: source.main.clone(),
             session: source.session.clone(),
@@ -141,21 +147,21 @@ fn check_replaces(stored: &SessionInfo, source: &Source, store: &Store) -> Resul
             path: source.main.clone(),
             session: source.session.clone(),
             dataset: stored.dataset.clone(),
-            folder,
+            folder: folder.into(),
         });
     }
     Ok(())
 }
 
-/// Whether all data files of one recording are among those of the other, by content and wherever they lie; what is
-/// written about the data may differ.
-fn are_same_data(stored: &[SourceFile], found: &[SourceFile]) -> bool {
+/// Whether all data files of the stored recording are among those found, by content and wherever they lie; what is written
+/// about the data may differ.
+fn has_all_data(stored: &[SourceFile], found: &[SourceFile]) -> bool {
     let data = |files: &[SourceFile]| -> BTreeSet<String> {
         let is_about_data = |file: &&SourceFile| ABOUT_DATA.contains(&file_name(file));
         files.iter().filter(|file| !is_about_data(file)).map(|file| file.blake3.clone()).collect()
     };
     let (stored, found) = (data(stored), data(found));
-    !stored.is_empty() && !found.is_empty() && (stored.is_subset(&found) || found.is_subset(&stored))
+    !stored.is_empty() && stored.is_subset(&found)
 }
 
 fn file_name(file: &SourceFile) -> &str {

@@ -6,6 +6,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
+use neurobrick_core::sessions::{check_input, check_unique, kept_or_fresh};
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{
     ClippedGru, Dropout, InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, gru_drive,
@@ -15,7 +16,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::require;
-use neurobrick_core::sessions::{check_input, check_unique, kept_or_fresh};
 
 /// Sizes of a [`GruStitch`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -6,6 +6,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use neurobrick_core::sessions::{check_input, check_size, check_unique, kept_or_fresh};
 use neurobrick_core::{
     DropoutStreams, Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec,
 };
@@ -19,7 +20,6 @@ use super::encoder::Encoder;
 use super::generator::{Generator, Seeds};
 use super::stitch::{EncoderDrive, LfadsStitch};
 use super::{LfadsAlignment, LfadsConfig};
-use neurobrick_core::sessions::{check_input, check_size, check_unique, kept_or_fresh};
 
 /// Seed of the posterior samples that evaluation averages; every trial gets the same noise.
 const EVALUATION_SEED: u64 = 0x1FAD5;

@@ -3,11 +3,11 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
+use neurobrick_core::sessions::check_size;
 use neurobrick_core::{ModelError, SessionSpec};
 use neurobrick_nn::{InitStreams, gru_drive};
 
 use super::LfadsConfig;
-use neurobrick_core::sessions::check_size;
 
 /// What drives the cells of both encoders.
 #[derive(Module, Debug)]

@@ -6,6 +6,7 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
+use neurobrick_core::sessions::{check_input, check_unique, kept_or_fresh};
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, linear};
 use neurobrick_schema::SessionId;
@@ -13,7 +14,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::require;
-use neurobrick_core::sessions::{check_input, check_unique, kept_or_fresh};
 
 /// Sizes of a [`LinearStitch`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

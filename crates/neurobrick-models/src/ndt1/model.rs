@@ -9,6 +9,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
+use neurobrick_core::sessions::{check_input, kept_or_fresh};
 use neurobrick_core::{Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{
     CountEmbedding, Dropout, EncoderLayer, InitStreams, LayerNorm, ScaleNorm, affine, affine_counts,
@@ -17,7 +18,6 @@ use neurobrick_nn::{
 use neurobrick_schema::SessionId;
 
 use super::{Ndt1Config, Ndt1Embedding};
-use neurobrick_core::sessions::{check_input, kept_or_fresh};
 
 /// Bound of the uniform start of read-outs and tables of counts, as published.
 const INIT_RANGE: f64 = 0.1;

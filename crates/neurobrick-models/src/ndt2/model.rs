@@ -9,6 +9,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
+use neurobrick_core::sessions::{check_input, check_size, check_unique};
 use neurobrick_core::{Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{
     AttentionMask, CountEmbedding, Dropout, EncoderLayer, InitStreams, affine, embedding, linear, scaled,
@@ -18,7 +19,6 @@ use neurobrick_tokenize::PatchGrid;
 
 use super::Ndt2Config;
 use super::tokens::Tokens;
-use neurobrick_core::sessions::{check_input, check_size, check_unique};
 
 /// Factor on the start of the read-out where units have biases at their mean rates.
 const READ_OUT_SCALE: f64 = 0.1;

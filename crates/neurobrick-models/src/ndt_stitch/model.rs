@@ -9,6 +9,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
+use neurobrick_core::sessions::{check_input, check_size, check_unique};
 use neurobrick_core::{Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{
     AttentionMask, Dropout, InitStreams, LayerNorm, PrefixVisibility, ReadOutStart, SessionStitch,
@@ -17,7 +18,6 @@ use neurobrick_nn::{
 use neurobrick_schema::SessionId;
 
 use super::NdtStitchConfig;
-use neurobrick_core::sessions::{check_input, check_size, check_unique};
 
 /// The Neural Data Transformer with per-session stitching: one token per time bin.
 #[derive(Module, Debug)]

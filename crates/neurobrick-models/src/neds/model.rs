@@ -8,6 +8,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor};
+use neurobrick_core::sessions::{check_size, kept_or_fresh};
 use neurobrick_core::{Mode, ModelError, SessionSpec};
 use neurobrick_nn::{
     Dropout, InitStreams, LayerNorm, ReadOutStart, RotaryTime, TransformerLayer, affine, affine_counts,
@@ -17,7 +18,6 @@ use neurobrick_schema::SessionId;
 
 use super::config::ROTARY_BASE;
 use super::{NedsConfig, NedsInput, NedsModalities};
-use neurobrick_core::sessions::{check_size, kept_or_fresh};
 
 /// Features between what is recorded and a token, for each recorded number.
 const EXPANSION: usize = 2;

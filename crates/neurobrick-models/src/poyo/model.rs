@@ -7,6 +7,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
+use neurobrick_core::sessions::{check_size, kept_or_fresh};
 use neurobrick_core::{Mode, ModelError, SessionSpec};
 use neurobrick_nn::{
     Dropout, InitStreams, KeyMask, LayerNorm, RotaryAttention, RotaryAttentionConfig, Rotation, affine,
@@ -17,7 +18,6 @@ use neurobrick_tokenize::SpikeEvents;
 
 use super::{PoyoConfig, PoyoWindow};
 use crate::rows::select;
-use neurobrick_core::sessions::{check_size, kept_or_fresh};
 
 /// Standard deviation that tables start from, as published.
 const EMBED_STD: f64 = 0.02;

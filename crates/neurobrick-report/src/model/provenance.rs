@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::nullable;
+use crate::{nullable, numbers};
 
 /// What a session was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,15 @@ pub struct SessionFacts {
     pub n_test: u64,
 }
 
+impl SessionFacts {
+    /// Trials of the split: train, valid, test; "–" where none was made.
+    pub(crate) fn split_in_words(&self) -> [String; 3] {
+        let is_split = self.role != SessionRole::IngestedOnly;
+        [self.n_train, self.n_valid, self.n_test]
+            .map(|n| if is_split { numbers::count(n) } else { numbers::UNDEFINED.to_owned() })
+    }
+}
+
 /// A published data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,7 +99,7 @@ pub struct ModelFacts {
     /// License of the weights.
     pub license: String,
     /// Number of trained parameters, all sessions' stitches included.
-    pub n_parameters: u64,
+    pub n_parameters: Option<u64>,
     /// Width, depth, heads and the like.
     #[serde(default)]
     pub architecture: Vec<Fact>,

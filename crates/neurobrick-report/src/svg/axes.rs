@@ -72,6 +72,9 @@ pub(crate) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)
     })
 }
 
+/// The part of an axis that counts is at least so long, in bits/spike: differences below it are not looked for in a figure.
+const LEAST_PART: f64 = 0.02;
+
 /// The range that shows rows `(value, low, high)` and `anchor`, the value of no information.
 ///
 /// Rule: it holds all intervals, unless a row would squeeze the others. The part that counts reaches from the highest end
@@ -85,8 +88,8 @@ pub(crate) fn rows_domain(rows: &[(f64, f64, f64)], anchor: f64) -> Option<(f64,
     let median = *values.get(values.len().checked_sub(1)? / 2)?;
     let (_, top) = extent(rows.iter().flat_map(|&(value, low, high)| [value, low, high]).chain([anchor]))?;
     let bottom = median.min(anchor);
-    // Rows that are all the same, at the anchor, are no measure of what is far from them.
-    let limit = if top > bottom { bottom - 2.0 * (top - bottom) } else { f64::NEG_INFINITY };
+    // Rows that are all the same, or nearly, are no measure of what is far from them.
+    let limit = bottom - 2.0 * (top - bottom).max(LEAST_PART);
     let shown = rows.iter().filter(|row| row.0 >= limit);
     // `max` would take the limit for an end that is undefined.
     let cut = |end: f64| if end < limit { limit } else { end };

@@ -390,7 +390,7 @@ pub(crate) fn full() -> RunReport {
         model: ModelFacts {
             name: "NDT1-stitch-MtM".to_owned(),
             license: "MIT OR Apache-2.0".to_owned(),
-            n_parameters: 3_412_800,
+            n_parameters: Some(3_412_800),
             architecture: vec![fact("width", "128"), fact("depth", "5"), fact("heads", "8")],
             intended_use: vec![
                 "Predict hidden units and regions in mouse Neuropixels recordings.".to_owned(),

@@ -69,8 +69,7 @@ pub struct FinetuneConfig {
 pub struct ModelSource {
     /// Name in tables. `fine_tuned`, `new_stitch` and `from_scratch` have a meaning in reports.
     pub name: String,
-    /// Folder with one run folder per session, as written by `finetune`; for models that answer behavior (POYO, NEDS) also a run
-    /// of `pretrain` on these sessions.
+    /// Folder with one run folder per session, as written by `finetune`, or a run of `pretrain` on these sessions.
     pub path: PathBuf,
     /// How its matrices are stored (`f32`, `bf16` or `int8`): scores what a smaller model for a closed loop costs.
     #[serde(default)]

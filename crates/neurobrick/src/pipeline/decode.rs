@@ -258,8 +258,9 @@ fn decode_label(
     let labels = labels(&session.train, target)?;
     let mut rows = decode_labels(&session.train, (target.name(), &labels), feature, judging);
     let [negative, positive] = target.classes()[..] else { return Ok(rows) };
-    for reason in rows.iter_mut().filter_map(|row| row.undefined.as_mut()) {
-        // Decoders of two classes know them as false and true.
+    // Decoders of two classes know them as false and true.
+    let names_classes = |reason: &&mut String| reason.contains("false") || reason.contains("true");
+    for reason in rows.iter_mut().filter_map(|row| row.undefined.as_mut()).filter(names_classes) {
         let _ = write!(reason, " (true is `{positive}`, false is `{negative}`)");
     }
     Ok(rows)

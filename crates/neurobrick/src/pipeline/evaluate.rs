@@ -97,7 +97,17 @@ pub fn evaluate(
     let names: Vec<&str> = names.collect();
     let finished = Finished {
         names: if names.is_empty() { "Baselines".to_owned() } else { names.join(", ") },
-        model: model_facts(evaluated.model.as_ref()),
+        model: match (&evaluated.model, config.predictions.first()) {
+            (None, Some(first)) => report::ModelFacts {
+                name: first.name.clone(),
+                license: "not stated".to_owned(),
+                n_parameters: None,
+                architecture: vec![report::Fact { name: "what it is".to_owned(), value: first.note.clone() }],
+                intended_use: Vec::new(),
+                not_for: Vec::new(),
+            },
+            (model, _) => model_facts(model.as_ref()),
+        },
         notes: evaluated
             .model
             .iter()
@@ -257,10 +267,9 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         .map(|source| Ok((source.name.clone(), SharedStack::load(&source.path)?)))
         .collect::<Result<_, PipelineError>>()?;
     let (is_stacked, is_linear) = (!stacks.is_empty(), config.scoring.baselines);
-    let mut answers = Vec::with_capacity(sessions.len());
+    // Checked before the work, and read again when their session is scored: all of them may not fit into memory.
     for session in &sessions {
-        let read = |source| Answers::read(source, session, config);
-        answers.push(config.predictions.iter().map(read).collect::<Result<Vec<_>, _>>()?);
+        Answers::read_all(session, config)?;
     }
     let per_task = n_models + config.predictions.len() + usize::from(is_stacked) + usize::from(is_linear);
     // Closed forms of all tasks are fitted before the first.
@@ -275,8 +284,9 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         curves: Vec::new(),
         model: None,
     };
-    for (session, answers) in sessions.iter().zip(&answers) {
+    for session in &sessions {
         let id = &session.hash.session;
+        let answers = Answers::read_all(session, config)?;
         let models = load(session, &mut evaluated)?;
         for (_, stack) in &stacks {
             stack.check_data(&config.data, &session.hash)?;
@@ -407,7 +417,7 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::Mo
         return report::ModelFacts {
             name: "baselines only".to_owned(),
             license: "none".to_owned(),
-            n_parameters: 0,
+            n_parameters: Some(0),
             architecture: Vec::new(),
             intended_use: Vec::new(),
             not_for: Vec::new(),
@@ -424,7 +434,7 @@ pub(super) fn model_facts(model: Option<&(AnyModel, ModelRecord)>) -> report::Mo
             ModelConfig::Ndt2(_) => "NDT-2 (Neural Data Transformer over time and units)".to_owned(),
         },
         license: "not stated".to_owned(),
-        n_parameters: model.num_params() as u64,
+        n_parameters: Some(model.num_params() as u64),
         architecture: architecture(config),
         intended_use: vec![
             "Predicting hidden units, hidden regions and the near future of recorded populations.".to_owned(),

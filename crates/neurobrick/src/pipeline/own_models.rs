@@ -57,7 +57,7 @@ pub fn evaluate_own<M: PopulationModel>(
         model: report::ModelFacts {
             name: first.name.clone(),
             license: "not stated".to_owned(),
-            n_parameters: first.model.num_params() as u64,
+            n_parameters: Some(first.model.num_params() as u64),
             architecture: Vec::new(),
             intended_use: Vec::new(),
             not_for: Vec::new(),

@@ -20,10 +20,6 @@ use crate::{LoadedSession, PipelineError, load_sessions};
 
 /// Name of the array of counts.
 const COUNTS: &str = "counts";
-/// Fact that says which data a file is about.
-const DATA: &str = "data_blake3";
-/// Fact that says which units were drawn.
-const SEED: &str = "seed";
 
 /// What was asked of a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,21 +52,7 @@ pub fn write_questions(config: &EvaluateConfig, out: &Path) -> Result<Vec<Questi
         let (n_trials, n_bins, n_units) = data.counts().dim();
         let counts: Vec<f32> = data.counts().iter().map(|&count| f32::from(count)).collect();
         let counts = TensorData::new(counts, [n_trials, n_bins, n_units]);
-        let regions = data.regions();
-        let regions: Vec<&str> = regions.of_unit().iter().map(|&r| regions.names()[r].as_str()).collect();
-        let all: Vec<usize> = (0..n_trials).collect();
-        let facts = [
-            ("session", session.hash.session.to_string()),
-            (DATA, session.hash.blake3.clone()),
-            (SEED, config.seed.to_string()),
-            ("bin_size_s", data.bin_size_s().to_string()),
-            ("window_start_s", config.data.window.start_s.to_string()),
-            ("trials", json!(data.trial_idx()).to_string()),
-            ("split", json!(parts_of_trials(&session.train.split, &all)).to_string()),
-            ("regions", json!(regions).to_string()),
-            ("tasks", json!(plans.iter().map(described).collect::<Vec<_>>()).to_string()),
-        ];
-        let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let facts = facts(&session, config, &plans);
         let path = file_of(out, &session.hash.session);
         write_file(&path, &to_safetensors(&StateDict::from([(COUNTS.to_owned(), counts)]), facts)?)?;
         written.push(Questions {
@@ -82,6 +64,29 @@ pub fn write_questions(config: &EvaluateConfig, out: &Path) -> Result<Vec<Questi
         });
     }
     Ok(written)
+}
+
+/// What the questions of a session depend on, as text.
+fn facts(session: &LoadedSession, config: &EvaluateConfig, plans: &[TaskPlan]) -> BTreeMap<String, String> {
+    let (data, window) = (&session.train.data, &config.data.window);
+    let regions = data.regions();
+    let regions: Vec<&str> = regions.of_unit().iter().map(|&r| regions.names()[r].as_str()).collect();
+    let all: Vec<usize> = (0..data.n_trials()).collect();
+    let windows: Vec<[f64; 2]> = data.windows().iter().map(|w| [w.start_s, w.end_s]).collect();
+    let facts = [
+        ("session", session.hash.session.to_string()),
+        ("data_blake3", session.hash.blake3.clone()),
+        ("seed", config.seed.to_string()),
+        ("bin_size_s", data.bin_size_s().to_string()),
+        ("window_start_s", window.start_s.to_string()),
+        ("windows_s", json!(windows).to_string()),
+        ("trials", json!(data.trial_idx()).to_string()),
+        ("split", json!(parts_of_trials(&session.train.split, &all)).to_string()),
+        ("regions", json!(regions).to_string()),
+        ("unit_filter", json!(config.data.units).to_string()),
+        ("tasks", json!(plans.iter().map(described).collect::<Vec<_>>()).to_string()),
+    ];
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn described(plan: &TaskPlan) -> serde_json::Value {
@@ -109,12 +114,23 @@ pub(super) struct Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
+    /// Reads what every other program answers for a session.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn read_all(
+        session: &LoadedSession,
+        config: &'a EvaluateConfig,
+    ) -> Result<Vec<Self>, PipelineError> {
+        config.predictions.iter().map(|source| Self::read(source, session, config)).collect()
+    }
+
     /// Reads the answers to all tasks of `config` for a session.
     ///
     /// # Errors
-    /// If there is no file, it is about other data, or an array is missing, of another shape, or holds something else than positive
+    /// If there is no file, it answers other questions or does not say which, or an array is missing, of another shape, or holds something else than positive
     /// numbers in validation and test trials.
-    pub(super) fn read(
+    fn read(
         source: &'a PredictionSource,
         session: &LoadedSession,
         config: &EvaluateConfig,
@@ -122,17 +138,26 @@ impl<'a> Answers<'a> {
         let path = file_of(&source.path, &session.hash.session);
         let bad = |message: String| PipelineError::BadFile { path: path.clone(), message };
         let bytes = fs::read(&path).map_err(PipelineError::io("read", &path))?;
-        let facts = metadata(&bytes).map_err(|error| bad(error.to_string()))?;
-        for (name, expected) in [(DATA, session.hash.blake3.clone()), (SEED, config.seed.to_string())] {
-            if let Some(found) = facts.get(name).filter(|found| **found != expected) {
-                return Err(bad(format!(
-                    "answers questions of other data or another seed: its `{name}` is {found}, here {expected}; write the questions \
-                     again (`questions`) and answer those"
-                )));
+        let answered = metadata(&bytes).map_err(|error| bad(error.to_string()))?;
+        let (plans, _) = plans(&session.train, &config.scoring, config.seed)?;
+        for (name, asked) in facts(session, config, &plans) {
+            match answered.get(&name) {
+                Some(found) if *found == asked => {}
+                Some(_) => {
+                    return Err(bad(format!(
+                        "answers other questions: its `{name}` is not that of this evaluation; write the questions again \
+                         (`questions`) and answer those"
+                    )));
+                }
+                None => {
+                    return Err(bad(format!(
+                        "does not say which questions it answers (`{name}` is missing); write the metadata of the questions' file \
+                         into it"
+                    )));
+                }
             }
         }
         let arrays = from_safetensors(&bytes).map_err(|error| bad(error.to_string()))?;
-        let (plans, _) = plans(&session.train, &config.scoring, config.seed)?;
         let split = &session.train.split;
         let mut rates = BTreeMap::new();
         for plan in plans {

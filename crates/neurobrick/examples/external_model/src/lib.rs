@@ -14,13 +14,23 @@ use neurobrick::prelude::*;
 /// Mean counts of a bin and of up to `width - 1` bins before it.
 #[derive(Clone, Copy, Debug)]
 pub struct SmoothedBins {
-    /// Bins that are averaged, one at least.
-    pub width: usize,
-    /// Length of a bin, in seconds.
-    pub bin_size_s: f64,
+    width: usize,
+    bin_size_s: f64,
 }
 
 impl SmoothedBins {
+    /// Averages of `width` bins of `bin_size_s` seconds.
+    ///
+    /// # Errors
+    /// If no bin is averaged.
+    pub fn new(width: usize, bin_size_s: f64) -> Result<Self, TokenizeError> {
+        if width == 0 {
+            let (field, expected) = ("width", "one bin at least");
+            return Err(TokenizeError::BadSetting { field, expected, received: width.to_string() });
+        }
+        Ok(Self { width, bin_size_s })
+    }
+
     /// First of the bins that token `bin` averages.
     fn first(self, bin: usize) -> usize {
         (bin + 1).saturating_sub(self.width)

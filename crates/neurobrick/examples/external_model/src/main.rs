@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     (config.sessions, config.data.store) = (vec![id], store);
     let session = load_sessions(&config.data, &config.sessions, config.seed)?.remove(0).train;
 
-    let tokenizer = SmoothedBins { width: 5, bin_size_s: session.data.bin_size_s() };
+    let tokenizer = SmoothedBins::new(5, session.data.bin_size_s())?;
     let model = SmoothedLinear::new(
         tokenizer,
         session.data.n_bins(),

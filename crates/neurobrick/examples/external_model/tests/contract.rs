@@ -7,7 +7,9 @@ use neurobrick::prelude::*;
 use neurobrick_testkit::contract::N_BINS;
 use neurobrick_testkit::{model_contract, synthetic_data, tokenizer_contract};
 
-const TOKENIZER: SmoothedBins = SmoothedBins { width: 3, bin_size_s: 0.02 };
+fn tokenizer() -> SmoothedBins {
+    SmoothedBins::new(3, 0.02).expect("three bins")
+}
 
 /// A trial of as many synthetic sessions as there are seeds.
 fn windows(seeds: &[u64]) -> Tensor<3> {
@@ -21,7 +23,7 @@ fn windows(seeds: &[u64]) -> Tensor<3> {
     Tensor::cat(seeds.iter().map(trial).collect(), 0)
 }
 
-tokenizer_contract!(smoothed_bins, TOKENIZER, windows);
+tokenizer_contract!(smoothed_bins, tokenizer(), windows);
 model_contract!(smoothed_linear, |sessions: &[SessionSpec], seed, device: &Device| {
-    SmoothedLinear::new(TOKENIZER, N_BINS, sessions, seed, device).expect("valid sessions")
+    SmoothedLinear::new(tokenizer(), N_BINS, sessions, seed, device).expect("valid sessions")
 });
