@@ -96,7 +96,8 @@ fn an_empty_field_keeps_what_the_file_says() {
                   consent = \"unknown\"\n";
     let card = nwb_with(silent).info().card.clone();
     assert_eq!((&card.source, &card.citation), (&of_file.source, &of_file.citation));
-    assert_eq!((&card.species, card.consent), (&of_file.species, Consent::NonHuman));
+    // Consent is not the file's to say: what was stated stands.
+    assert_eq!((&card.species, card.consent), (&of_file.species, Consent::Unknown));
     assert_eq!(card.license, "unknown");
     let card =
         nwb_with(&silent.replace("species = \"unknown\"", "species = \"Homo sapiens\"")).info().card.clone();

@@ -25,7 +25,7 @@ fn config(folder: &Path) -> EvaluateConfig {
     let text = format!(
         "seed = 5\nsessions = [\"synthetic-3\"]\nmodels = []\n\
          predictions = [{{ name = \"mine\", path = \"{}\", note = \"means\" }}]\n\
-         data = {{ store = \"{}\", window = {{ start_s = 0.0, end_s = 0.4, bin_size_s = 0.02 }} }}\n\
+         data = {{ store = \"{}\", window = {{ start_s = 0.0, end_s = 0.36, bin_size_s = 0.02 }} }}\n\
          scoring = {{ tasks = [\"co_smoothing\", \"forward_prediction\"], max_units = 7, n_resamples = 100, active_min_spikes = 5 }}\n",
         answers.display(),
         store.display()
@@ -72,8 +72,8 @@ fn answers_of_another_program_are_scored_as_ours_are() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
     let asked = pipeline::write_questions(&config, &folder.path().join("questions")).unwrap();
-    assert_eq!(asked[0].shape, [60, 20, 18]);
-    assert_eq!(asked[0].answers, [(TASKS[0], [60, 20, 7]), (TASKS[1], [60, 2, 18])]);
+    assert_eq!(asked[0].shape, [60, 18, 18]);
+    assert_eq!(asked[0].answers, [(TASKS[0], [60, 18, 7]), (TASKS[1], [60, 2, 18])]);
     let (mut answers, facts) = unit_means(&fs::read(&asked[0].path).unwrap());
     fs::create_dir(folder.path().join("answers")).unwrap();
     let path = folder.path().join("answers/synthetic-3.safetensors");
@@ -124,8 +124,8 @@ fn answers_that_do_not_fit_are_refused_before_the_work() {
     assert!(error.contains("does not say which questions it answers"), "{error}");
     // Another window has as many bins of the same data under the same seed.
     let mut moved = config.clone();
-    moved.data.window.start_s += 0.02;
-    moved.data.window.end_s += 0.02;
+    moved.data.window.start_s += 0.04;
+    moved.data.window.end_s += 0.04;
     let asked = pipeline::write_questions(&moved, &folder.path().join("moved")).unwrap();
     let error = refused(&answers, &metadata(&fs::read(&asked[0].path).unwrap()).unwrap());
     assert!(error.contains("answers other questions: its `window"), "{error}");
@@ -134,11 +134,11 @@ fn answers_that_do_not_fit_are_refused_before_the_work() {
     let error = refused(&fewer, &facts);
     assert!(error.contains("no array `forward_prediction` (there are: co_smoothing)"), "{error}");
     let mut small = answers.clone();
-    small.insert("co_smoothing".to_owned(), TensorData::new(vec![1.0; 60 * 20 * 6], [60, 20, 6]));
+    small.insert("co_smoothing".to_owned(), TensorData::new(vec![1.0; 60 * 18 * 6], [60, 18, 6]));
     let error = refused(&small, &facts);
-    assert!(error.contains("shape [60, 20, 6]") && error.contains("[60, 20, 7]"), "{error}");
+    assert!(error.contains("shape [60, 18, 6]") && error.contains("[60, 18, 7]"), "{error}");
     let mut zero = answers;
-    zero.insert("co_smoothing".to_owned(), TensorData::new(vec![0.0; 60 * 20 * 7], [60, 20, 7]));
+    zero.insert("co_smoothing".to_owned(), TensorData::new(vec![0.0; 60 * 18 * 7], [60, 18, 7]));
     let error = refused(&zero, &facts);
     assert!(error.contains("`co_smoothing` is 0 at trial") && error.contains("above zero"), "{error}");
     fs::write(answered.join("synthetic-3.safetensors"), b"not one").unwrap();

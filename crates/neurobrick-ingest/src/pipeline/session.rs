@@ -121,9 +121,9 @@ fn stage_and_commit(
     Ok((staged, stored.is_some()))
 }
 
-/// Refuses to put a session in place of one of another dataset or subject, unless it is the same recording of the same subject
-/// under a `dataset.toml` or `mapping.toml` that says more than it did. One file can hold several subjects, so that its bytes alone
-/// do not make two sessions one.
+/// Refuses to put a session in place of one of another dataset or subject, unless it is the same recording under a
+/// `dataset.toml` or `mapping.toml` that says more than it did. Behind a mapping one file may hold several subjects: there the same
+/// bytes said to be of another are another recording.
 fn check_replaces(
     stored: &SessionInfo,
     subject: &SubjectId,
@@ -132,7 +132,9 @@ fn check_replaces(
 ) -> Result<(), IngestError> {
     let folder = store.path().join(source.session.as_str());
     let files = source.hash_files().map_err(about_source)?;
-    if stored.subject != *subject || !has_all_data(&stored.card.source_files, &files) {
+    let is_mapped = files.iter().any(|file| file_name(file) == MappingFile::NAME);
+    let is_other_subject = is_mapped && stored.subject != *subject;
+    if is_other_subject || !has_all_data(&stored.card.source_files, &files) {
         return Err(IngestError::SessionTaken {
             path: source.main.clone(),
             session: source.session.clone(),
