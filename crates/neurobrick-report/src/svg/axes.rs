@@ -72,7 +72,9 @@ pub(crate) fn extent(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)
     })
 }
 
-/// The part of an axis that counts is at least so long, in bits/spike: differences below it are not looked for in a figure.
+/// Rows within so many bits/spike are the same in a figure.
+const ALIKE: f64 = 1e-3;
+/// The part of an axis that counts is at least so long, in bits/spike.
 const LEAST_PART: f64 = 0.02;
 
 /// The range that shows rows `(value, low, high)` and `anchor`, the value of no information.
@@ -88,8 +90,9 @@ pub(crate) fn rows_domain(rows: &[(f64, f64, f64)], anchor: f64) -> Option<(f64,
     let median = *values.get(values.len().checked_sub(1)? / 2)?;
     let (_, top) = extent(rows.iter().flat_map(|&(value, low, high)| [value, low, high]).chain([anchor]))?;
     let bottom = median.min(anchor);
-    // Rows that are all the same, or nearly, are no measure of what is far from them.
-    let limit = bottom - 2.0 * (top - bottom).max(LEAST_PART);
+    // Rows that are all alike are no measure of what is far from them.
+    let part = top - bottom;
+    let limit = if part > ALIKE { bottom - 2.0 * part.max(LEAST_PART) } else { f64::NEG_INFINITY };
     let shown = rows.iter().filter(|row| row.0 >= limit);
     // `max` would take the limit for an end that is undefined.
     let cut = |end: f64| if end < limit { limit } else { end };
@@ -170,6 +173,13 @@ mod tests {
         assert!(close(domain(&[1.0, -50.0, -50.0]), -50.1, 1.1));
         assert!(close(domain(&[-7.0, -7.5]), -7.6, 0.0));
         assert!(close(rows_domain(&[(0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (-3.0, -4.0, -2.0)], 0.0), -4.0, 0.0));
+        assert!(close(
+            rows_domain(&[(0.0, 0.0, 0.0), (1e-6, 0.0, 1e-6), (-3.0, -4.0, -2.0)], 0.0),
+            -4.0,
+            1e-6
+        ));
+        // A part of a hundredth of a bit is taken for two.
+        assert!(close(rows_domain(&[(0.01, 0.01, 0.01), (-0.03, -0.03, -0.03)], 0.0), -0.03, 0.01));
         assert!(close(rows_domain(&[(1.0, f64::NAN, f64::NAN)], 0.0), 0.0, 1.0));
         assert_eq!(rows_domain(&[(f64::NAN, f64::NAN, f64::NAN)], 0.0), None);
     }
