@@ -1,6 +1,6 @@
 //! What models rely on in every [`Tokenizer`], as tests anybody can run on a tokenizer.
 //!
-//! [`tokenizer_contract!`](crate::tokenizer_contract) makes a test of each function here. `windows` makes a batch: a window
+//! [`tokenizer_contract!`](crate::tokenizer_contract!) makes a test of each function here. `windows` makes a batch: a window
 //! for each of the seeds it is given, of another content for another seed, with different numbers of tokens if the tokenizer has
 //! them. Every function panics, with a sentence, if the tokenizer breaks its law.
 
