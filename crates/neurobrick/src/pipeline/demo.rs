@@ -16,10 +16,12 @@ use super::{finetune, inspect, load_model, pretrain};
 use crate::config::{
     DataConfig, DemoConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackSource, Start,
 };
-use crate::pipeline::Observer;
+use crate::pipeline::{Observer, progress::Steps};
 use crate::run_folder::read_metrics;
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
 
+/// Ingest, pretrain, three ways to train on what is unseen, evaluate.
+const N_STEPS: usize = 6;
 /// Folder of the pretraining run within the demo's.
 const PRETRAIN: &str = "pretrain";
 
@@ -45,14 +47,15 @@ pub fn demo(
         units: config.units.clone(),
     };
 
+    let mut steps = Steps::new(observer, N_STEPS);
     let started = Instant::now();
-    ingest_all(&config.recordings, &data.store, observer)?;
+    ingest_all(&config.recordings, &data.store, steps.next())?;
     manifest.stages.push(("ingest".to_owned(), started.elapsed().as_secs_f64()));
     // A label that is not there must not be found out after hours of training.
     let unseen = load_sessions(&data, &config.finetune_sessions, config.seed)?;
     check_targets(&unseen, &config.scoring.decode)?;
     drop(unseen);
-    let models = train_all(config, &data, out, compute, &mut manifest, observer)?;
+    let models = train_all(config, &data, out, compute, &mut manifest, &mut steps)?;
 
     let stack = StackSource { name: "stack".to_owned(), path: out.join(PRETRAIN) };
     let stacks = if config.stack.calibration.is_empty() { Vec::new() } else { vec![stack] };
@@ -67,7 +70,7 @@ pub fn demo(
         data: data.clone(),
         scoring: config.scoring.clone(),
     };
-    let mut evaluated = evaluate_all(&evaluation, compute, observer)?;
+    let mut evaluated = evaluate_all(&evaluation, compute, steps.next())?;
     manifest.stages.push(("evaluate".to_owned(), started.elapsed().as_secs_f64()));
 
     let pretrain_sessions = load_sessions(&data, &config.pretrain_sessions, config.seed)?;
@@ -118,7 +121,7 @@ fn train_all(
     out: &Path,
     compute: Compute,
     manifest: &mut RunManifest,
-    observer: &mut dyn Observer,
+    steps: &mut Steps<'_>,
 ) -> Result<Vec<ModelSource>, PipelineError> {
     let command = manifest.command.clone();
     let pretraining = PretrainConfig {
@@ -130,7 +133,7 @@ fn train_all(
         train: config.pretrain.clone(),
         stack: config.stack.clone(),
     };
-    let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, compute, observer)?;
+    let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, compute, steps.next())?;
     manifest.stages.extend(record.stages);
     let pretrained = Start::Pretrained(out.join(PRETRAIN).join("model"));
     let variants = [
@@ -148,7 +151,7 @@ fn train_all(
             train: train.clone(),
         };
         let path = out.join(name);
-        let record = finetune(&finetuning, &path, &command, compute, observer)?;
+        let record = finetune(&finetuning, &path, &command, compute, steps.next())?;
         manifest.stages.extend(record.stages);
         models.push(ModelSource { name: name.to_owned(), path, precision: Precision::F32 });
     }
