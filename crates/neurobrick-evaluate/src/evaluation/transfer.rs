@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use neurobrick_metrics::{ConfidenceInterval, NullModel};
+use neurobrick_metrics::{ConfidenceInterval, NullModel, holm, no_difference};
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,11 @@ pub struct TransferGain {
     pub n_sessions: usize,
     /// Sessions on which `left` is better.
     pub n_better: usize,
+    /// Chance of a mean as far from zero as this if there were no difference (Student's paired test over sessions); absent with
+    /// fewer than two.
+    pub p: Option<f64>,
+    /// The same, adjusted after Holm for all tasks and numbers of trials in which these two are compared.
+    pub p_adjusted: Option<f64>,
 }
 
 /// Everything the protocol finds: the contents of `transfer.json`.
@@ -104,7 +109,7 @@ impl TransferResult {
         let gains = gains(&scores);
         let curve = transfer_curve::points(&scores);
         let laws = transfer_curve::laws(&curve);
-        Self { format_version: 2, scores, gains, curve, laws, ablations, sessions }
+        Self { format_version: 3, scores, gains, curve, laws, ablations, sessions }
     }
 
     /// Mean over sessions of a predictor's scores, and the number of sessions.
@@ -119,7 +124,9 @@ impl TransferResult {
         let mut text = String::from(
             "# Transfer to sessions that pretraining never saw\n\nPooled bits/spike on test trials, means over \
              sessions (and seeds). The null of forward prediction is the training mean, of the others the evaluated \
-             mean. Gains are paired differences with 95 % intervals over sessions.\n",
+             mean. Gains are paired differences with 95 % intervals over sessions and the number of sessions on which the first is \
+             ahead; `*` where the difference holds at 5 % among all tasks and numbers of trials in which the two are compared \
+             (Student's paired test over sessions, adjusted after Holm).\n",
         );
         let mut budgets: Vec<Option<usize>> = self.scores.iter().map(|s| s.calibration).collect();
         budgets.sort_unstable_by_key(|&b| order(b));
@@ -210,7 +217,8 @@ impl TransferResult {
                     || "–".to_owned(),
                     |g| {
                         let (lo, hi) = (g.interval.lo, g.interval.hi);
-                        format!("{:+.3} [{lo:+.3}, {hi:+.3}] {}/{}", g.mean, g.n_better, g.n_sessions)
+                        let holds = if g.p_adjusted.is_some_and(|p| p < 1.0 - LEVEL) { " *" } else { "" };
+                        format!("{:+.3} [{lo:+.3}, {hi:+.3}] {}/{}{holds}", g.mean, g.n_better, g.n_sessions)
                     },
                 )
             });
@@ -268,7 +276,23 @@ fn gains(scores: &[TransferScore]) -> Vec<TransferGain> {
             }
         }
     }
+    adjust(&mut found);
     found
+}
+
+/// Adjusts the chances of every pair of predictors for all the comparisons of these two.
+fn adjust(gains: &mut [TransferGain]) {
+    let mut of_pair: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (i, gain) in gains.iter().enumerate().filter(|(_, gain)| gain.p.is_some()) {
+        of_pair.entry((gain.left.clone(), gain.right.clone())).or_default().push(i);
+    }
+    for members in of_pair.into_values() {
+        let chances: Vec<f64> = members.iter().filter_map(|&i| gains[i].p).collect();
+        // What is no chance was left out above.
+        for (i, adjusted) in members.into_iter().zip(holm(&chances).into_iter().flatten()) {
+            gains[i].p_adjusted = Some(adjusted);
+        }
+    }
 }
 
 /// The pretrained model first, then other pools with the stack, then the stack, then the rest.
@@ -298,5 +322,7 @@ pub(super) fn gain(
         interval: ConfidenceInterval::of_mean(&differences, LEVEL),
         n_sessions: differences.len(),
         n_better: differences.iter().filter(|d| **d > 0.0).count(),
+        p: Some(no_difference(&differences)).filter(|p| p.is_finite()),
+        p_adjusted: None,
     })
 }
