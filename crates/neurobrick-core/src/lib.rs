@@ -24,6 +24,7 @@
 
 mod compute;
 mod error;
+mod kind;
 mod masking;
 mod mode;
 mod model;
@@ -34,6 +35,7 @@ pub mod weights;
 
 pub use compute::{ComputeDevice, DeviceError};
 pub use error::ModelError;
+pub use kind::KindTable;
 pub use masking::{Context, MaskScheme, Masking, Prompt};
 pub use mode::{DropoutStreams, Mode};
 pub use model::{ModelInput, Output, Penalty, PopulationModel, SessionSpec};

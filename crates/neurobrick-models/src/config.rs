@@ -1,14 +1,14 @@
 //! The choice among models, as configuration files name it.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use neurobrick_core::ModelError;
+use neurobrick_core::{KindTable, ModelError};
 
 use crate::{GruStitchConfig, LfadsConfig, LinearStitchConfig, Ndt1Config, Ndt2Config, NdtStitchConfig};
 
 /// A model and its sizes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ModelConfig {
     /// NDT-1-stitch, the MtM model.
@@ -23,6 +23,21 @@ pub enum ModelConfig {
     Ndt1(Ndt1Config),
     /// NDT-2.
     Ndt2(Ndt2Config),
+}
+
+impl<'de> Deserialize<'de> for ModelConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = KindTable::deserialize(deserializer)?;
+        match table.kind() {
+            "ndt_stitch" => table.fields().map(Self::NdtStitch),
+            "linear_stitch" => table.fields().map(Self::LinearStitch),
+            "lfads" => table.fields().map(Self::Lfads),
+            "gru_stitch" => table.fields().map(Self::GruStitch),
+            "ndt1" => table.fields().map(Self::Ndt1),
+            "ndt2" => table.fields().map(Self::Ndt2),
+            _ => Err(table.unknown(&["ndt_stitch", "linear_stitch", "lfads", "gru_stitch", "ndt1", "ndt2"])),
+        }
+    }
 }
 
 impl ModelConfig {

@@ -90,6 +90,7 @@ fn with_suggestion(message: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use neurobrick_models::ModelConfig;
     use neurobrick_train::TrainConfig;
 
     #[test]
@@ -106,6 +107,25 @@ mod tests {
         let text = "n_steps = 10\nschemes = [{ scheme = \"neurons\", ratio = 0.3 }]\n";
         let message = parse_toml::<TrainConfig>("run.toml", text).unwrap_err().to_string();
         assert!(message.contains("did you mean `neuron`?"), "{message}");
+    }
+
+    #[test]
+    fn what_is_wrong_within_a_model_is_named_with_its_key() {
+        let small = "kind = \"gru_stitch\"\nn_bins = 40\nd_stitch = 64\nd_hidden = 128\ndropout = 0.2\n";
+        let refused = |from: &str, to: &str| {
+            parse_toml::<ModelConfig>("run.toml", &small.replace(from, to)).unwrap_err().to_string()
+        };
+        assert!(parse_toml::<ModelConfig>("run.toml", small).is_ok());
+        let wrong_type = refused("n_bins = 40", "n_bins = \"40\"");
+        assert!(wrong_type.contains("`n_bins`: invalid type: string \"40\", expected usize"), "{wrong_type}");
+        let misspelt = refused("d_hidden", "d_hiden");
+        assert!(misspelt.contains("did you mean `d_hidden`?"), "{misspelt}");
+        let missing = refused("n_bins = 40", "");
+        assert!(missing.contains("missing field `n_bins`"), "{missing}");
+        let other_kind = refused("gru_stitch", "gru_stich");
+        assert!(other_kind.contains("did you mean `gru_stitch`?"), "{other_kind}");
+        let no_kind = refused("kind = \"gru_stitch\"", "");
+        assert!(no_kind.contains("missing field `kind`"), "{no_kind}");
     }
 
     #[test]

@@ -1,21 +1,32 @@
 //! Configuration of NEDS: pretraining and fine-tuning of a model that predicts spikes and behavior from each other.
 
+use neurobrick_core::KindTable;
 use neurobrick_models::{NedsConfig, NedsLabel, NedsMasking, NedsModalities};
 use neurobrick_schema::SessionId;
 use neurobrick_train::{AdamWConfig, LoopConfig, OneCycle};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::poyo::{check_batches, check_sessions};
 use super::{BehaviorTarget, DataConfig, DecodeTarget, Start};
 use crate::PipelineError;
 
 /// A model that predicts spikes and behavior from each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum MultimodalConfig {
     /// NEDS.
     Neds(NedsConfig),
+}
+
+impl<'de> Deserialize<'de> for MultimodalConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = KindTable::deserialize(deserializer)?;
+        match table.kind() {
+            "neds" => table.fields().map(Self::Neds),
+            _ => Err(table.unknown(&["neds"])),
+        }
+    }
 }
 
 impl MultimodalConfig {

@@ -1,21 +1,32 @@
 //! Configuration of POYO: pretraining and fine-tuning of a decoder of behavior that reads single spikes.
 
+use neurobrick_core::KindTable;
 use neurobrick_data::WindowConfig;
 use neurobrick_models::PoyoConfig;
 use neurobrick_schema::SessionId;
 use neurobrick_train::{AdamWConfig, LoopConfig, OneCycle, TrainError};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BehaviorTarget, DataConfig, Start};
 use crate::PipelineError;
 
 /// A model that reads single spikes and decodes behavior.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum SpikeDecoderConfig {
     /// POYO.
     Poyo(PoyoConfig),
+}
+
+impl<'de> Deserialize<'de> for SpikeDecoderConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = KindTable::deserialize(deserializer)?;
+        match table.kind() {
+            "poyo" => table.fields().map(Self::Poyo),
+            _ => Err(table.unknown(&["poyo"])),
+        }
+    }
 }
 
 impl SpikeDecoderConfig {
