@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::config::{ScaleConfig, parse_toml};
+use neurobrick::config::{ScaleConfig, ScaleSteps, parse_toml};
 use neurobrick::core::ComputeDevice;
 use neurobrick::pipeline::{self, Silent};
 use neurobrick::scaling::ScalePoint;
@@ -107,12 +107,18 @@ fn a_width_is_paired_with_a_control_of_its_own() {
 #[test]
 fn trials_of_pretraining_are_what_the_axis_says() {
     let config: ScaleConfig = parse_toml("scale", &ladder("trials = [8, 16]")).unwrap();
-    let config = ScaleConfig { repeats: 1, ..config };
+    let config = ScaleConfig { repeats: 1, steps: ScaleSteps::Proportional, ..config };
     let folder = tempfile::tempdir().unwrap();
     let found = pipeline::scale(&config, folder.path(), "test", Compute::threads(2), &mut Silent).unwrap();
     assert_eq!(found.points.len(), 3, "one control serves both sizes");
     for size in [8, 16] {
         let path = folder.path().join(format!("repeat-0/size-{size}/pretrain"));
+        let settled = std::fs::read_to_string(path.join("run.toml")).unwrap();
+        let n_steps = format!("n_steps = {}\n", 10 * size / 8);
+        assert!(
+            settled.contains(&n_steps),
+            "twice the trials are seen as often in twice the steps: {settled}"
+        );
         let (_, record) = pipeline::load_model(&path, ComputeDevice::Flex).unwrap();
         assert_eq!(record.trained_on.len(), 2);
         for trained in &record.trained_on {
@@ -143,6 +149,8 @@ fn a_ladder_that_cannot_be_climbed_is_refused_before_the_first_step() {
     };
     let odd = refusal("width = [4, 9]", |_| {});
     assert!(odd.contains("size 9 makes no model") && odd.contains("n_heads"), "{odd}");
+    let more_steps = refusal("width = [4, 8]", |config| config.steps = ScaleSteps::Proportional);
+    assert!(more_steps.contains("`steps`") && more_steps.contains("sessions and trials"), "{more_steps}");
     let blocks =
         |config: &mut ScaleConfig| config.split.order = SplitOrder::Blocks(BlockConfig::brain_wide_bench());
     assert!(refusal("trials = [8, 16]", blocks).contains("`split.order`"));

@@ -26,7 +26,7 @@ pub use poyo::{
     DecoderStart, DecoderTrainConfig, FinetuneDecoderConfig, PretrainDecoderConfig, SpikeDecoderConfig,
     UnitDropout,
 };
-pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring};
+pub use scale::{ScaleAxis, ScaleConfig, ScaleScoring, ScaleSteps};
 pub use transfer::{NetworkConfig, RivalConfig, TransferConfig};
 
 pub use neurobrick_evaluate::DataConfig;

@@ -43,6 +43,17 @@ impl ScaleAxis {
     }
 }
 
+/// How the number of pretraining steps goes with the size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScaleSteps {
+    /// The same number at every size: the cost is fixed, and more sessions or trials are each seen less often.
+    #[default]
+    Fixed,
+    /// The number is the smallest size's and grows in proportion: every session or trial is seen as often at every size.
+    Proportional,
+}
+
 /// What is scored on every rung: models alone. Pools with a linear predictor and decoded labels have no place on a ladder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -119,8 +130,11 @@ pub struct ScaleConfig {
     pub units: UnitFilter,
     /// The model.
     pub model: ModelConfig,
-    /// How to pretrain; the number of steps is the same at every size.
+    /// How to pretrain.
     pub pretrain: TrainConfig,
+    /// How its number of steps goes with the size.
+    #[serde(default)]
+    pub steps: ScaleSteps,
     /// How to fine-tune.
     pub finetune: TrainConfig,
     /// How to train the control from scratch.
@@ -181,6 +195,11 @@ impl ScaleConfig {
             let message = "only transformers have a width to scale; scale sessions or trials of this model";
             return refuse("axis", message.to_owned());
         }
+        if matches!(self.axis, ScaleAxis::Width(_)) && self.steps == ScaleSteps::Proportional {
+            let message =
+                "a wider network sees the same trials as often: `proportional` is for sessions and trials";
+            return refuse("steps", message.to_owned());
+        }
         for &size in sizes {
             if let Err(error) = self.model_of(size).validate() {
                 return refuse("axis", format!("size {size} makes no model: {error}"));
@@ -200,6 +219,16 @@ impl ScaleConfig {
             }
             None => Ok(()),
         }
+    }
+
+    /// How to pretrain at one size.
+    pub fn pretrain_at(&self, size: usize) -> TrainConfig {
+        let mut train = self.pretrain.clone();
+        if self.steps == ScaleSteps::Proportional {
+            let smallest = self.axis.sizes().first().copied().unwrap_or(1).max(1) as u64;
+            train.n_steps = (train.n_steps * size as u64).div_ceil(smallest);
+        }
+        train
     }
 
     /// The model of one size: on the axis of widths of this width, all others in proportion and the same number of heads.

@@ -141,7 +141,7 @@ impl Climb<'_> {
             exclude: config.evaluate.clone(),
             data,
             model: config.model_of(size),
-            train: config.pretrain.clone(),
+            train: config.pretrain_at(size),
             stack: StackConfig::none(),
         };
         let (command, compute) = (self.manifest.command.clone(), self.compute);
