@@ -74,11 +74,15 @@ class NdtStitch(nn.Module):
         self.layers = nn.ModuleList(
             Layer(width, sizes["n_heads"], sizes["d_mlp"], sizes["dropout"]) for _ in range(sizes["n_layers"])
         )
+        self.embed_scale = sizes["embed_scale"]
         self.out_norm = nn.LayerNorm(width)
         self.read_out = nn.Linear(width, n_units)
 
     def forward(self, visible):
-        x = self.projection(F.softsign(self.embed_spikes(self.read_in(visible)))) + self.embed_pos.weight
+        embedded = F.softsign(self.embed_spikes(self.read_in(visible)))
+        if self.embed_scale != 1.0:
+            embedded = self.embed_scale * embedded
+        x = self.projection(embedded) + self.embed_pos.weight
         prefix = torch.stack([self.embed_session.weight[0], self.embed_prompt.weight[NEURON_PROMPT]])
         x = torch.cat([prefix.expand(len(x), -1, -1), x], dim=1)
         x = F.dropout(x, self.dropout, self.training)

@@ -8,8 +8,8 @@ use neurobrick_core::{
     DropoutStreams, Masking, Mode, ModelError, ModelInput, Output, PopulationModel, Prompt, SessionSpec,
 };
 use neurobrick_models::{
-    Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, NdtStitch, NdtStitchConfig, Poyo, PoyoConfig,
-    PoyoWindow,
+    Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, Ndt2, Ndt2Config, NdtStitch, NdtStitchConfig, Poyo,
+    PoyoConfig, PoyoWindow,
 };
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
@@ -194,6 +194,41 @@ fn sessions_of_equal_size_share_a_stitch_only_as_published() {
         weights.keys().filter(|path| path.ends_with("read_in.weight")).count()
     };
     assert_eq!((n_stitches(false), n_stitches(true)), (2, 1));
+}
+
+#[test]
+fn the_scale_of_embedded_counts_is_one_of_the_projection() {
+    let of_scale = |embed_scale| {
+        let config = ndt(5).config().clone();
+        let config = NdtStitchConfig { embed_scale, ..config };
+        NdtStitch::new(config, &[spec()], 5, &test_device()).unwrap()
+    };
+    let (plain, scaled) = (of_scale(1.0), of_scale(4.0));
+    let mut state = state_dict(&plain);
+    let weight = &state["projection.weight"];
+    let larger: Vec<f32> = weight.iter::<f32>().map(|w| 4.0 * w).collect();
+    let larger = TensorData::new(larger, weight.shape().to_vec());
+    state.insert("projection.weight".to_owned(), larger);
+    let folded = load_state_dict(plain.clone(), state).unwrap();
+    let answer =
+        |model: &NdtStitch| array(model.forward(&input(&counts(5), &[1]), Mode::Eval).unwrap().log_rates);
+    check_close(&answer(&scaled), &answer(&folded)).unwrap();
+    let largest = (answer(&scaled) - answer(&plain)).fold(0f32, |largest, d| largest.max(d.abs()));
+    assert!(largest > 100.0 * TOLERANCE, "{largest}");
+}
+
+/// Else the pattern of a mask outweighs sparse spikes, and `Ndt2` learns nothing but mean rates.
+#[test]
+fn where_nothing_fired_a_fresh_ndt2_does_not_see_what_is_hidden_within_a_patch() {
+    let answer = |faithful: bool, hidden: &[usize]| {
+        let small = Ndt2Config::small(SHAPE[1]);
+        let config = Ndt2Config { patch_units: 4, d_model: 16, faithful, ..small };
+        let model = Ndt2::new(config, &[spec()], 5, &test_device()).unwrap();
+        let silent = Array3::zeros(SHAPE);
+        array(model.forward(&input(&silent, hidden), Mode::Eval).unwrap().log_rates)
+    };
+    assert_eq!(answer(false, &[1]), answer(false, &[]));
+    assert_ne!(answer(true, &[1]), answer(true, &[]));
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn misspelled_keys_and_values_out_of_range_are_refused() {
         (NdtStitchConfig { dropout_embed: f64::NAN, ..small.clone() }, "dropout_embed"),
         (NdtStitchConfig { read_out_scale: 0.0, ..small.clone() }, "read_out_scale"),
         (NdtStitchConfig { embed_std: f64::INFINITY, ..small.clone() }, "embed_std"),
+        (NdtStitchConfig { embed_scale: 0.0, ..small.clone() }, "embed_scale"),
     ] {
         refused(ModelConfig::NdtStitch(config), field);
     }

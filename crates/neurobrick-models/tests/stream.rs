@@ -79,8 +79,9 @@ fn every_bin_is_that_of_the_batch_pass() {
         ..small.clone()
     };
     let unprompted = NdtStitchConfig { prompt: false, ..odd.clone() };
+    let scaled = NdtStitchConfig { embed_scale: 8.0, ..odd.clone() };
     let published = NdtStitchConfig { n_layers: 2, ..NdtStitchConfig::published() };
-    for (config, n_units) in [(small, 200), (odd, 31), (unprompted, 65), (published, 668)] {
+    for (config, n_units) in [(small, 200), (odd, 31), (unprompted, 65), (scaled, 31), (published, 668)] {
         let [log_rates, latents] =
             window_difference(&model(config.clone(), n_units), n_units, Precision::F32);
         assert!(log_rates < TOLERANCE && latents < TOLERANCE, "{config:?}: {log_rates:e}, {latents:e}");

@@ -29,6 +29,16 @@ impl CountEmbedding {
         Self { weight: init.uniform([n_counts, width], bound, device) }
     }
 
+    /// The same with nothing for a count of zero at the start: where most counts are zero, spikes alone then say something.
+    #[must_use]
+    pub fn starting_at_nothing(self) -> Self {
+        let [n_counts, width] = self.weight.dims();
+        let device = self.weight.device();
+        let zero = Tensor::zeros([1, width], (&device, self.weight.val().dtype()));
+        let rest = self.weight.val().narrow(0, 1, n_counts - 1);
+        Self { weight: Param::from_tensor(Tensor::cat(vec![zero, rest], 0).detach()) }
+    }
+
     /// Vectors of counts `[B, S, C]`, those of a token side by side: `[B, S, C width]`.
     pub fn forward(&self, counts: Tensor<3>) -> Tensor<3> {
         let [b, s, c] = counts.dims();
@@ -41,6 +51,17 @@ impl CountEmbedding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_of_zero_can_start_at_nothing() {
+        let mut init = InitStreams::new(3, "test");
+        let table = CountEmbedding::normal(4, 2, 1.0, &mut init, &Device::flex());
+        let values =
+            |table: &CountEmbedding| table.weight.val().into_data().iter::<f32>().collect::<Vec<_>>();
+        let (before, after) = (values(&table), values(&table.starting_at_nothing()));
+        assert_eq!(after[..2], [0.0, 0.0]);
+        assert_eq!(after[2..], before[2..]);
+    }
 
     #[test]
     fn counts_are_looked_up_side_by_side() {

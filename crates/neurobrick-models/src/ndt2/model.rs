@@ -22,6 +22,8 @@ use super::tokens::Tokens;
 
 /// Factor on the start of the read-out where units have biases at their mean rates.
 const READ_OUT_SCALE: f64 = 0.1;
+/// Standard deviation of the tables of places unless `faithful`, as in `docs/decisions/0007-small-tables.md`.
+const TABLE_STD: f64 = 0.1;
 
 /// The second Neural Data Transformer: one token per bin and patch of units.
 #[derive(Module, Debug)]
@@ -65,13 +67,14 @@ impl Stack {
         init: &mut InitStreams,
         device: &Device,
     ) -> Self {
-        let Ndt2Config { max_bins, max_patches, d_model, dropout, .. } = *config;
+        let Ndt2Config { max_bins, max_patches, d_model, dropout, faithful, .. } = *config;
+        let std = if faithful { 1.0 } else { TABLE_STD };
         let layer = |l: usize, init: &mut InitStreams| {
             EncoderLayer::new(&config.layers(), site + 2 + l * EncoderLayer::N_SITES, init, device)
         };
         Self {
-            embed_time: embedding(max_bins, d_model, 1.0, init, device),
-            embed_space: embedding(max_patches, d_model, 1.0, init, device),
+            embed_time: embedding(max_bins, d_model, std, init, device),
+            embed_space: embedding(max_patches, d_model, std, init, device),
             layers: (0..n_layers).map(|l| layer(l, init)).collect(),
             dropout_in: Dropout::new(dropout, site),
             dropout_out: Dropout::new(dropout, site + 1),
@@ -120,8 +123,9 @@ impl Ndt2 {
         let flag_std = (d as f64).sqrt().recip();
         let none = || Embedding { weight: Param::from_tensor(Tensor::zeros([1, d], device)) };
         let read_out = linear(d, patch_units, &mut init, device);
+        let counts = CountEmbedding::normal(max_count + 1, d / patch_units, 1.0, &mut init, device);
         let empty = Self {
-            embed_counts: CountEmbedding::normal(max_count + 1, d / patch_units, 1.0, &mut init, device),
+            embed_counts: if config.faithful { counts } else { counts.starting_at_nothing() },
             embed_session: none(),
             session_flag: init.normal([d], flag_std, device),
             embed_subject: none(),

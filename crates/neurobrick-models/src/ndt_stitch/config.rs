@@ -41,6 +41,11 @@ pub struct NdtStitchConfig {
     /// (`docs/decisions/0007-small-tables.md`). Not used when `faithful`.
     #[serde(default = "small")]
     pub embed_std: f64,
+    /// Factor on the embedded counts before they are projected to the width of a token (published: 1). Counts in bins of
+    /// 10 ms are sparse, and what is embedded starts small beside positions and what layers add
+    /// (`docs/decisions/0030-larger-tokens.md`).
+    #[serde(default = "one")]
+    pub embed_scale: f64,
     /// Reproduces flaws of the published model for comparisons: sessions with equal numbers of units share a
     /// stitch; prefix tokens see the future under causal attention; read-outs and tables start at PyTorch's defaults.
     #[serde(default)]
@@ -49,6 +54,10 @@ pub struct NdtStitchConfig {
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 fn small() -> f64 {
@@ -71,6 +80,7 @@ impl NdtStitchConfig {
             prompt: true,
             read_out_scale: small(),
             embed_std: small(),
+            embed_scale: 64.0,
             faithful: false,
         }
     }
@@ -90,6 +100,7 @@ impl NdtStitchConfig {
             prompt: true,
             read_out_scale: small(),
             embed_std: small(),
+            embed_scale: one(),
             faithful: false,
         }
     }
@@ -116,7 +127,11 @@ impl NdtStitchConfig {
         for (field, p) in [("dropout_embed", self.dropout_embed), ("dropout", self.dropout)] {
             require(field, p, (0.0..1.0).contains(&p), "in [0, 1)")?;
         }
-        for (field, scale) in [("read_out_scale", self.read_out_scale), ("embed_std", self.embed_std)] {
+        for (field, scale) in [
+            ("read_out_scale", self.read_out_scale),
+            ("embed_std", self.embed_std),
+            ("embed_scale", self.embed_scale),
+        ] {
             require(field, scale, scale.is_finite() && scale > 0.0, "positive and finite")?;
         }
         Ok(())

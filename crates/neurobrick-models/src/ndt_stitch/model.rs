@@ -124,6 +124,8 @@ impl NdtStitch {
         let [b, t, _] = stitched.dims();
         let d = self.config.d_model;
         let hidden = softsign(affine(stitched, &self.embed_spikes));
+        #[expect(clippy::float_cmp, reason = "a factor of exactly one is no work")]
+        let hidden = if self.config.embed_scale == 1.0 { hidden } else { hidden * self.config.embed_scale };
         let bins = affine(hidden, &self.projection) + self.embed_pos.weight.val().unsqueeze();
         let token = |table: &Embedding, row: usize| {
             table.weight.val().narrow(0, row, 1).unsqueeze::<3>().expand([b, 1, d])

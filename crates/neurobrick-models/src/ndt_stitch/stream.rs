@@ -59,7 +59,10 @@ impl NdtStitch {
         let state = state_dict(self);
         let lookup = |name: &str| {
             let data = state.get(name)?;
-            Some((data.shape().to_vec(), data.iter::<f32>().collect()))
+            // A stream has no factor before the projection: its weights take it in.
+            #[expect(clippy::cast_possible_truncation, reason = "streams compute in single precision")]
+            let scale = if name == "projection.weight" { config.embed_scale as f32 } else { 1.0 };
+            Some((data.shape().to_vec(), data.iter::<f32>().map(|weight| weight * scale).collect()))
         };
         Ok(StreamWeights::from_lookup(&sizes, place, &lookup)?)
     }
