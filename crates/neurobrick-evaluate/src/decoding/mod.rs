@@ -15,4 +15,4 @@ pub(crate) use labels::SHRINKAGES;
 pub use labels::{PredictedClasses, decode_labels, judge_classes};
 pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 pub use result::{DecodeResult, DecodeRow};
-pub use target::BehaviorTarget;
+pub use target::{BehaviorTarget, OfAngle};

@@ -50,7 +50,7 @@ pub(crate) fn read_behaviors(
     for (k, target) in targets.iter().enumerate() {
         let found = data.behavior(recording, &target.measured());
         let found = found.map_err(|source| no_behavior(data, target, source))?;
-        values.index_axis_mut(Axis(2), k).assign(&target.sized(found));
+        values.index_axis_mut(Axis(2), k).assign(&target.decoded(found));
     }
     Ok(values)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ndarray::{Array2, Array3, Axis, s};
-use neurobrick_data::{BehaviorConfig, DataError, Grid, ticks};
+use neurobrick_data::{DataError, Grid, ticks};
 use neurobrick_evaluate::protocols::bwb::{
     self, BwbRow, BwbSubmission, BwbTable, BwbTask, Hidden, Predicted, Prediction, RegionDecoder, Told,
     Windows,
@@ -337,12 +337,7 @@ impl<'a, 'b> Scored<'a, 'b> {
 
     fn behavior(&mut self, target: &BehaviorTarget) -> Result<(), PipelineError> {
         let data = &self.session.train.data;
-        let BehaviorTarget { signal, column, rule, max_gap_s, .. } = target.clone();
-        let measured = BehaviorConfig { signal, column, rule, max_gap_s };
-        let mut values = data.behavior(self.recording, &measured)?;
-        if target.absolute {
-            values.mapv_inplace(f64::abs);
-        }
+        let values = target.decoded(data.behavior(self.recording, &target.measured())?);
         let task = BwbTask::Behavior(target.name.clone());
         match bwb::behavior(&self.session.train, &values) {
             Ok((systems, truth)) => self.by_bin(&task, systems, &truth, |truth, found| {

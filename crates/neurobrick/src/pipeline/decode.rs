@@ -288,7 +288,7 @@ fn behavior(
         },
         other => other.into(),
     })?;
-    let values = target.sized(values);
+    let values = target.decoded(values);
     let covered = |trial: usize| values.row(trial).iter().all(|value| value.is_finite());
     let trials: Vec<usize> = (0..data.n_trials()).filter(|&trial| covered(trial)).collect();
     if trials.len() < data.n_trials() {

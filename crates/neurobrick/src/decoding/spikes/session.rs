@@ -113,7 +113,7 @@ impl DecoderSession {
         let mut values = Array2::zeros(base.dim());
         for (k, (target, scale)) in self.targets.iter().zip(&self.scales).enumerate() {
             let found = target.measured().on_grid(&self.signals, &grid)?;
-            let found = target.sized(ndarray::Array1::from_vec(found));
+            let found = target.decoded(ndarray::Array1::from_vec(found));
             values.column_mut(k).assign(&found.mapv(|v| (v - scale.mean) / scale.std));
         }
         Ok(values)
@@ -169,6 +169,7 @@ mod tests {
             rule: ResampleRule::Linear,
             max_gap_s: 0.1,
             absolute: false,
+            of_angle: None,
         };
         for (order, gap_s) in [(SplitOrder::Random, 0.0), (blocks, 0.7)] {
             let config = SplitConfig { order, ..SplitConfig::default() };
