@@ -50,6 +50,9 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     let tune: FinetuneDecoderConfig = load(&config("poyo/finetune.toml")).unwrap();
     tune.validate().unwrap();
     load::<DecodeConfig>(&config("poyo/decode.toml")).unwrap().validate().unwrap();
+    let scratch: FinetuneDecoderConfig = load(&config("poyo/head_direction.toml")).unwrap();
+    scratch.validate().unwrap();
+    load::<DecodeConfig>(&config("poyo/head_direction_decode.toml")).unwrap().validate().unwrap();
     for name in ["pretrain.toml", "published.toml"] {
         let Pretraining::Neds(pretrain) = Pretraining::load(&config("neds").join(name)).unwrap() else {
             panic!("{name} trains NEDS");
