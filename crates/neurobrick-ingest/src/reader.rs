@@ -56,7 +56,7 @@ impl Source {
         self.files
             .iter()
             .map(|name| {
-                let FileEntry { name, bytes, blake3 } =
+                let FileEntry { name, bytes, blake3, .. } =
                     FileEntry::of_file(&self.root.join(name), name.as_str())?;
                 Ok(SourceFile { name, bytes, blake3 })
             })

@@ -2,14 +2,15 @@
 
 use std::mem;
 
+use crate::block::Block;
 use crate::error::SchemaError;
 use crate::merge::merge;
 
 /// Spike times with the unit of each, sorted by time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spikes {
-    times_s: Vec<f64>,
-    units: Vec<u32>,
+    times_s: Block<f64>,
+    units: Block<u32>,
 }
 
 impl Spikes {
@@ -18,7 +19,14 @@ impl Spikes {
     /// `times_s`: seconds from session start, finite, ascending (ties allowed); `units`: index of the unit of each
     /// spike. Errors: [`SchemaError::LengthMismatch`], [`SchemaError::NonFinite`], [`SchemaError::UnsortedSpikes`].
     pub fn new(times_s: Vec<f64>, units: Vec<u32>) -> Result<Self, SchemaError> {
-        if times_s.len() == units.len() && is_finite_and_ascends(&times_s) {
+        let mut ascent = Ascent::default();
+        ascent.see(&times_s);
+        Self::seen(times_s.into(), units.into(), ascent)
+    }
+
+    /// The same, of times that `ascent` has seen already, all and in order.
+    pub(crate) fn seen(times_s: Block<f64>, units: Block<u32>, ascent: Ascent) -> Result<Self, SchemaError> {
+        if times_s.len() == units.len() && ascent.n_seen == times_s.len() && !ascent.is_broken {
             return Ok(Self { times_s, units });
         }
         check_lengths_and_finite(&times_s, &units)?;
@@ -40,8 +48,8 @@ impl Spikes {
         check_lengths_and_finite(&times_s, &units)?;
         let mut pairs: Vec<(f64, u32)> = times_s.into_iter().zip(units).collect();
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (times_s, units) = pairs.into_iter().unzip();
-        Ok(Self { times_s, units })
+        let (times_s, units): (Vec<f64>, Vec<u32>) = pairs.into_iter().unzip();
+        Ok(Self { times_s: times_s.into(), units: units.into() })
     }
 
     /// Merges the trains of all units, one after the other in `times_s`, into one by time; equal times keep the order of
@@ -112,6 +120,25 @@ impl Spikes {
     /// Whether there are no spikes.
     pub fn is_empty(&self) -> bool {
         self.times_s.is_empty()
+    }
+}
+
+/// Whether times that come in parts are finite and ascend.
+#[derive(Debug, Default)]
+pub(crate) struct Ascent {
+    n_seen: usize,
+    last: Option<f64>,
+    is_broken: bool,
+}
+
+impl Ascent {
+    /// Looks at the next part.
+    pub(crate) fn see(&mut self, times_s: &[f64]) {
+        let (Some(&first), Some(&last)) = (times_s.first(), times_s.last()) else { return };
+        let follows = self.last.is_none_or(|before| is_finite_and_ascends(&[before, first]));
+        self.is_broken |= !(follows && is_finite_and_ascends(times_s));
+        self.last = Some(last);
+        self.n_seen += times_s.len();
     }
 }
 

@@ -9,6 +9,7 @@ use arrow_array::{
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
+use crate::checked_file::CheckedFile;
 use crate::columns::{Column, ColumnValues, ListValues, Table};
 use crate::error::SchemaError;
 use crate::session_file::{ColumnFile, ColumnType};
@@ -194,7 +195,7 @@ pub(crate) fn write_trials(path: &Path, trials: &Trials) -> Result<(), SchemaErr
 
 pub(crate) fn read_trials(
     path: &Path,
-    bytes: Vec<u8>,
+    bytes: CheckedFile,
     n_trials: usize,
     columns: &[ColumnFile],
 ) -> Result<Trials, SchemaError> {
@@ -222,7 +223,7 @@ pub(crate) fn write_table(path: &Path, table: &Table) -> Result<(), SchemaError>
 
 pub(crate) fn read_table(
     path: &Path,
-    bytes: Vec<u8>,
+    bytes: CheckedFile,
     n_rows: usize,
     columns: &[ColumnFile],
 ) -> Result<Table, SchemaError> {

@@ -34,7 +34,9 @@
 
 mod activity;
 pub mod atomic;
+mod block;
 mod card;
+mod checked_file;
 mod column_summary;
 mod column_tables;
 mod columns;
@@ -44,6 +46,8 @@ mod ids;
 pub mod manifest;
 mod merge;
 mod names;
+mod pieces;
+mod plain_pages;
 mod quality;
 mod recording;
 mod regions;

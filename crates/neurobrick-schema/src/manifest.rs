@@ -2,21 +2,30 @@
 //!
 //! Neither Parquet nor safetensors notices a flipped bit in the data, so every folder that is written here carries
 //! `manifest.json`: name, length and BLAKE3 of each file, and a digest of the list itself. The file must be byte for
-//! byte what [`Manifest::write`] makes of it, hence damage to the manifest is noticed as well.
+//! byte what [`Manifest::write`] makes of it, hence damage to the manifest is noticed as well. Long files of a session
+//! also have the hashes of their pieces, so that they are checked as they are decoded, and of a part no more is read
+//! than that part.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
+use blake3::Hash;
+use blake3::hazmat::ChainingValue;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic;
+use crate::checked_file::CheckedFile;
 use crate::error::SchemaError;
+use crate::pieces;
 
-/// Version of the manifest's own layout.
-const VERSION: u32 = 1;
-/// Longest manifest that is read, in bytes.
-const MAX_BYTES: u64 = 4 << 20;
+/// Newest version of the manifest's own layout: with pieces.
+const VERSION: u32 = 2;
+/// Version of a manifest without pieces, which is written as ever. All digests count as of this version: pieces follow
+/// from the hashes of the files, so they change nothing that a digest stands for.
+const VERSION_1: u32 = 1;
+/// Longest manifest that is read, in bytes: that of some 800 GB.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// One file of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +37,10 @@ pub struct FileEntry {
     pub bytes: u64,
     /// BLAKE3 of the content, 64 lower-case hexadecimal digits.
     pub blake3: String,
+    /// BLAKE3 chaining value of every MiB, in order, 64 lower-case hexadecimal digits each; none for a file that is
+    /// checked whole. Together they give `blake3`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<String>,
 }
 
 impl FileEntry {
@@ -38,16 +51,40 @@ impl FileEntry {
         let mut file = open(path)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(&mut file).map_err(SchemaError::io("read", path))?;
-        Ok(Self { name: name.into(), bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+        let blake3 = hasher.finalize().to_hex().to_string();
+        Ok(Self { name: name.into(), bytes: hasher.count(), blake3, pieces: Vec::new() })
+    }
+
+    /// The same, with pieces where the file is long.
+    fn in_pieces(path: &Path, name: impl Into<String>) -> Result<Self, SchemaError> {
+        drop(open(path)?);
+        let (bytes, blake3, pieces) = pieces::of_file(path)?;
+        let pieces = pieces.into_iter().map(|piece| Hash::from_bytes(piece).to_hex().to_string()).collect();
+        Ok(Self { name: name.into(), bytes, blake3: blake3.to_hex().to_string(), pieces })
+    }
+
+    /// The hashes of its pieces, which must give its own.
+    pub(crate) fn pieces(&self, path: &Path) -> Result<Vec<ChainingValue>, SchemaError> {
+        let pieces = self.pieces.iter().map(|piece| Hash::from_hex(piece).map(Hash::into));
+        let pieces: Result<Vec<ChainingValue>, _> = pieces.collect();
+        let wrong = || SchemaError::damaged(path, "the hashes of its pieces are not those of its BLAKE3");
+        let pieces = pieces.map_err(|_| wrong())?;
+        let root = pieces::root(&pieces).filter(|_| pieces.len() == pieces::n_pieces(self.bytes));
+        if root.is_none_or(|root| root.to_hex().as_str() != self.blake3) {
+            return Err(wrong());
+        }
+        Ok(pieces)
+    }
+
+    pub(crate) fn check_length(&self, path: &Path, bytes: u64) -> Result<(), SchemaError> {
+        if bytes == self.bytes {
+            return Ok(());
+        }
+        Err(SchemaError::damaged(path, format!("{bytes} bytes long, the manifest says {}", self.bytes)))
     }
 
     pub(crate) fn check(&self, path: &Path, bytes: u64, blake3: &str) -> Result<(), SchemaError> {
-        if bytes != self.bytes {
-            return Err(SchemaError::damaged(
-                path,
-                format!("{bytes} bytes long, the manifest says {}", self.bytes),
-            ));
-        }
+        self.check_length(path, bytes)?;
         if blake3 != self.blake3 {
             return Err(SchemaError::damaged(
                 path,
@@ -95,11 +132,24 @@ impl Manifest {
     /// Errors: [`SchemaError::InvalidValue`] for a name with a path separator, a leading dot, or the manifest's own;
     /// [`SchemaError::Duplicate`]; [`SchemaError::MissingFile`]; [`SchemaError::Io`].
     pub fn of_dir<S: AsRef<str>>(dir: &Path, names: &[S]) -> Result<Self, SchemaError> {
+        Self::measured(dir, names, |path, name| FileEntry::of_file(path, name))
+    }
+
+    /// The same, with pieces of files of more than 4 MiB.
+    pub(crate) fn of_session(dir: &Path, names: &[String]) -> Result<Self, SchemaError> {
+        Self::measured(dir, names, |path, name| FileEntry::in_pieces(path, name))
+    }
+
+    fn measured<S: AsRef<str>>(
+        dir: &Path,
+        names: &[S],
+        measure: impl Fn(&Path, &str) -> Result<FileEntry, SchemaError>,
+    ) -> Result<Self, SchemaError> {
         let mut files = names
             .iter()
             .map(|name| {
                 check_name(name.as_ref())?;
-                FileEntry::of_file(&dir.join(name.as_ref()), name.as_ref())
+                measure(&dir.join(name.as_ref()), name.as_ref())
             })
             .collect::<Result<Vec<_>, _>>()?;
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -119,7 +169,11 @@ impl Manifest {
 
     /// BLAKE3 over all names, lengths and hashes: one value that stands for the whole content.
     pub fn digest(&self) -> String {
-        self.digest_as(VERSION)
+        self.digest_as(VERSION_1)
+    }
+
+    fn version(&self) -> u32 {
+        if self.files.iter().all(|file| file.pieces.is_empty()) { VERSION_1 } else { VERSION }
     }
 
     /// The digest also covers the version, so that damage to its digit does not pass for a newer file.
@@ -146,7 +200,8 @@ impl Manifest {
     }
 
     fn encode(&self, path: &Path) -> Result<Vec<u8>, SchemaError> {
-        let on_disk = OnDisk { version: VERSION, files: self.files.clone(), digest: self.digest() };
+        let version = self.version();
+        let on_disk = OnDisk { version, files: self.files.clone(), digest: self.digest_as(version) };
         let mut bytes = serde_json::to_vec_pretty(&on_disk)
             .map_err(|error| SchemaError::Encode { path: path.to_path_buf(), detail: error.to_string() })?;
         bytes.push(b'\n');
@@ -179,6 +234,9 @@ impl Manifest {
         }
         for file in &manifest.files {
             check_name(&file.name)?;
+            if !file.pieces.is_empty() {
+                file.pieces(&path)?;
+            }
         }
         check_unique(&manifest.files)?;
         Ok(manifest)
@@ -224,16 +282,29 @@ impl Manifest {
         };
         let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let file = open(&path)?;
-        if length != entry.bytes {
-            return Err(SchemaError::damaged(
-                &path,
-                format!("{length} bytes long, the manifest says {}", entry.bytes),
-            ));
-        }
+        entry.check_length(&path, length)?;
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         file.take(entry.bytes).read_to_end(&mut bytes).map_err(SchemaError::io("read", &path))?;
         entry.check(&path, bytes.len() as u64, &blake3::hash(&bytes).to_hex())?;
         Ok(bytes)
+    }
+
+    /// Opens one listed file, which gives out what has been checked and nothing else: piece by piece where it has
+    /// pieces, for who reads `n_columns` in turns, else whole.
+    pub(crate) fn open_file(
+        &self,
+        dir: &Path,
+        name: &str,
+        n_columns: usize,
+    ) -> Result<CheckedFile, SchemaError> {
+        match self.file(name) {
+            Some(entry) if !entry.pieces.is_empty() => {
+                let path = dir.join(name);
+                drop(open(&path)?);
+                CheckedFile::by_pieces(&path, entry, n_columns)
+            }
+            _ => self.read_file(dir, name).map(CheckedFile::whole),
+        }
     }
 }
 

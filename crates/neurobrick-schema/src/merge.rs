@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::mem;
 
+use crate::block::Block;
+
 /// Spikes of a block on average. What a block reads and writes stays in the cache of one core.
 const BLOCK_SPIKES: usize = 1 << 14;
 /// Steps of time of a block: one spike each on average.
@@ -15,8 +17,12 @@ const CROWD: usize = 32;
 ///
 /// Time is cut into steps so small that each holds about one spike. A spike goes straight to where its step begins, and
 /// only spikes of the same step are compared. Where time is crowded, steps hold many spikes, which are sorted.
-pub(crate) fn merge(times_s: &[f64], ends: &[usize]) -> (Vec<f64>, Vec<u32>) {
-    let mut merged = (vec![0.0; times_s.len()], vec![0; times_s.len()]);
+pub(crate) fn merge(times_s: &[f64], ends: &[usize]) -> (Block<f64>, Block<u32>) {
+    let n_spikes = times_s.len();
+    let mut merged = (
+        Block::zeros(n_spikes).unwrap_or_else(|| vec![0.0; n_spikes].into()),
+        Block::zeros(n_spikes).unwrap_or_else(|| vec![0; n_spikes].into()),
+    );
     let mut open = Vec::with_capacity(ends.len());
     let (mut start, mut first, mut last) = (0, f64::INFINITY, f64::NEG_INFINITY);
     for (train, &end) in (0..).zip(ends) {
@@ -189,7 +195,8 @@ mod tests {
             ends.push(times_s.len());
         }
         let (merged, train_of) = merge(&times_s, &ends);
-        let found: Vec<_> = merged.iter().map(|time_s| time_s.to_bits()).zip(train_of).collect();
+        let found: Vec<_> =
+            merged.iter().map(|time_s| time_s.to_bits()).zip(train_of.iter().copied()).collect();
         assert!(found == sorted(&times_s, &ends), "{ends:?}");
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float32Array, Float64Array, Int64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
+use crate::checked_file::CheckedFile;
 use crate::error::SchemaError;
 use crate::session_file::{ClockFile, SampleType, SignalFile};
 use crate::signals::{Clock, Samples, Signal, SignalColumn, TIME_COLUMN};
@@ -57,7 +58,7 @@ pub(crate) fn write_signal(path: &Path, signal: &Signal) -> Result<(), SchemaErr
     write(path, &schema, batches)
 }
 
-pub(crate) fn read_signal(path: &Path, bytes: Vec<u8>, file: &SignalFile) -> Result<Signal, SchemaError> {
+pub(crate) fn read_signal(path: &Path, bytes: CheckedFile, file: &SignalFile) -> Result<Signal, SchemaError> {
     let is_irregular = matches!(file.clock, ClockFile::Irregular {});
     let schema = schema(is_irregular, file.columns.iter().map(|column| (column.name.clone(), column.r#type)));
     let mut times_s = Vec::new();

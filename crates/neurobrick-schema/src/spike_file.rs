@@ -1,33 +1,30 @@
 //! The spikes of a session without the session: a time range, or all of them batch by batch, in bounded memory.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{Float64Array, UInt32Array};
-use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 
 use crate::activity::Spikes;
+use crate::checked_file::{CheckedFile, unread};
 use crate::error::SchemaError;
 use crate::manifest::FileEntry;
-use crate::tables::{BATCH_ROWS, column, spikes_metadata};
+use crate::tables::{BATCH_ROWS, column, spikes_metadata, spikes_schema};
 
-/// The open spikes table of a session whose bytes have been checked.
+/// The open spikes table of a session, which decodes bytes that have been checked and no others.
 ///
 /// Row groups carry the least and the greatest time of their spikes, so a range of time decodes the groups that it
-/// touches and no others. The check reads the whole file once, in small pieces, and keeps none of it.
+/// touches and no others. Of a file of more than 4 MiB no more is read than they need: every MiB has a hash of its own
+/// in the manifest, unless the store is older than these. Other files are checked whole when they are opened.
 #[derive(Debug)]
 pub struct SpikeFile {
     path: PathBuf,
-    file: SharedFile,
+    file: CheckedFile,
     metadata: ArrowReaderMetadata,
     n_spikes: u64,
 }
@@ -35,13 +32,11 @@ pub struct SpikeFile {
 impl SpikeFile {
     /// Opens and checks the file that `entry` lists.
     pub(crate) fn open(path: &Path, entry: &FileEntry, n_spikes: u64) -> Result<Self, SchemaError> {
-        let mut file = File::open(path).map_err(SchemaError::io("open", path))?;
-        let mut hasher = blake3::Hasher::new();
-        // One byte more than is due tells of a file that is too long.
-        let limited = (&mut file).take(entry.bytes.saturating_add(1));
-        hasher.update_reader(limited).map_err(SchemaError::io("read", path))?;
-        entry.check(path, hasher.count(), &hasher.finalize().to_hex())?;
-        let file = SharedFile { file: Arc::new(Mutex::new(file)), n_bytes: entry.bytes };
+        let file = if entry.pieces.is_empty() {
+            CheckedFile::checked_now(path, entry)?
+        } else {
+            CheckedFile::by_pieces(path, entry, spikes_schema().fields().len())?
+        };
         let metadata = spikes_metadata(path, &file, n_spikes)?;
         Ok(Self { path: path.to_path_buf(), file, metadata, n_spikes })
     }
@@ -67,7 +62,7 @@ impl SpikeFile {
         end_s: f64,
         units: Option<&[u32]>,
     ) -> Result<SpikeBatches, SchemaError> {
-        let damaged = |error: ParquetError| SchemaError::damaged(&self.path, error);
+        let damaged = |error: ParquetError| unread(&self.path, error);
         let groups = self.metadata.metadata().row_groups().iter().enumerate();
         let chosen =
             groups.filter(|(_, group)| may_hold(group, start_s, end_s)).map(|(index, _)| index).collect();
@@ -100,56 +95,6 @@ impl SpikeFile {
             unit_of.extend_from_slice(batch.units());
         }
         Spikes::new(times_s, unit_of)
-    }
-}
-
-/// A file that many readers share, each with a place of its own.
-///
-/// Clones of a [`File`] share one place, so that readers on two threads would move it under each other. Opening the path
-/// once more might find another file than the one that was checked.
-#[derive(Clone, Debug)]
-struct SharedFile {
-    file: Arc<Mutex<File>>,
-    n_bytes: u64,
-}
-
-/// Reads a shared file from a place on.
-struct ReadFrom {
-    file: SharedFile,
-    at: u64,
-}
-
-impl Read for ReadFrom {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Every read says where it begins, so one that failed half-way leaves nothing behind.
-        let mut file = self.file.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(self.at))?;
-        let n_bytes = file.read(buffer)?;
-        self.at += n_bytes as u64;
-        Ok(n_bytes)
-    }
-}
-
-impl Length for SharedFile {
-    fn len(&self) -> u64 {
-        self.n_bytes
-    }
-}
-
-impl ChunkReader for SharedFile {
-    type T = BufReader<ReadFrom>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(BufReader::new(ReadFrom { file: self.clone(), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.n_bytes) {
-            return Err(ParquetError::EOF(format!("{length} bytes from {start} of {}", self.n_bytes)));
-        }
-        let mut bytes = vec![0; length];
-        ReadFrom { file: self.clone(), at: start }.read_exact(&mut bytes)?;
-        Ok(bytes.into())
     }
 }
 

@@ -227,7 +227,7 @@ impl Store {
     }
 
     /// The spikes of a session, to read a range of time, or all of them without holding all at once. Only the bytes of
-    /// the spikes are checked.
+    /// the spikes are checked; of a long file only those that are read.
     ///
     /// Errors: [`SchemaError::SessionNotFound`], [`SchemaError::DamagedSession`]; [`SchemaError::NoSpikeTimes`] for a
     /// session that exists as counts only.
@@ -321,7 +321,7 @@ fn store_file_bytes(path: &Path) -> Result<Vec<u8>, SchemaError> {
 /// Errors: [`SchemaError::Io`]; [`SchemaError::Encode`].
 pub fn write_session(dir: &Path, recording: &Recording) -> Result<SessionDigest, SchemaError> {
     let names = write_files(dir, recording)?;
-    let manifest = Manifest::of_dir(dir, &names)?;
+    let manifest = Manifest::of_session(dir, &names)?;
     manifest.write(dir)?;
     Ok(SessionDigest {
         session: recording.info().session.clone(),
@@ -361,25 +361,27 @@ fn write_files(dir: &Path, recording: &Recording) -> Result<Vec<String>, SchemaE
 /// Reads every file that `session.json` speaks of; the manifest may list no others.
 fn read_files(dir: &Path, manifest: &Manifest, file: SessionFile) -> Result<Recording, SchemaError> {
     let mut names = vec![SESSION_FILE.to_owned()];
-    let mut load = |name: String| {
-        let bytes = manifest.read_file(dir, &name)?;
+    let mut opened = Vec::new();
+    let mut load = |name: String, n_columns: usize| {
+        let file = manifest.open_file(dir, &name, n_columns)?;
         let path = dir.join(&name);
         names.push(name);
-        Ok::<_, SchemaError>((path, bytes))
+        opened.push((path.clone(), file.clone()));
+        Ok::<_, SchemaError>((path, file))
     };
-    let (path, bytes) = load(UNITS_FILE.into())?;
+    let (path, bytes) = load(UNITS_FILE.into(), 4 + file.unit_columns.len())?;
     let (units, unit_columns) = tables::read_units(&path, bytes, file.n_units, &file.unit_columns)?;
-    let (path, bytes) = load(TRIALS_FILE.into())?;
+    let (path, bytes) = load(TRIALS_FILE.into(), 2 + file.trial_columns.len())?;
     let trials = column_tables::read_trials(&path, bytes, file.n_trials, &file.trial_columns)?
         .with_times(!file.trials_end_to_end);
     let (activity_path, activity) = match file.activity {
         ActivityFile::Spikes {} => {
-            let (path, bytes) = load(SPIKES_FILE.into())?;
-            let spikes = tables::read_spikes(&path, bytes, file.n_spikes)?;
+            let (path, bytes) = load(SPIKES_FILE.into(), 2)?;
+            let spikes = tables::read_spikes(&path, &bytes, file.n_spikes)?;
             (path, Activity::Spikes(spikes))
         }
         ActivityFile::Counts { bin_size_s, n_bins } => {
-            let (path, bytes) = load(COUNTS_FILE.into())?;
+            let (path, bytes) = load(COUNTS_FILE.into(), 3)?;
             let shape = CountsShape { bin_size_s, n_trials: file.n_trials, n_units: file.n_units, n_bins };
             let counts = tables::read_counts(&path, bytes, shape)?;
             (path, Activity::Counts(counts))
@@ -387,19 +389,22 @@ fn read_files(dir: &Path, manifest: &Manifest, file: SessionFile) -> Result<Reco
     };
     let mut electrodes = Table::default();
     if let Some(listed) = &file.electrodes {
-        let (path, bytes) = load(ELECTRODES_FILE.into())?;
+        let (path, bytes) = load(ELECTRODES_FILE.into(), listed.columns.len())?;
         electrodes = column_tables::read_table(&path, bytes, listed.n_rows, &listed.columns)?;
     }
     let mut intervals = Vec::new();
     for IntervalsFile { name, description, n_rows, columns } in &file.intervals {
-        let (path, bytes) = load(intervals_file(name))?;
+        let (path, bytes) = load(intervals_file(name), 2 + columns.len())?;
         let rows = column_tables::read_trials(&path, bytes, *n_rows, columns)?;
         intervals.push(IntervalTable { name: name.clone(), description: description.clone(), rows });
     }
     let mut signals = Vec::new();
     for listed in &file.signals {
-        let (path, bytes) = load(signal_file(&listed.name))?;
+        let (path, bytes) = load(signal_file(&listed.name), 1 + listed.columns.len())?;
         signals.push(read_signal(&path, bytes, listed)?);
+    }
+    for (path, file) in &opened {
+        file.check_rest(path)?;
     }
     if let Some(extra) = manifest.files().iter().find(|entry| !names.contains(&entry.name)) {
         return Err(SchemaError::UnexpectedFile { path: dir.join(&extra.name) });

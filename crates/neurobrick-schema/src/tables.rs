@@ -9,23 +9,24 @@ use arrow_array::{
     Array, ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::Compression;
-use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{ReaderProperties, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::reader::{ChunkReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedRowGroupReader;
 use parquet::schema::types::ColumnPath;
 
-use crate::activity::{BinnedCounts, Spikes};
+use crate::activity::{Ascent, BinnedCounts, Spikes};
+use crate::block::Block;
+use crate::checked_file::{CheckedFile, unread};
 use crate::column_tables::{GrowingColumns, fields, kinds, listed_kinds, to_array};
 use crate::columns::Column;
 use crate::error::SchemaError;
+use crate::plain_pages;
 use crate::recording::Unit;
 use crate::session_file::{ColumnFile, ColumnType};
 
@@ -86,13 +87,13 @@ pub(crate) fn batch(
 /// Decodes a table whose schema and number of rows are known, batch by batch.
 pub(crate) fn read(
     path: &Path,
-    bytes: Vec<u8>,
+    bytes: CheckedFile,
     schema: &SchemaRef,
     n_rows: usize,
     mut take: impl FnMut(&RecordBatch) -> Result<(), SchemaError>,
 ) -> Result<(), SchemaError> {
-    let damaged = |error: ParquetError| SchemaError::damaged(path, error);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(damaged)?;
+    let unreadable = |error: ParquetError| unread(path, error);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(unreadable)?;
     if builder.schema().fields() != schema.fields() {
         return Err(SchemaError::damaged(
             path,
@@ -103,7 +104,7 @@ pub(crate) fn read(
     if usize::try_from(rows).ok() != Some(n_rows) {
         return Err(SchemaError::damaged(path, format!("{rows} rows, session.json says {n_rows}")));
     }
-    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(damaged)? {
+    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)? {
         take(&batch.map_err(|error| SchemaError::damaged(path, error))?)?;
     }
     Ok(())
@@ -147,7 +148,7 @@ pub(crate) fn write_units(path: &Path, units: &[Unit], columns: &[Column]) -> Re
 
 pub(crate) fn read_units(
     path: &Path,
-    bytes: Vec<u8>,
+    bytes: CheckedFile,
     n_units: usize,
     columns: &[ColumnFile],
 ) -> Result<(Vec<Unit>, Vec<Column>), SchemaError> {
@@ -207,8 +208,8 @@ pub(crate) fn spikes_metadata(
     file: &impl ChunkReader,
     n_spikes: u64,
 ) -> Result<ArrowReaderMetadata, SchemaError> {
-    let metadata = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())
-        .map_err(|error| SchemaError::damaged(path, error))?;
+    let metadata =
+        ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).map_err(|error| unread(path, error))?;
     if metadata.schema().fields() != spikes_schema().fields() {
         return Err(SchemaError::damaged(path, "its columns are not time_s and unit"));
     }
@@ -220,49 +221,36 @@ pub(crate) fn spikes_metadata(
 }
 
 /// Decodes both columns straight to where they stay, without Arrow arrays in between.
-pub(crate) fn read_spikes(path: &Path, bytes: Vec<u8>, n_spikes: u64) -> Result<Spikes, SchemaError> {
-    let damaged = |error: ParquetError| SchemaError::damaged(path, error);
-    let bytes = Bytes::from(bytes);
-    let metadata = spikes_metadata(path, &bytes, n_spikes)?;
-    let (mut times_s, mut units) = (Vec::new(), Vec::new());
-    let n_spikes = usize::try_from(n_spikes).ok();
-    let reserved =
-        n_spikes.is_some_and(|n| times_s.try_reserve_exact(n).is_ok() && units.try_reserve_exact(n).is_ok());
-    if !reserved {
-        return Err(SchemaError::damaged(path, "more spikes than memory can hold"));
-    }
-    let bytes = Arc::new(bytes);
+pub(crate) fn read_spikes(path: &Path, file: &CheckedFile, n_spikes: u64) -> Result<Spikes, SchemaError> {
+    let unread = |error: ParquetError| unread(path, error);
+    let metadata = spikes_metadata(path, file, n_spikes)?;
+    let too_many = || SchemaError::damaged(path, "more spikes than memory can hold");
+    let n_spikes = usize::try_from(n_spikes).map_err(|_| too_many())?;
+    let mut times_s = Block::zeros(n_spikes).ok_or_else(too_many)?;
+    let mut units = Block::zeros(n_spikes).ok_or_else(too_many)?;
+    let file = Arc::new(file.clone());
     let properties = Arc::new(ReaderProperties::builder().build());
+    let (mut n_read, mut ascent) = (0_usize, Ascent::default());
     for group in metadata.metadata().row_groups() {
-        let n_rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
-        let group = SerializedRowGroupReader::new(Arc::clone(&bytes), group, None, Arc::clone(&properties))
-            .map_err(damaged)?;
-        for column in [0, 1] {
-            let read = match group.get_column_reader(column).map_err(damaged)? {
-                ColumnReader::DoubleColumnReader(mut reader) => {
-                    reader.read_records(n_rows, None, None, &mut times_s)
-                }
-                ColumnReader::Int32ColumnReader(mut reader) => {
-                    reader.read_records(n_rows, None, None, &mut units)
-                }
-                _ => return Err(SchemaError::damaged(path, "its columns are not time_s and unit")),
-            };
-            let (n_read, ..) = read.map_err(damaged)?;
-            if n_read != n_rows {
-                return Err(SchemaError::damaged(path, format!("{n_read} of {n_rows} rows of a row group")));
-            }
-        }
+        // Rows of the footer and of its row groups need not agree.
+        let start = n_read;
+        let end = usize::try_from(group.num_rows()).ok().and_then(|n_rows| start.checked_add(n_rows));
+        n_read = end
+            .filter(|&end| end <= n_spikes)
+            .ok_or_else(|| SchemaError::damaged(path, format!("more than {n_spikes} rows in row groups")))?;
+        let group = SerializedRowGroupReader::new(Arc::clone(&file), group, None, Arc::clone(&properties))
+            .map_err(unread)?;
+        let mut pages = group.get_column_page_reader(0).map_err(unread)?;
+        let seen = |page: &[f64]| ascent.see(page);
+        plain_pages::read(&mut *pages, &mut times_s[start..n_read], seen).map_err(unread)?;
+        let mut pages = group.get_column_page_reader(1).map_err(unread)?;
+        plain_pages::read(&mut *pages, &mut units[start..n_read], |_| {}).map_err(unread)?;
     }
-    // Rows of the footer and of its row groups need not agree.
-    for found in [times_s.len(), units.len()] {
-        if Some(found) != n_spikes {
-            return Err(SchemaError::damaged(
-                path,
-                format!("{found} rows in row groups, not those of the footer"),
-            ));
-        }
+    if n_read != n_spikes {
+        let detail = format!("{n_read} rows in row groups, not the {n_spikes} of the footer");
+        return Err(SchemaError::damaged(path, detail));
     }
-    Spikes::new(times_s, units.into_iter().map(i32::cast_unsigned).collect())
+    Spikes::seen(times_s, units, ascent)
 }
 
 /// The Arrow field of one bin inside the list of a row.
@@ -327,7 +315,7 @@ pub(crate) struct CountsShape {
 
 pub(crate) fn read_counts(
     path: &Path,
-    bytes: Vec<u8>,
+    bytes: CheckedFile,
     shape: CountsShape,
 ) -> Result<BinnedCounts, SchemaError> {
     let CountsShape { bin_size_s, n_trials, n_units, n_bins } = shape;
