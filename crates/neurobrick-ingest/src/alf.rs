@@ -67,6 +67,7 @@ impl Reader for Alf {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let dataset = DatasetFile::read(&source.root, Place::BesideOrAbove, &[])?;
+        dataset.refuse_trials(&source.root, "the trials of ALF are its table _ibl_trials")?;
         let (_, subject) = names(&source.root, &source.main, &dataset)?;
         let alf = source.main.join(ALF_DIR);
         let probes = folders_with(&alf, TIMES_FILE, MAX_PROBE_DEPTH)?;

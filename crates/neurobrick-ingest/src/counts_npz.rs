@@ -67,6 +67,7 @@ impl Reader for CountsNpz {
 
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let dataset = DatasetFile::read(&source.root, Place::Beside, &[])?;
+        dataset.refuse_trials(&source.root, "the trials are those of <session>_trials.csv")?;
         dataset.refuse_names(
             &source.root,
             "session names are the names of the NPZ files, subjects stand in sessions.csv",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use neurobrick_schema::ColumnValues;
 
+use crate::array::Values;
 use crate::dataset_file::CellType;
 use crate::error::IngestError;
 
@@ -109,6 +110,22 @@ impl CsvTable {
                 Ok(ColumnValues::Text(cells.iter().map(|cell| cell.map(str::to_owned)).collect()))
             }
         }
+    }
+
+    /// The samples of a signal: whole numbers where all cells are, else real ones, where an empty cell and the word NaN are
+    /// a missing sample.
+    pub(crate) fn samples(&self, column: &str) -> Result<Values, IngestError> {
+        let cells: Vec<&str> = self.cells(column)?.collect();
+        if let Ok(values) = cells.iter().map(|cell| cell.parse()).collect::<Result<Vec<i64>, _>>() {
+            return Ok(Values::Int(values));
+        }
+        let sample = |(row, cell): (usize, &&str)| {
+            if cell.is_empty() || cell.eq_ignore_ascii_case("nan") {
+                return Ok(f64::NAN);
+            }
+            parse_finite(cell).ok_or_else(|| self.bad_cell(column, row, cell, "a finite number or NaN"))
+        };
+        cells.iter().enumerate().map(sample).collect::<Result<_, _>>().map(Values::Float)
     }
 
     fn parsed<T>(

@@ -7,11 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use neurobrick_schema::{
-    Card, Column, ColumnValues, Consent, DatasetId, SessionId, SessionInfo, SourceFile, SubjectId,
+    Card, Column, ColumnValues, Consent, DatasetId, IntervalTable, SessionId, SessionInfo, SourceFile,
+    SubjectId, Trials,
 };
 use serde::Deserialize;
 
-use crate::error::IngestError;
+use crate::error::{IngestError, did_you_mean};
 
 /// What a text is that nobody gave.
 const UNKNOWN: &str = "unknown";
@@ -208,6 +209,34 @@ impl DatasetFile {
             return Ok(());
         }
         let detail = format!("session and subject must not be set: {why}");
+        Err(IngestError::DatasetFile { path: dir.join(Self::NAME), detail })
+    }
+
+    /// Refuses `trials` for a format whose trials no table of intervals could be.
+    pub(crate) fn refuse_trials(&self, dir: &Path, why: &str) -> Result<(), IngestError> {
+        match &self.trials {
+            None => Ok(()),
+            Some(name) => {
+                let detail = format!("trials = {name:?} must not be set: {why}; take the line out");
+                Err(IngestError::DatasetFile { path: dir.join(Self::NAME), detail })
+            }
+        }
+    }
+
+    /// Takes the table that `trials` asks for out of the tables of intervals, as the trials; none where it asks for none.
+    pub(crate) fn take_trials(
+        &self,
+        dir: &Path,
+        intervals: &mut Vec<IntervalTable>,
+    ) -> Result<Option<Trials>, IngestError> {
+        let Some(name) = &self.trials else { return Ok(None) };
+        if let Some(position) = intervals.iter().position(|table| table.name == *name) {
+            return Ok(Some(intervals.remove(position).rows));
+        }
+        let found: Vec<&str> = intervals.iter().map(|table| table.name.as_str()).collect();
+        let has = if found.is_empty() { "no tables of intervals".to_owned() } else { found.join(", ") };
+        let near = did_you_mean(name, &found);
+        let detail = format!("it asks for trials = {name:?}, and the recording has {has}{near}");
         Err(IngestError::DatasetFile { path: dir.join(Self::NAME), detail })
     }
 

@@ -11,6 +11,11 @@
 //! # ... or an array for every unit; a star stands for every cell, and empty cells are passed over.
 //! # units = [{ id = "u", region = "CA1", times = { file = "spikes.mat", array = "spikes{1}{*}.time", unit = "s" } }]
 //!
+//! # What is known of the units, a row each; region, depth_um and quality fill the columns of these names.
+//! [session.unit_table]
+//! ids = { file = "units.csv", array = "cluster" }
+//! columns = [{ name = "region", file = "units.csv", array = "area" }, { name = "snr", file = "units.csv", array = "snr" }]
+//!
 //! [session.trials]
 //! start = { file = "trials.csv", array = "onset_ms", unit = "ms" }
 //! end = { file = "trials.csv", array = "offset_ms", unit = "ms" }
@@ -25,15 +30,20 @@
 //!
 //! Files: `npy`, `npz`, `mat` (versions 5 to 7, and 7.3), `csv` and `parquet` by name of the column; `csv`, `tsv` and `txt`
 //! without a header by position from zero (`array = 0`). `dataset.toml` beside it gives the card.
+//!
+//! Samples of a signal that are missing stay missing: an empty cell of a text table and the word NaN are NaN, as they are in
+//! arrays, and `session.json` says how many there are. Missing in times, or labels of units, they are refused. Trials that
+//! all lie before or after the data are refused as well, since one of both is then in another unit of measure.
 
 mod arrays;
 mod config;
+mod unit_table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use neurobrick_schema::{
-    Activity, Clock, Column, ColumnValues, Interval, Recording, RecordingParts, Samples, Signal,
+    Activity, Clock, Column, ColumnValues, Interval, Recording, RecordingParts, Samples, SessionId, Signal,
     SignalColumn, Spikes, Table, Trials, Unit,
 };
 
@@ -70,26 +80,32 @@ impl Reader for Mapping {
     fn read(&self, source: &Source) -> Result<Recording, IngestError> {
         let dataset = DatasetFile::read(&source.root, Place::Beside, &[])?;
         dataset.refuse_names(&source.root, "mapping.toml names session and subject")?;
+        dataset.refuse_trials(&source.root, "mapping.toml says where the trials are")?;
         let sessions = MappingFile::read(&source.root)?.session;
         let Some(map) = sessions.into_iter().find(|map| map.name == source.session) else {
             let detail = format!("session {} is no longer in it", source.session);
             return Err(IngestError::DatasetFile { path: source.main.clone(), detail });
         };
         let files = Files { root: &source.root };
-        let (units, spikes) = files.units(&map)?;
+        let (mut units, spikes) = files.units(&map)?;
+        let (unit_columns, step) = match &map.unit_table {
+            Some(table) => files.unit_table(table, &mut units)?,
+            None => Default::default(),
+        };
         let trials = match &map.trials {
             Some(trials) => files.trials(trials, &dataset)?,
             None => Trials::default(),
         };
         dataset.check_notes(&source.root, trials.columns())?;
-        let signals = map.signals.iter().map(|signal| files.signal(signal)).collect::<Result<_, _>>()?;
-        let step = "read by neurobrick as mapping.toml says".to_owned();
+        let signals = map.signals.iter().map(|signal| files.signal(signal)).collect::<Result<Vec<_>, _>>()?;
+        files.check_units_of_measure(&source.session, &trials, &spikes, &signals)?;
+        let step = format!("read by neurobrick as mapping.toml says{step}");
         let info = dataset.info(source.session.clone(), map.subject.clone(), source.hash_files()?, step);
         Recording::from_parts(RecordingParts {
             info,
             metadata: BTreeMap::new(),
             units,
-            unit_columns: Vec::new(),
+            unit_columns,
             electrodes: Table::default(),
             activity: Activity::Spikes(spikes),
             trials,
@@ -212,21 +228,63 @@ impl Files<'_> {
         }
         let intervals = starts.into_iter().zip(ends).map(|(start_s, end_s)| Interval { start_s, end_s });
         let column = |map: &ColumnMap| {
-            let values = match self.one(&map.file, map.array.as_ref())?.squeezed().values {
-                Values::Float(values) => ColumnValues::Float(missing(values)),
-                Values::Float32(values) => {
-                    ColumnValues::Float(missing(values.into_iter().map(f64::from).collect()))
-                }
-                Values::Int(values) => ColumnValues::Int(values.into_iter().map(Some).collect()),
-                Values::Bool(values) => ColumnValues::Bool(values.into_iter().map(Some).collect()),
-                Values::Text(values) => ColumnValues::Text(values.into_iter().map(Some).collect()),
-                other => return Err(self.not_numbers(map, other.kind())),
-            };
+            let values = self.column_values(map)?;
             let (unit, description) = (map.unit.clone(), map.description.clone());
-            Ok(dataset.describe(Column { name: map.name.clone(), unit, description, values }))
+            Ok::<_, IngestError>(dataset.describe(Column {
+                name: map.name.clone(),
+                unit,
+                description,
+                values,
+            }))
         };
         let columns = map.columns.iter().map(column).collect::<Result<_, _>>()?;
         Trials::new(intervals.collect(), columns).map_err(IngestError::invalid(&self.path(MappingFile::NAME)))
+    }
+
+    /// A column of trials or units; NaN is missing.
+    fn column_values(&self, map: &ColumnMap) -> Result<ColumnValues, IngestError> {
+        Ok(match self.one(&map.file, map.array.as_ref())?.squeezed().values {
+            Values::Float(values) => ColumnValues::Float(missing(values)),
+            Values::Float32(values) => {
+                ColumnValues::Float(missing(values.into_iter().map(f64::from).collect()))
+            }
+            Values::Int(values) => ColumnValues::Int(values.into_iter().map(Some).collect()),
+            Values::Bool(values) => ColumnValues::Bool(values.into_iter().map(Some).collect()),
+            Values::Text(values) => ColumnValues::Text(values.into_iter().map(Some).collect()),
+            other => return Err(self.not_numbers(map, other.kind())),
+        })
+    }
+
+    /// Refuses trials that all lie before or after the data: their times, or those of the data, are in another unit of
+    /// measure than the mapping says.
+    fn check_units_of_measure(
+        &self,
+        session: &SessionId,
+        trials: &Trials,
+        spikes: &Spikes,
+        signals: &[Signal],
+    ) -> Result<(), IngestError> {
+        let spiked = spikes.times_s().first().copied().zip(spikes.times_s().last().copied());
+        let sampled = signals.iter().filter(|signal| !signal.is_empty());
+        let sampled = sampled.map(|signal| (signal.time_s(0), signal.time_s(signal.len() - 1)));
+        let join = |a: (f64, f64), b: (f64, f64)| (a.0.min(b.0), a.1.max(b.1));
+        let data = spiked.into_iter().chain(sampled).reduce(join);
+        let tried = trials.intervals().iter().map(|trial| (trial.start_s, trial.end_s)).reduce(join);
+        let (Some(data), Some(tried)) = (data, tried) else { return Ok(()) };
+        if trials.intervals().iter().any(|trial| trial.start_s <= data.1 && trial.end_s >= data.0) {
+            return Ok(());
+        }
+        let detail = format!(
+            "session {session}: none of the {} trials touches the data: trials run from {} s to {} s, spikes and signals \
+             from {} s to {} s; correct the unit (s, ms, us or samples with rate_hz) of the times that are wrong, or leave \
+             the trials out",
+            trials.len(),
+            tried.0,
+            tried.1,
+            data.0,
+            data.1
+        );
+        Err(IngestError::DatasetFile { path: self.path(MappingFile::NAME), detail })
     }
 
     fn not_numbers(&self, map: &ColumnMap, found: &str) -> IngestError {
@@ -255,7 +313,12 @@ impl Files<'_> {
 
     /// One column, or one for each entry of the axis that is not time.
     fn signal_columns(&self, map: &ColumnMap) -> Result<Vec<SignalColumn>, IngestError> {
-        let Array { shape, values } = self.one(&map.file, map.array.as_ref())?.squeezed();
+        let text = match &map.array {
+            Some(config::ArrayName::Name(name)) => arrays::samples_of_text(self.root, &map.file, name)?,
+            _ => None,
+        };
+        let array = text.map_or_else(|| self.one(&map.file, map.array.as_ref()), Ok)?;
+        let Array { shape, values } = array.squeezed();
         let samples = match values {
             Values::Float(values) => Samples::Float(values),
             Values::Float32(values) => Samples::Float32(values),

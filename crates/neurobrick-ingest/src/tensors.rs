@@ -73,6 +73,7 @@ impl Reader for Tensors {
             Place::BesideOrAbove,
             &["bin_size_s = 0  # width of a bin in seconds"],
         )?;
+        dataset.refuse_trials(&source.root, "the trials are those of the tensors")?;
         let bin_size_s = DatasetFile::required(
             dataset.bin_size_s,
             &source.root,

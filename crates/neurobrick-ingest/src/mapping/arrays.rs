@@ -62,11 +62,30 @@ pub(super) fn load(
     }
 }
 
+/// Samples of a signal in a text table with a header, where that is what the file is: missing ones are NaN.
+pub(super) fn samples_of_text(root: &Path, file: &str, name: &str) -> Result<Option<Array>, IngestError> {
+    let path = root.join(file);
+    let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    if !(is_csv && path.is_file()) {
+        return Ok(None);
+    }
+    let values = CsvTable::read(&path)?.samples(name)?;
+    let length = match &values {
+        Values::Int(values) => values.len(),
+        Values::Float(values) => values.len(),
+        _ => 0,
+    };
+    Ok(Some(Array { shape: vec![length], values }))
+}
+
 fn unsupported(path: &Path, part: &str, reason: String) -> IngestError {
     IngestError::Unsupported { path: path.to_path_buf(), part: part.to_owned(), reason }
 }
 
-/// A column of a table; a missing number is NaN, and nothing else may be missing.
+/// Whole numbers up to here are real numbers as well.
+const EXACT: u64 = 1 << 53;
+
+/// A column of a table; a missing number is NaN, which makes real numbers of whole ones, and nothing else may be missing.
 fn column(path: &Path, name: &str, values: ColumnValues) -> Result<Vec<(Vec<usize>, Array)>, IngestError> {
     fn complete<T>(path: &Path, name: &str, values: Vec<Option<T>>) -> Result<Vec<T>, IngestError> {
         let fill = |(row, value): (usize, Option<T>)| {
@@ -78,6 +97,11 @@ fn column(path: &Path, name: &str, values: ColumnValues) -> Result<Vec<(Vec<usiz
     let values = match values {
         ColumnValues::Float(values) => {
             Values::Float(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+        }
+        ColumnValues::Int(values)
+            if values.contains(&None) && values.iter().flatten().all(|v| v.unsigned_abs() <= EXACT) =>
+        {
+            Values::Float(values.into_iter().map(|value| value.map_or(f64::NAN, |v| v as f64)).collect())
         }
         ColumnValues::Int(values) => Values::Int(complete(path, name, values)?),
         ColumnValues::Bool(values) => Values::Bool(complete(path, name, values)?),

@@ -23,6 +23,7 @@ pub(super) struct SessionMap {
     pub(super) spikes: Option<SpikesMap>,
     #[serde(default)]
     pub(super) units: Vec<UnitMap>,
+    pub(super) unit_table: Option<UnitTableMap>,
     pub(super) trials: Option<TrialsMap>,
     #[serde(default)]
     pub(super) signals: Vec<SignalMap>,
@@ -44,6 +45,15 @@ pub(super) struct UnitMap {
     pub(super) id: String,
     pub(super) region: Option<String>,
     pub(super) times: TimesMap,
+}
+
+/// What is known of units beside their spikes: arrays with a row per unit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnitTableMap {
+    /// Which unit every row is of; without it the rows are in the order of `units`.
+    pub(super) ids: Option<ArrayMap>,
+    pub(super) columns: Vec<ColumnMap>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -147,7 +157,11 @@ impl SessionMap {
         let signals = self.signals.iter().flat_map(|signal| {
             signal.times.iter().map(|times| &times.file).chain(signal.columns.iter().map(|c| &c.file))
         });
-        let mut files: Vec<String> = spikes.chain(units).chain(trials).chain(signals).cloned().collect();
+        let table = self.unit_table.iter().flat_map(|table| {
+            table.ids.iter().map(|ids| &ids.file).chain(table.columns.iter().map(|c| &c.file))
+        });
+        let mut files: Vec<String> =
+            spikes.chain(units).chain(table).chain(trials).chain(signals).cloned().collect();
         files.sort();
         files.dedup();
         files
@@ -170,6 +184,23 @@ impl SessionMap {
         };
         if self.spikes.is_some() && !self.units.is_empty() {
             return refuse("give either spikes or units, not both".into());
+        }
+        if let Some(table) = &self.unit_table {
+            if self.spikes.is_none() && self.units.is_empty() {
+                return refuse("unit_table describes units, and there are none; give spikes or units".into());
+            }
+            // Units out of labels are in an order of ours.
+            if self.spikes.is_some() && table.ids.is_none() {
+                return refuse(
+                    "unit_table.ids must say which unit every row is of, as spikes.units does".into(),
+                );
+            }
+            let gives_region = table.columns.iter().any(|column| column.name == "region");
+            let is_given = self.spikes.as_ref().is_some_and(|spikes| spikes.region.is_some())
+                || self.units.iter().any(|unit| unit.region.is_some());
+            if gives_region && is_given {
+                return refuse("give regions either as text or as a column of unit_table, not both".into());
+            }
         }
         for file in self.files() {
             let is_inside = Path::new(&file).components().all(|part| matches!(part, Component::Normal(_)));
