@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
 use hdf5_reader::{Attribute, Dataset, FileStorage, Hdf5File, OpenOptions};
+use neurobrick_schema::SpikeTimes;
 use serde_json::Value;
 
 use crate::array::Array;
@@ -32,6 +33,8 @@ const MAX_INFLATION: u64 = 1032;
 const MIN_READ_BYTES: u64 = 64 << 20;
 /// Chunks of real files have a few MiB at most.
 const MAX_CHUNK_BYTES: usize = 256 << 20;
+/// Chunks of this length are decoded in memory that stays; glibc sets the limit at 32 MiB.
+const KEPT_BYTES: usize = 24 << 20;
 /// Objects of a file. Files of thousands of images have some ten thousand.
 const MAX_OBJECTS: usize = 1_000_000;
 /// Where copies of the format's own schemas lie: text that says nothing of the recording.
@@ -133,6 +136,7 @@ impl H5File {
             .with_max_chunk_bytes(MAX_CHUNK_BYTES)
             .with_max_read_bytes(usize::try_from(max_read_bytes).unwrap_or(usize::MAX))
             .with_max_object_header_bytes(usize::try_from(length).unwrap_or(usize::MAX));
+        keep_heap();
         guarded(path, || {
             let malformed = |error: Error| IngestError::malformed(path, "the file", error);
             let storage = Arc::new(FileStorage::from_file(file).map_err(malformed)?);
@@ -271,6 +275,25 @@ impl H5File {
         decoded?.map_err(|error| self.unread(part, error))
     }
 
+    /// Reads a whole dataset of real numbers of 64 bits on one axis to where they stay; `None` for any other, which
+    /// [`H5File::read`] reads.
+    ///
+    /// Errors: [`Unread`], as [`H5File::read`].
+    pub(crate) fn read_times(&self, node: usize) -> Result<Option<SpikeTimes>, Unread> {
+        let Object::Dataset(dataset) = &self.nodes[node].object else { return Ok(None) };
+        if !decode::is_float_series(dataset) {
+            return Ok(None);
+        }
+        let part = self.nodes[node].path.as_str();
+        announce(part);
+        let decoded = guarded(&self.path, || {
+            let limit = self.max_decoded_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            limit.store(decode::max_decoded_bytes(dataset), Ordering::Relaxed);
+            Ok(decode::read_times(dataset, self.max_read_bytes))
+        });
+        decoded?.map(Some).map_err(|error| self.unread(part, error))
+    }
+
     /// Objects that were read although chunks of them are missing, with the number of those chunks.
     pub(crate) fn filled(&self) -> BTreeMap<usize, usize> {
         self.filled.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -299,6 +322,13 @@ impl H5File {
             }
         }
     }
+}
+
+/// Has glibc keep what is freed: every chunk is decoded in some MiB of its own, which it would give back to the system and
+/// fetch again, page by page, for the next one. It maps and returns what is larger than the largest piece that it has seen
+/// returned, so it is shown one that nobody writes to. Other allocators see a piece that comes and goes.
+fn keep_heap() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT_BYTES)));
 }
 
 /// An attribute as it is kept.

@@ -1,10 +1,43 @@
 //! What the units did: spike times, or counts for recordings that exist only binned.
 
 use std::mem;
+use std::ops::{Deref, DerefMut};
 
 use crate::block::Block;
 use crate::error::SchemaError;
 use crate::merge::merge;
+
+/// Times of many spikes, to be written in place by who reads them: large ones lie in large pages of memory, which cost a
+/// fraction of the traps that a [`Vec`] costs while it is filled.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SpikeTimes(Block<f64>);
+
+impl SpikeTimes {
+    /// So many zeros; `None` where memory does not suffice.
+    pub fn zeros(n_spikes: usize) -> Option<Self> {
+        Block::zeros(n_spikes).map(Self)
+    }
+}
+
+impl From<Vec<f64>> for SpikeTimes {
+    fn from(times_s: Vec<f64>) -> Self {
+        Self(times_s.into())
+    }
+}
+
+impl Deref for SpikeTimes {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.0
+    }
+}
+
+impl DerefMut for SpikeTimes {
+    fn deref_mut(&mut self) -> &mut [f64] {
+        &mut self.0
+    }
+}
 
 /// Spike times with the unit of each, sorted by time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,7 +93,8 @@ impl Spikes {
     ///
     /// Errors: [`SchemaError::NonFinite`]; [`SchemaError::LengthMismatch`] when the trains are not all of `times_s`;
     /// [`SchemaError::InvalidValue`] for a train that ends before it starts, or more than 4294967295 trains.
-    pub fn from_trains(mut times_s: Vec<f64>, ends: &[usize]) -> Result<(Self, usize), SchemaError> {
+    pub fn from_trains(times_s: impl Into<SpikeTimes>, ends: &[usize]) -> Result<(Self, usize), SchemaError> {
+        let mut times_s = times_s.into();
         let n_spikes = times_s.len();
         if let Some(before) = ends.windows(2).position(|pair| pair[1] < pair[0]) {
             return Err(SchemaError::InvalidValue {

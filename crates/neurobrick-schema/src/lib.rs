@@ -61,7 +61,7 @@ mod summary;
 mod tables;
 mod trials;
 
-pub use activity::{Activity, BinnedCounts, Spikes};
+pub use activity::{Activity, BinnedCounts, SpikeTimes, Spikes};
 pub use card::{Card, SessionInfo, SourceFile};
 pub use column_summary::ColumnSummary;
 pub use columns::{Column, ColumnValues, ListValues, Table};

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use hdf5_reader::{Dataset, Datatype, ReferenceType, StringSize, VarLenKind};
 
+use neurobrick_schema::SpikeTimes;
+
 use super::MAX_CHUNK_BYTES;
 use super::filters;
 use crate::array::{Array, Values};
@@ -44,6 +46,22 @@ pub(super) fn max_decoded_bytes(dataset: &Dataset) -> usize {
     let lengths = chunk.iter().map(|&length| usize::try_from(length).unwrap_or(usize::MAX));
     let n_bytes = lengths.fold(width, usize::saturating_mul);
     filters::max_decoded_bytes(n_bytes).min(MAX_CHUNK_BYTES)
+}
+
+/// Whether a dataset has one axis of real numbers of 64 bits.
+pub(super) fn is_float_series(dataset: &Dataset) -> bool {
+    dataset.shape().len() == 1 && matches!(dataset.dtype(), Datatype::FloatingPoint { size: 8, .. })
+}
+
+/// Reads such a dataset; no more than `max_bytes` are ever taken for it.
+pub(super) fn read_times(dataset: &Dataset, max_bytes: u64) -> Result<SpikeTimes, DecodeError> {
+    let n_values = dataset.num_elements()?;
+    let too_many = || malformed(format!("it promises {n_values} numbers, more than the file can hold"));
+    let fits = n_values.checked_mul(8).is_some_and(|n_bytes| n_bytes <= max_bytes);
+    let length = usize::try_from(n_values).ok().filter(|_| fits).ok_or_else(too_many)?;
+    let mut times_s = SpikeTimes::zeros(length).ok_or_else(too_many)?;
+    dataset.read_into::<f64>(&mut times_s)?;
+    Ok(times_s)
 }
 
 /// Reads a dataset whole; no more than `max_bytes` are ever taken for it.

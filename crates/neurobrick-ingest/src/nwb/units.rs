@@ -9,7 +9,7 @@ use super::table::DynamicTable;
 use super::tables::Tables;
 use crate::array::Array;
 use crate::error::IngestError;
-use crate::hdf5::H5File;
+use crate::hdf5::{H5File, Unread};
 
 const SPIKE_TIMES: &str = "spike_times";
 const SPIKE_TIMES_INDEX: &str = "spike_times_index";
@@ -115,12 +115,18 @@ fn read_spikes(file: &H5File, table: &DynamicTable<'_>, notes: &mut Notes) -> Re
         notes.steps.push("the units have no spike times".into());
         return Ok(Spikes::default());
     };
-    let Array { shape, values } = file.read(node).map_err(|unread| unread.required(file, node))?;
+    let required = |unread: Unread| unread.required(file, node);
+    let times_s = match file.read_times(node).map_err(required)? {
+        Some(times_s) => times_s,
+        None => {
+            let Array { shape, values } = file.read(node).map_err(required)?;
+            let kind = values.kind();
+            let times_s = values.into_f64().filter(|_| shape.len() == 1);
+            let wrong = || table.malformed(SPIKE_TIMES, &format!("{kind} of shape {shape:?}"));
+            times_s.ok_or_else(wrong)?.into()
+        }
+    };
     refuse_filled(table, SPIKE_TIMES, node)?;
-    let kind = values.kind();
-    let times_s = values.into_f64().filter(|_| shape.len() == 1);
-    let times_s =
-        times_s.ok_or_else(|| table.malformed(SPIKE_TIMES, &format!("{kind} of shape {shape:?}")))?;
     let ends = match table.child(SPIKE_TIMES_INDEX) {
         Some(index) => {
             let ends = table.ends(SPIKE_TIMES_INDEX, index, times_s.len())?;
