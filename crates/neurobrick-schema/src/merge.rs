@@ -88,7 +88,7 @@ impl Clock {
 }
 
 /// Finds the spikes of a block and where each of its steps begins. Returns their number.
-fn count(open: &mut Vec<Train<'_>>, clock: &Clock, places: &mut [usize]) -> usize {
+fn count(open: &mut Vec<Train<'_>>, clock: &Clock, places: &mut [u32]) -> usize {
     places.fill(0);
     open.retain_mut(|train| {
         train.n_now = 0;
@@ -99,44 +99,40 @@ fn count(open: &mut Vec<Train<'_>>, clock: &Clock, places: &mut [usize]) -> usiz
         }
         !train.rest.is_empty()
     });
-    let mut n_spikes = 0;
+    let mut n_spikes = 0_u32;
     for place in places {
         n_spikes += mem::replace(place, n_spikes);
     }
-    n_spikes
+    n_spikes as usize
 }
 
 /// Moves the spikes of a block to their steps and puts each step in order.
-fn place(
-    open: &mut [Train<'_>],
-    clock: &Clock,
-    places: &mut [usize],
-    times_s: &mut [f64],
-    trains: &mut [u32],
-) {
+fn place(open: &mut [Train<'_>], clock: &Clock, places: &mut [u32], times_s: &mut [f64], trains: &mut [u32]) {
     for train in open {
         let (now, later) = train.rest.split_at(train.n_now);
         train.rest = later;
         for &time_s in now {
             // All of them have a step, or they were not counted.
             let Some(step) = clock.step(time_s) else { break };
-            times_s[places[step]] = time_s;
-            trains[places[step]] = train.index;
+            let place = places[step] as usize;
+            times_s[place] = time_s;
+            trains[place] = train.index;
             places[step] += 1;
         }
     }
     // Every place has moved to the end of its step.
     let (mut begin, mut is_crowded) = (0, false);
-    for &end in &*places {
+    for end in places.iter().map(|&end| end as usize) {
         is_crowded |= end - begin > CROWD;
         begin = end;
     }
     if !is_crowded {
+        settle(times_s, trains);
         insert(times_s, trains);
         return;
     }
     begin = 0;
-    for &end in &*places {
+    for end in places.iter().map(|&end| end as usize) {
         let (times_s, trains) = (&mut times_s[begin..end], &mut trains[begin..end]);
         if end - begin > CROWD {
             sort(times_s, trains);
@@ -145,6 +141,37 @@ fn place(
         }
         begin = end;
     }
+}
+
+/// Carries the latest spike so far along, which leaves few out of order; without a branch, which nobody could foretell.
+fn settle(times_s: &mut [f64], trains: &mut [u32]) {
+    let n_spikes = times_s.len().min(trains.len());
+    let (times_s, trains) = (&mut times_s[..n_spikes], &mut trains[..n_spikes]);
+    let (Some(&first), Some(&train)) = (times_s.first(), trains.first()) else { return };
+    let (mut time_s, mut train) = (ordered(first), train);
+    let mut at = 1;
+    while at < n_spikes {
+        let (next, next_train) = (ordered(times_s[at]), trains[at]);
+        let is_later = time_s > next;
+        times_s[at - 1] = unordered(if is_later { next } else { time_s });
+        trains[at - 1] = if is_later { next_train } else { train };
+        time_s = if is_later { time_s } else { next };
+        train = if is_later { train } else { next_train };
+        at += 1;
+    }
+    times_s[n_spikes - 1] = unordered(time_s);
+    trains[n_spikes - 1] = train;
+}
+
+/// A whole number that is greater where [`f64::total_cmp`] finds the time greater.
+fn ordered(time_s: f64) -> i64 {
+    let bits = time_s.to_bits().cast_signed();
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
+}
+
+/// The time of such a number.
+fn unordered(key: i64) -> f64 {
+    f64::from_bits((key ^ ((key >> 63).cast_unsigned() >> 1).cast_signed()).cast_unsigned())
 }
 
 /// Sorts spikes that are nearly in order by time; equal times keep their order.
