@@ -84,8 +84,8 @@ pub(crate) fn read<T: Plain>(
                 dictionary = Dictionary::new(values);
                 continue;
             }
-            Page::DataPage { buf, num_values, encoding, .. } => (buf, num_values, encoding),
-            Page::DataPageV2 { buf, num_values, encoding, num_nulls: 0, .. } => (buf, num_values, encoding),
+            Page::DataPage { buf, num_values, encoding, .. }
+            | Page::DataPageV2 { buf, num_values, encoding, num_nulls: 0, .. } => (buf, num_values, encoding),
             Page::DataPageV2 { .. } => return Err(malformed("values are missing")),
         };
         let n_values = usize::try_from(n_values).unwrap_or(usize::MAX);

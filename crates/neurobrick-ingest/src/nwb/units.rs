@@ -116,15 +116,14 @@ fn read_spikes(file: &H5File, table: &DynamicTable<'_>, notes: &mut Notes) -> Re
         return Ok(Spikes::default());
     };
     let required = |unread: Unread| unread.required(file, node);
-    let times_s = match file.read_times(node).map_err(required)? {
-        Some(times_s) => times_s,
-        None => {
-            let Array { shape, values } = file.read(node).map_err(required)?;
-            let kind = values.kind();
-            let times_s = values.into_f64().filter(|_| shape.len() == 1);
-            let wrong = || table.malformed(SPIKE_TIMES, &format!("{kind} of shape {shape:?}"));
-            times_s.ok_or_else(wrong)?.into()
-        }
+    let times_s = if let Some(times_s) = file.read_times(node).map_err(required)? {
+        times_s
+    } else {
+        let Array { shape, values } = file.read(node).map_err(required)?;
+        let kind = values.kind();
+        let times_s = values.into_f64().filter(|_| shape.len() == 1);
+        let wrong = || table.malformed(SPIKE_TIMES, &format!("{kind} of shape {shape:?}"));
+        times_s.ok_or_else(wrong)?.into()
     };
     refuse_filled(table, SPIKE_TIMES, node)?;
     let ends = match table.child(SPIKE_TIMES_INDEX) {
