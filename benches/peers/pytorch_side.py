@@ -3,7 +3,7 @@
 One JSON object per line comes in, one goes out; `crates/neurobrick-bench/src/protocol.rs` lists them. The conductor
 lets this process and ours take turns, so nothing here runs but in answer to a request.
 
-The model is NDT-1-stitch as `fixtures/golden/ndt_stitch/generate.py` has it (which our model is tested against), with
+The models of `open_model` are in `pytorch_models.py`. That of `open` is NDT-1-stitch as `fixtures/golden/ndt_stitch/generate.py` has it (which our model is tested against), with
 dropout, and with what a PyTorch user would take for speed: one packed projection for query, key and value,
 `scaled_dot_product_attention`, inputs and targets prepared before timing, gradients set to None, AdamW in whichever
 of PyTorch's implementations is fastest here. Compiled, dropout uses eager's generator of random numbers: the compiled
@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 
+import pytorch_models
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -122,21 +123,11 @@ def load_weights(model, weights):
 
 
 class Side:
-    """Model, batch and optimizer."""
+    """Model, batch and optimizer. Subclasses set the model and say what `loss`, `batch_forward` and `trial_forward` are."""
 
     def __init__(self, request):
         torch.set_num_threads(request["n_threads"])
         torch.manual_seed(0)
-        case = request["case"]
-        if not case["model"]["prompt"]:
-            raise ValueError("this side measures prompted models only")
-        tensors = load_file(request["material"])
-        self.counts = tensors.pop("counts")
-        self.counted = tensors.pop("counted")
-        self.visible = self.counts.masked_fill(tensors.pop("hidden") > 0.5, 0.0)
-        self.trial = self.visible[:1].contiguous()
-        self.model = NdtStitch(case["model"], case["n_units"])
-        load_weights(self.model, {name.removeprefix("weights."): value for name, value in tensors.items()})
         self.max_grad_norm = request["max_grad_norm"]
         self.learning_rate = request["learning_rate"]
         self.optimizer = None
@@ -147,21 +138,7 @@ class Side:
             # Compiled dropout draws its numbers one by one on CPUs; with eager's generator the step is faster.
             inductor.fallback_random = True
         # Every kind of work has one shape, so compiling for exactly that shape is the faster choice.
-        wrap = (lambda f: torch.compile(f, dynamic=False)) if request["compiled"] else (lambda f: f)
-        self.loss_of = wrap(self.loss)
-        self.batch_rates = wrap(lambda visible: self.model(visible))
-        self.trial_rates = wrap(lambda visible: self.model(visible))
-
-    def loss(self, visible, counts, counted):
-        log_rates = self.model(visible)
-        each = F.poisson_nll_loss(log_rates, counts, log_input=True, full=False, reduction="none")
-        return (each * counted).sum()
-
-    def eval_loss(self):
-        self.model.eval()
-        with torch.no_grad():
-            log_rates = self.batch_rates(self.visible).double()
-            return ((log_rates.exp() - self.counts * log_rates) * self.counted).sum().item()
+        self.wrap = (lambda f: torch.compile(f, dynamic=False)) if request["compiled"] else (lambda f: f)
 
     def new_optimizer(self, kind):
         return torch.optim.AdamW(
@@ -190,7 +167,7 @@ class Side:
 
     def train_step(self):
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss_of(self.visible, self.counts, self.counted)
+        loss = self.loss()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self.optimizer.step()
@@ -207,10 +184,73 @@ class Side:
         if work == "train":
             self.train_step()
         elif work == "forward":
-            self.batch_rates(self.visible)
+            self.batch_forward()
         else:
-            self.trial_rates(self.trial)
+            self.trial_forward()
         return time.perf_counter() - start
+
+
+class StitchSide(Side):
+    """NDT-1-stitch."""
+
+    def __init__(self, request):
+        super().__init__(request)
+        case = request["case"]
+        if not case["model"]["prompt"]:
+            raise ValueError("this side measures prompted models only")
+        tensors = load_file(request["material"])
+        self.counts = tensors.pop("counts")
+        self.counted = tensors.pop("counted")
+        self.visible = self.counts.masked_fill(tensors.pop("hidden") > 0.5, 0.0)
+        self.trial = self.visible[:1].contiguous()
+        self.model = NdtStitch(case["model"], case["n_units"])
+        load_weights(self.model, {name.removeprefix("weights."): value for name, value in tensors.items()})
+        self.loss_of = self.wrap(self.masked_loss)
+        self.batch_rates = self.wrap(lambda visible: self.model(visible))
+        self.trial_rates = self.wrap(lambda visible: self.model(visible))
+
+    def masked_loss(self, visible, counts, counted):
+        log_rates = self.model(visible)
+        each = F.poisson_nll_loss(log_rates, counts, log_input=True, full=False, reduction="none")
+        return (each * counted).sum()
+
+    def loss(self):
+        return self.loss_of(self.visible, self.counts, self.counted)
+
+    def batch_forward(self):
+        return self.batch_rates(self.visible)
+
+    def trial_forward(self):
+        return self.trial_rates(self.trial)
+
+    def eval_loss(self):
+        self.model.eval()
+        with torch.no_grad():
+            log_rates = self.batch_rates(self.visible).double()
+            return ((log_rates.exp() - self.counts * log_rates) * self.counted).sum().item()
+
+
+class ModelSide(Side):
+    """Any other model: its loss is compared without dropout and with posteriors at their means."""
+
+    def __init__(self, request):
+        super().__init__(request)
+        twin = pytorch_models.twin(request["case"], load_file(request["material"]))
+        if request["compiled"] and twin.is_unrolled:
+            raise ValueError("a loop over bins, which takes minutes to compile")
+        self.model, self.batch = twin.model, twin.batch
+        self.loss_of, self.batch_answers = self.wrap(twin.loss), self.wrap(twin.forward)
+
+    def loss(self):
+        return self.loss_of(self.batch)
+
+    def batch_forward(self):
+        return self.batch_answers(self.batch)
+
+    def eval_loss(self):
+        self.model.eval()
+        with torch.no_grad():
+            return self.loss_of(self.batch).item()
 
 
 def product_gflops(n):
@@ -254,8 +294,8 @@ def page_faults():
 
 def answer(request, state):
     ask = request["ask"]
-    if ask == "open":
-        state["side"] = Side(request)
+    if ask in ("open", "open_model"):
+        state["side"] = (StitchSide if ask == "open" else ModelSide)(request)
         return {"answer": "opened", "version": f"torch {torch.__version__}"}
     side = state["side"]
     if ask == "eval_loss":

@@ -12,7 +12,7 @@ use neurobrick::schema::SchemaError;
 use neurobrick::schema::atomic::write_file;
 use neurobrick::{Compute, RunManifest};
 use neurobrick_bench::{
-    BenchCase, BenchError, Comparison, StepTimes, load_average, markdown, processor_name, profile,
+    BenchCase, BenchError, Comparison, PeerCase, StepTimes, load_average, markdown, processor_name, profile,
     profile_table, serve,
 };
 
@@ -86,15 +86,23 @@ pub(crate) fn run(args: &BenchArgs, root: &Path, command: &str) -> Result<(), Be
     if args.scaling {
         return scaling::run(args, command);
     }
-    let cases = chosen_cases(args.case.as_deref())?;
-    if args.profile { profile_cases(args, &cases) } else { peers(args, &cases, root, command) }
+    let name = args.case.as_deref();
+    if args.profile {
+        return profile_cases(args, &chosen(name, BenchCase::all(), |case| &case.name)?);
+    }
+    let all = if args.models { PeerCase::models()? } else { PeerCase::stitch() };
+    peers(args, &chosen(name, all, PeerCase::name)?, root, command)
 }
 
-fn chosen_cases(name: Option<&str>) -> Result<Vec<BenchCase>, BenchFailure> {
-    let mut cases = BenchCase::all();
+/// The case of that name, or all.
+fn chosen<C>(
+    name: Option<&str>,
+    mut cases: Vec<C>,
+    name_of: impl Fn(&C) -> &str,
+) -> Result<Vec<C>, BenchFailure> {
     if let Some(name) = name {
-        let known = cases.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
-        cases.retain(|c| c.name == name);
+        let known = cases.iter().map(&name_of).collect::<Vec<_>>().join(", ");
+        cases.retain(|case| name_of(case) == name);
         if cases.is_empty() {
             return Err(BenchFailure::NoCase { name: name.to_owned(), known });
         }
@@ -102,7 +110,7 @@ fn chosen_cases(name: Option<&str>) -> Result<Vec<BenchCase>, BenchFailure> {
     Ok(cases)
 }
 
-fn peers(args: &BenchArgs, cases: &[BenchCase], root: &Path, command: &str) -> Result<(), BenchFailure> {
+fn peers(args: &BenchArgs, cases: &[PeerCase], root: &Path, command: &str) -> Result<(), BenchFailure> {
     let out = args.out();
     let environment = PeerEnvironment::ready(root, args.python.as_deref())?;
     let plan =
@@ -175,9 +183,9 @@ mod tests {
 
     #[test]
     fn a_case_is_chosen_by_name_and_a_wrong_name_is_answered_with_the_right_ones() {
-        let chosen = chosen_cases(Some("small-64")).map(|cases| cases.len());
-        assert!(matches!(chosen, Ok(1)));
-        let message = chosen_cases(Some("large")).map_err(|e| e.to_string()).err();
+        let named = |name| chosen(Some(name), PeerCase::stitch(), PeerCase::name);
+        assert!(matches!(named("small-64").map(|cases| cases.len()), Ok(1)));
+        let message = named("large").map_err(|e| e.to_string()).err();
         assert_eq!(
             message.as_deref(),
             Some("no case is named `large`; there are: mtm-16, small-16, small-64")

@@ -3,7 +3,7 @@
 use neurobrick_evaluate::RunManifest;
 use serde::{Deserialize, Serialize};
 
-use crate::{BenchCase, Summary, Work, work_flops};
+use crate::{Summary, Work};
 
 /// Largest relative difference of two sides' losses at which they count as the same model.
 const LOSS_TOLERANCE: f64 = 1e-4;
@@ -33,8 +33,10 @@ pub struct Comparison {
 /// One case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CaseResult {
-    /// Sizes.
-    pub case: BenchCase,
+    /// Short name.
+    pub name: String,
+    /// Sizes in words.
+    pub title: String,
     /// The sides; ours is the first.
     pub sides: Vec<SideUse>,
     /// Times; none of a side whose loss differs from ours.
@@ -72,16 +74,16 @@ impl SideUse {
 pub struct WorkResult {
     /// The work.
     pub work: Work,
-    /// Operations of its matrix products.
-    pub flops: f64,
+    /// Operations of its matrix products, where they are counted.
+    pub flops: Option<f64>,
     /// The sides, in the order of the case.
     pub sides: Vec<SideResult>,
 }
 
 impl WorkResult {
     /// No times yet.
-    pub fn new(case: &BenchCase, work: Work) -> Self {
-        Self { work, flops: work_flops(case, work), sides: Vec::new() }
+    pub fn new(work: Work, flops: Option<f64>) -> Self {
+        Self { work, flops, sides: Vec::new() }
     }
 
     /// The times of a side; starts them if there are none.
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn turns_add_up() {
-        let mut result = WorkResult::new(&BenchCase::all()[0], Work::Train);
+        let mut result = WorkResult::new(Work::Train, None);
         result.side_mut("ours").push(&[1.0, 3.0], Some(10));
         result.side_mut("eager").push(&[4.0], None);
         result.side_mut("ours").push(&[2.0], Some(5));

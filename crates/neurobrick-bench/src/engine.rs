@@ -20,11 +20,11 @@ use crate::{
 };
 
 /// AdamW's beta1; the schedule is not part of the measurement.
-const BETA1: f64 = 0.9;
+pub(crate) const BETA1: f64 = 0.9;
 /// Shards that `TrainConfig` cuts a batch into by default; more threads get more shards.
-const MIN_SHARDS: usize = 2;
+pub(crate) const MIN_SHARDS: usize = 2;
 /// Seed of dropout.
-const SEED: u64 = 7;
+pub(crate) const SEED: u64 = 7;
 
 /// Model, batch, optimizer and threads.
 pub struct Engine {
@@ -239,7 +239,7 @@ impl Engine {
 }
 
 /// A rayon pool of `n_threads` threads.
-fn pool(n_threads: usize) -> Result<rayon::ThreadPool, BenchError> {
+pub(crate) fn pool(n_threads: usize) -> Result<rayon::ThreadPool, BenchError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
         .build()

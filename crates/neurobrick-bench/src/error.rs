@@ -27,6 +27,14 @@ pub enum BenchError {
     /// A case without sessions.
     #[error("a case needs at least one session, received 0")]
     NoSession,
+    /// A case cannot be built from its configuration.
+    #[error("{name}: {reason}")]
+    Config {
+        /// The configuration or case.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A material file lacks something.
     #[error("material file {}: {reason}", path.display())]
     Material {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{BenchCase, BenchError, Work};
+use crate::{BenchCase, BenchError, ModelCase, Work};
 
 /// What the conductor asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,23 @@ pub enum Request {
         /// Sizes.
         case: BenchCase,
         /// Weights, counts and masks.
+        material: PathBuf,
+        /// Threads to compute with.
+        n_threads: usize,
+        /// Learning rate of train steps.
+        learning_rate: f64,
+        /// Clipping of train steps.
+        max_grad_norm: f64,
+        /// Whether to compile the model, on a side that can.
+        compiled: bool,
+    },
+    /// Builds any model and its batch. Takes the place of `open`.
+    OpenModel {
+        /// Sizes.
+        case: ModelCase,
+        /// Seed of weights and batch, from which our side draws them.
+        seed: u64,
+        /// Weights and batch, for other sides.
         material: PathBuf,
         /// Threads to compute with.
         n_threads: usize,
@@ -149,6 +166,15 @@ mod tests {
                 learning_rate: 1e-5,
                 max_grad_norm: 1.0,
                 compiled: true,
+            },
+            Request::OpenModel {
+                case: ModelCase::all().unwrap().remove(2),
+                seed: 1,
+                material: PathBuf::from("m.safetensors"),
+                n_threads: 2,
+                learning_rate: 1e-5,
+                max_grad_norm: 1.0,
+                compiled: false,
             },
             Request::EvalLoss,
             Request::WarmUp { work: Work::Train },

@@ -5,8 +5,8 @@ use std::io::{BufRead, Write};
 use neurobrick_evaluate::peak_memory_bytes;
 
 use crate::{
-    Answer, BenchError, Engine, Material, Request, Work, decode, encode, page_faults, reset_peak_memory,
-    resident_bytes,
+    Answer, BenchError, Engine, Material, ModelEngine, ModelMaterial, Request, Work, decode, encode,
+    page_faults, reset_peak_memory, resident_bytes,
 };
 
 /// Repeats before the timed ones.
@@ -35,27 +35,81 @@ pub fn serve(input: impl BufRead, mut output: impl Write) -> Result<(), BenchErr
 }
 
 struct Side {
-    engine: Option<Engine>,
+    engine: Option<AnyEngine>,
     start_bytes: Option<u64>,
 }
 
+/// Whatever was opened.
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
+enum AnyEngine {
+    Stitch(Engine),
+    Model(ModelEngine),
+}
+
+impl AnyEngine {
+    fn eval_loss(&mut self) -> Result<f64, BenchError> {
+        match self {
+            Self::Stitch(engine) => engine.eval_loss(),
+            Self::Model(engine) => engine.eval_loss(),
+        }
+    }
+
+    fn run(&mut self, work: Work, n: usize) -> Result<Vec<f64>, BenchError> {
+        match self {
+            Self::Stitch(engine) => engine.run(work, n),
+            Self::Model(engine) => engine.run(work, n),
+        }
+    }
+
+    fn n_sessions(&self) -> usize {
+        match self {
+            Self::Stitch(engine) => engine.n_sessions(),
+            Self::Model(_) => 1,
+        }
+    }
+
+    fn n_shards(&self) -> usize {
+        match self {
+            Self::Stitch(engine) => engine.n_shards(),
+            Self::Model(engine) => engine.n_shards(),
+        }
+    }
+
+    fn stitch(&mut self, request: &Request) -> Result<&mut Engine, BenchError> {
+        match self {
+            Self::Stitch(engine) => Ok(engine),
+            Self::Model(_) => Err(BenchError::NotOpen { received: format!("{request:?}") }),
+        }
+    }
+}
+
 impl Side {
+    fn opened(&mut self, engine: AnyEngine) -> Answer {
+        self.engine = Some(engine);
+        Answer::Opened { version: format!("neurobrick {}", env!("CARGO_PKG_VERSION")) }
+    }
+
     fn answer(&mut self, request: &Request) -> Result<Answer, BenchError> {
         if let Request::Open { case, material, n_threads, learning_rate, max_grad_norm, compiled: _ } =
             request
         {
             let material = Material::read(material, case)?;
-            self.engine = Some(Engine::new(material, *n_threads, *learning_rate, *max_grad_norm)?);
-            return Ok(Answer::Opened { version: format!("neurobrick {}", env!("CARGO_PKG_VERSION")) });
+            let engine = Engine::new(material, *n_threads, *learning_rate, *max_grad_norm)?;
+            return Ok(self.opened(AnyEngine::Stitch(engine)));
+        }
+        if let Request::OpenModel { case, seed, n_threads, learning_rate, max_grad_norm, .. } = request {
+            let material = ModelMaterial::draw(case, *seed)?;
+            let engine = ModelEngine::new(material, *n_threads, *learning_rate, *max_grad_norm)?;
+            return Ok(self.opened(AnyEngine::Model(engine)));
         }
         if let Request::Draw { case, seed, n_threads } = request {
-            self.engine = Some(Engine::of_case(case, *seed, *n_threads)?);
-            return Ok(Answer::Opened { version: format!("neurobrick {}", env!("CARGO_PKG_VERSION")) });
+            let engine = Engine::of_case(case, *seed, *n_threads)?;
+            return Ok(self.opened(AnyEngine::Stitch(engine)));
         }
         let engine =
             self.engine.as_mut().ok_or_else(|| BenchError::NotOpen { received: format!("{request:?}") })?;
         Ok(match *request {
-            Request::Open { .. } | Request::Draw { .. } | Request::Memory => {
+            Request::Open { .. } | Request::OpenModel { .. } | Request::Draw { .. } | Request::Memory => {
                 Answer::Memory { start_bytes: self.start_bytes, peak_bytes: peak_memory_bytes() }
             }
             Request::EvalLoss => Answer::Loss { loss: engine.eval_loss()? },
@@ -76,10 +130,10 @@ impl Side {
                 Answer::Times { times_s, page_faults }
             }
             Request::Kept => {
-                let (n_parameters, bytes) = engine.kept();
+                let (n_parameters, bytes) = engine.stitch(request)?.kept();
                 Answer::Kept { n_parameters, bytes }
             }
-            Request::Product { n } => Answer::Product { gflops: engine.product_gflops(n) },
+            Request::Product { n } => Answer::Product { gflops: engine.stitch(request)?.product_gflops(n) },
         })
     }
 }

@@ -17,8 +17,11 @@ pub fn markdown(found: &Comparison) -> String {
         found.n_repeats,
         found.load_before.map_or("unknown".to_owned(), |load| format!("{load:.1}")),
     );
+    if found.cases.len() > 1 {
+        let _ = write!(page, "\n{}", overview(&found.cases));
+    }
     for case in &found.cases {
-        let _ = write!(page, "\n### {}\n\n{}", case.case.describe(), times(case));
+        let _ = write!(page, "\n### {}\n\n{}", case.title, times(case));
         let _ = write!(page, "\n{}", memory(case));
     }
     for reason in &found.missing {
@@ -37,16 +40,35 @@ brackets by how much that is more than before model and batch were built. Page f
 fresh allocations; memory that is reused causes none.
 ";
 
+/// Every case and work in one table.
+fn overview(cases: &[CaseResult]) -> String {
+    let mut peers: Vec<&str> = Vec::new();
+    for side in cases.iter().flat_map(|case| case.sides.iter().skip(1)) {
+        if !peers.contains(&side.side.as_str()) {
+            peers.push(&side.side);
+        }
+    }
+    let mut table = format!("| case | work |{}\n|---|---|", heads(&peers));
+    table.push_str(&"---:|".repeat(1 + 2 * peers.len()));
+    table.push('\n');
+    for case in cases {
+        for work in &case.works {
+            let _ = writeln!(table, "| {} | {} |{}", case.name, work.work.label(), cells(case, work, &peers));
+        }
+    }
+    table
+}
+
+/// Columns of all sides and of the ratios.
+fn heads(peers: &[&str]) -> String {
+    let times = peers.iter().map(|peer| format!(" {peer} |"));
+    let ratios = peers.iter().map(|peer| format!(" {peer} / ours |"));
+    std::iter::once(" neurobrick |".to_owned()).chain(times).chain(ratios).collect()
+}
+
 fn times(case: &CaseResult) -> String {
     let peers: Vec<&str> = case.sides.iter().skip(1).map(|s| s.side.as_str()).collect();
-    let mut table = String::from("| work | neurobrick |");
-    for peer in &peers {
-        let _ = write!(table, " {peer} |");
-    }
-    for peer in &peers {
-        let _ = write!(table, " {peer} / ours |");
-    }
-    table.push_str(" of peak |\n|---|");
+    let mut table = format!("| work |{} of peak |\n|---|", heads(&peers));
     table.push_str(&"---:|".repeat(2 + 2 * peers.len()));
     table.push('\n');
     for work in &case.works {
@@ -56,26 +78,36 @@ fn times(case: &CaseResult) -> String {
 }
 
 fn row(case: &CaseResult, work: &WorkResult, peers: &[&str]) -> String {
-    let summary = |side: &str| work.sides.iter().find(|s| s.side == side).and_then(SideResult::summary);
-    let ours = case.sides.first().and_then(|s| summary(&s.side));
+    let ours = case.sides.first().and_then(|own| summary_of(work, &own.side));
+    let peak = case.sides.first().and_then(SideUse::best_product);
+    let share =
+        ours.zip(peak).zip(work.flops).map(|((ours, peak), flops)| flops / ours.median / (peak * 1e9));
+    let share = share.map_or("-".to_owned(), |s| format!("{:.0} %", 100.0 * s));
+    format!("| {} |{} {share} |", work.work.label(), cells(case, work, peers))
+}
+
+fn summary_of(work: &WorkResult, side: &str) -> Option<Summary> {
+    work.sides.iter().find(|s| s.side == side).and_then(SideResult::summary)
+}
+
+/// Times of all sides and ratios.
+fn cells(case: &CaseResult, work: &WorkResult, peers: &[&str]) -> String {
+    let ours = case.sides.first().and_then(|own| summary_of(work, &own.side));
     let time = |s: Option<Summary>| {
         s.map_or("-".to_owned(), |s| format!("{} ({})", milliseconds(s.median), milliseconds(s.min)))
     };
-    let mut line = format!("| {} | {} |", work.work.label(), time(ours));
+    let mut cells = format!(" {} |", time(ours));
     for peer in peers {
-        let _ = write!(line, " {} |", time(summary(peer)));
+        let _ = write!(cells, " {} |", time(summary_of(work, peer)));
     }
     for peer in peers {
-        let ratio = ours.zip(summary(peer)).map_or("-".to_owned(), |(ours, peer)| {
+        let ratio = ours.zip(summary_of(work, peer)).map_or("-".to_owned(), |(ours, peer)| {
             let (median, min) = ours.speed_up_over(&peer);
             format!("{median:.2} ({min:.2})")
         });
-        let _ = write!(line, " {ratio} |");
+        let _ = write!(cells, " {ratio} |");
     }
-    let peak = case.sides.first().and_then(SideUse::best_product);
-    let share = ours.zip(peak).map(|(ours, peak)| work.flops / ours.median / (peak * 1e9));
-    let _ = write!(line, " {} |", share.map_or("-".to_owned(), |s| format!("{:.0} %", 100.0 * s)));
-    line
+    cells
 }
 
 fn milliseconds(seconds: f64) -> String {
@@ -125,7 +157,7 @@ mod tests {
     #[test]
     fn ratios_are_peer_over_ours_and_a_missing_side_is_a_dash() {
         let case = BenchCase::all().remove(0);
-        let mut train = WorkResult::new(&case, Work::Train);
+        let mut train = WorkResult::new(Work::Train, Some(8e9));
         train.side_mut("neurobrick").push(&[0.2, 0.1, 0.3], Some(30));
         train.side_mut("eager").push(&[0.5, 0.4, 0.6], Some(600));
         let side = |name: &str, gflops: Vec<f64>| SideUse {
@@ -137,10 +169,17 @@ mod tests {
             start_bytes: Some(1_000_000),
             peak_bytes: Some(5_000_000),
         };
-        let peak = 2.0 * train.flops / 0.2 / 1e9;
+        let peak = 2.0 * 8e9 / 0.2 / 1e9;
         let sides =
             vec![side("neurobrick", vec![peak, peak / 2.0]), side("eager", vec![]), side("compiled", vec![])];
-        let cases = vec![CaseResult { case, sides, works: vec![train] }];
+        let one = CaseResult {
+            name: case.name.clone(),
+            title: case.describe(),
+            sides: sides.clone(),
+            works: vec![train.clone()],
+        };
+        let other = CaseResult { name: "other".to_owned(), title: String::new(), sides, works: vec![train] };
+        let cases = vec![one, other];
         let found = Comparison {
             manifest: RunManifest::new("cargo xtask bench --peers", 1, Compute::threads(2), Vec::new()),
             processor: None,
@@ -155,5 +194,7 @@ mod tests {
         assert!(page.contains("2 threads, 1 turns of every side; load before: 0.2."), "{page}");
         assert!(page.contains("| eager | 5 (+4) | 200 | - | 12.50 | v 1 |"), "{page}");
         assert!(page.contains("Not measured: something"), "{page}");
+        let row = "| other | train step | 200 (100) | 500 (400) | - | 2.50 (4.00) | - |\n";
+        assert!(page.contains(row), "{page}");
     }
 }

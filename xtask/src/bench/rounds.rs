@@ -5,10 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use neurobrick_bench::{
-    Answer, BenchCase, CaseResult, LEARNING_RATE, MAX_GRAD_NORM, Material, Request, SideUse, Work,
-    WorkResult, same_loss,
-};
+use neurobrick_bench::{Answer, CaseResult, PeerCase, Request, SideUse, Work, WorkResult, same_loss};
 
 use super::environment::PeerEnvironment;
 use super::side::Side;
@@ -35,13 +32,13 @@ pub(super) struct Plan {
 
 /// Measures one case. Peers that fail are left out, with the reason in `missing`.
 pub(super) fn measure(
-    case: &BenchCase,
+    case: &PeerCase,
     plan: &Plan,
     environment: &PeerEnvironment,
     missing: &mut Vec<String>,
 ) -> Result<CaseResult, BenchFailure> {
-    let material = environment.folder.join(format!("{}.safetensors", case.name));
-    Material::draw(case, SEED)?.write(&material)?;
+    let material = environment.folder.join(format!("{}.safetensors", case.name()));
+    case.prepare(SEED, &material)?;
     let program = std::env::current_exe()
         .map_err(|source| BenchFailure::Start { program: "cargo xtask".into(), source })?;
     let mut ours = Command::new(program);
@@ -54,26 +51,28 @@ pub(super) fn measure(
             Ok(side) if same_loss(reference, side.used.eval_loss) => sides.push(side),
             Ok(side) => missing.push(format!(
                 "{name} at {}: its loss {} is not ours, {reference}, so it is not the same model",
-                case.name, side.used.eval_loss
+                case.name(),
+                side.used.eval_loss
             )),
-            Err(failure) => missing.push(format!("{name} at {}: {}", case.name, one_line(&failure))),
+            Err(failure) => missing.push(format!("{name} at {}: {}", case.name(), one_line(&failure))),
         }
     }
     let mut works = Vec::new();
-    for work in Work::ALL {
+    for &work in case.works() {
         works.push(take_turns(case, plan, work, &mut sides, missing)?);
     }
-    Ok(CaseResult { case: case.clone(), sides: sides.into_iter().map(|s| s.used).collect(), works })
+    let sides = sides.into_iter().map(|s| s.used).collect();
+    Ok(CaseResult { name: case.name().to_owned(), title: case.describe(), sides, works })
 }
 
 fn take_turns(
-    case: &BenchCase,
+    case: &PeerCase,
     plan: &Plan,
     work: Work,
     sides: &mut Vec<Measured>,
     missing: &mut Vec<String>,
 ) -> Result<WorkResult, BenchFailure> {
-    let mut result = WorkResult::new(case, work);
+    let mut result = WorkResult::new(work, case.flops(work));
     let mut slowest_s: f64 = 0.0;
     each(sides, missing, case, |side| {
         slowest_s = slowest_s.max(side.warm_up(work)?);
@@ -84,7 +83,7 @@ fn take_turns(
     for _ in 0..plan.n_repeats {
         each(sides, missing, case, |side| {
             thread::sleep(PAUSE);
-            if work != Work::Train {
+            if work != Work::Train && case.flops(work).is_some() {
                 // The products come with the other works: they must not count as memory of train steps.
                 side.product()?;
             }
@@ -101,7 +100,7 @@ fn take_turns(
 fn each(
     sides: &mut Vec<Measured>,
     missing: &mut Vec<String>,
-    case: &BenchCase,
+    case: &PeerCase,
     mut turn: impl FnMut(&mut Measured) -> Result<(), BenchFailure>,
 ) -> Result<(), BenchFailure> {
     let mut at = 0;
@@ -110,7 +109,7 @@ fn each(
             Ok(()) => at += 1,
             Err(failure) if at == 0 => return Err(failure),
             Err(failure) => {
-                missing.push(format!("the rest of {}: {}", case.name, one_line(&failure)));
+                missing.push(format!("the rest of {}: {}", case.name(), one_line(&failure)));
                 sides.remove(at);
             }
         }
@@ -139,20 +138,13 @@ impl Measured {
     fn open(
         name: &str,
         command: &mut Command,
-        case: &BenchCase,
+        case: &PeerCase,
         plan: &Plan,
         material: &Path,
         compiled: bool,
     ) -> Result<Self, BenchFailure> {
         let mut side = Side::start(name, command)?;
-        let open = Request::Open {
-            case: case.clone(),
-            material: material.to_owned(),
-            n_threads: plan.n_threads,
-            learning_rate: LEARNING_RATE,
-            max_grad_norm: MAX_GRAD_NORM,
-            compiled,
-        };
+        let open = case.open(SEED, material.to_owned(), plan.n_threads, compiled);
         let version = match side.ask(&open)? {
             Answer::Opened { version } => version,
             other => return Err(side.unexpected(&open, &other)),

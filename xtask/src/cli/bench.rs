@@ -14,6 +14,9 @@ pub(crate) struct BenchArgs {
     /// Our train step, forward pass and single-trial latency against PyTorch, eager and compiled, taking turns.
     #[arg(long)]
     pub(crate) peers: bool,
+    /// With `--peers`: every other model, instead of NDT-1-stitch.
+    #[arg(long, requires = "peers")]
+    pub(crate) models: bool,
     /// The parts of our train step, on one thread and on two.
     #[arg(long)]
     pub(crate) profile: bool,
@@ -23,7 +26,7 @@ pub(crate) struct BenchArgs {
     /// Answer requests on stdin as one side of a measurement; `--peers` starts our side so.
     #[arg(long)]
     pub(crate) serve: bool,
-    /// Only this case: mtm-16, small-16 or small-64.
+    /// Only this case: mtm-16, small-16 or small-64; with `--models` ndt1, ndt2, lfads, neds, poyo or `gru_stitch`.
     #[arg(long)]
     pub(crate) case: Option<String>,
     /// Threads of every side; all cores by default.
@@ -52,7 +55,11 @@ impl BenchArgs {
 
     /// Where to write.
     pub(crate) fn out(&self) -> PathBuf {
-        let name = if self.scaling { "scaling.json" } else { "peers.json" };
+        let name = match (self.scaling, self.models) {
+            (true, _) => "scaling.json",
+            (false, true) => "models.json",
+            (false, false) => "peers.json",
+        };
         self.out.clone().unwrap_or_else(|| Path::new("runs/bench").join(name))
     }
 

@@ -83,6 +83,7 @@ pub(super) const EDGES: &[(&str, &[&str])] = &[
             "neurobrick-random",
             "neurobrick-report",
             "neurobrick-schema",
+            "neurobrick-tokenize",
             "neurobrick-train",
         ],
     ),
