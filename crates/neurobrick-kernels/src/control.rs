@@ -1,9 +1,11 @@
 //! LFADS's generator under a controller over all bins of a window, forward and backward.
 
+use pulp::NullaryFnOnce;
+
+use crate::cell::{AddRows, Cell, Rows, RowsMut, ScaleRows};
 use crate::exp_erf::exp;
-use crate::gru::{Cell, add, add_product, product_back, put_bin, take_bin, weight_product};
-use crate::product::add_rows;
-use crate::simd::vectorized;
+use crate::product::{Matrix, add_rows, product, product_of};
+use crate::simd::run;
 
 /// Sizes of a controlled generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,17 @@ pub struct ControlShape {
 impl ControlShape {
     /// Width of a bin of the answer: generator, factors, controller, means and log variances of inputs.
     pub fn packed(&self) -> usize {
-        self.d_generator + self.n_factors + self.d_controller + 2 * self.d_inputs
+        self.inferred() + 2 * self.d_inputs
+    }
+
+    /// Where the controller begins in a bin of the answer.
+    fn controller(&self) -> usize {
+        self.d_generator + self.n_factors
+    }
+
+    /// Where means and log variances begin in a bin of the answer.
+    fn inferred(&self) -> usize {
+        self.controller() + self.d_controller
     }
 }
 
@@ -66,21 +78,21 @@ pub struct ControlInputs<'a> {
     pub generator_clip: f32,
 }
 
-/// What the backward pass needs of the forward pass, bin by bin: `[T, B, ..]`.
+/// What the backward pass needs of the forward pass beside its answer.
 #[derive(Clone, Debug)]
 pub struct ControlTrace {
+    /// `[B, T, 3 C]`.
     controller_gates: Vec<f32>,
+    /// `[B, T, 3 G]`.
     generator_gates: Vec<f32>,
-    /// Factors as the controller read them.
+    /// Factors as the controller read them, `[B, T, F]`.
     seen: Vec<f32>,
-    /// Inputs as the generator took them.
+    /// Inputs as the generator took them, `[B, T, U]`.
     inputs: Vec<f32>,
-    /// Derivative of the inputs by their log variances.
+    /// Derivative of the inputs by their log variances, `[B, T, U]`.
     spread: Vec<f32>,
-    /// State of the controller after the bin.
-    controller: Vec<f32>,
-    /// State of the generator, start first: `[T + 1, B, G]`.
-    generator: Vec<f32>,
+    /// States as factors were read from them, start first: `[B, T + 1, G]`.
+    read: Vec<f32>,
 }
 
 /// Gradients of a controlled generator by what it ran on.
@@ -110,7 +122,7 @@ pub struct ControlGradients {
     pub generator_to_factors: Vec<f32>,
 }
 
-/// The answer `[B, T, packed]` (see [`ControlShape::packed`]) and what the backward pass needs.
+/// The answer `[B, T, packed]` (see [`ControlShape::packed`]) and what the backward pass needs beside it.
 ///
 /// Per bin the controller `c` reads its drive and the factors of the bin before, mean and log variance of an input are
 /// read from it, the generator `g` takes the input and moves on, and factors are read from the generator. Both cells are
@@ -122,57 +134,67 @@ pub fn control(shape: ControlShape, x: ControlInputs<'_>) -> (Vec<f32>, ControlT
     let ControlShape { n_examples: b, n_bins: t, d_generator: g, n_factors: f, d_controller: c, d_inputs: u } =
         shape;
     check(shape, &x);
-    let controller_cell = Cell::new(b, c, x.controller_recurrent, x.controller_clip);
-    let generator_cell = Cell::new(b, g, x.generator_recurrent, x.generator_clip);
     let is_constant = x.generator_drive.len() != b * t * 3 * g;
     let mut packed = vec![0.0; b * t * shape.packed()];
     let mut trace = ControlTrace {
-        controller_gates: vec![0.0; t * b * 3 * c],
-        generator_gates: vec![0.0; t * b * 3 * g],
-        seen: vec![0.0; t * b * f],
-        inputs: vec![0.0; t * b * u],
-        spread: vec![0.0; t * b * u],
-        controller: vec![0.0; t * b * c],
-        generator: vec![0.0; (t + 1) * b * g],
+        controller_gates: x.controller_drive.to_vec(),
+        generator_gates: if is_constant { vec![0.0; b * t * 3 * g] } else { x.generator_drive.to_vec() },
+        seen: vec![0.0; b * t * f],
+        inputs: vec![0.0; b * t * u],
+        spread: vec![0.0; b * t * u],
+        read: vec![0.0; b * (t + 1) * g],
     };
-    trace.generator[..b * g].copy_from_slice(x.generator_start);
+    if b == 0 {
+        return (packed, trace);
+    }
+    let controller_cell = Cell::new(b, c, x.controller_recurrent, x.controller_clip);
+    let generator_cell = Cell::new(b, g, x.generator_recurrent, x.generator_clip);
+    let to_factors = Matrix::new(x.generator_to_factors, g, f);
     let (mut controller, mut generator) = (x.controller_start.to_vec(), x.generator_start.to_vec());
     let (mut c_scratch, mut g_scratch) = (controller.clone(), generator.clone());
-    let mut factors = vec![0.0; b * f];
-    let mut inferred = vec![0.0; b * 2 * u];
-    let mut drops = Drops::new(b * f.max(g));
-    read_factors(&generator, x, t, 0, shape, &mut drops, &mut g_scratch, &mut factors);
+    let (wide, read_wide) = (t * shape.packed(), (t + 1) * g);
+    // A place among the states as they are read: 0 is the start.
+    let read_at = |place: usize, generator: &[f32], read: &mut [f32]| {
+        let factors = x.state_drops.map(|drops| Rows { data: &drops[place * g..], stride: read_wide });
+        let out = RowsMut { data: &mut read[place * g..], stride: read_wide };
+        run(ScaleRows { x: Rows { data: generator, stride: g }, factors, out, n: b, width: g });
+    };
+    read_at(0, &generator, &mut trace.read);
+    let first = product_of(Matrix::strided(&trace.read, b, g, read_wide), to_factors, 1);
     for bin in 0..t {
-        let seen = &mut trace.seen[bin * b * f..(bin + 1) * b * f];
-        seen.copy_from_slice(&factors);
-        drops.apply(x.factor_drops, bin, t, f, seen);
-        let gates = &mut trace.controller_gates[bin * b * 3 * c..(bin + 1) * b * 3 * c];
-        take_bin(x.controller_drive, bin, t, 3 * c, gates);
-        add_product(seen, x.factors_to_controller, f, 3 * c, gates);
-        controller_cell.step(gates, &mut controller, &mut c_scratch);
-        trace.controller[bin * b * c..(bin + 1) * b * c].copy_from_slice(&controller);
+        let at = bin * shape.packed();
+        let factors = match bin {
+            0 => Rows { data: &first, stride: f },
+            _ => Rows { data: &packed[at - shape.packed() + g..], stride: wide },
+        };
+        let drops = x.factor_drops.map(|drops| Rows { data: &drops[bin * f..], stride: t * f });
+        let seen = RowsMut { data: &mut trace.seen[bin * f..], stride: t * f };
+        run(ScaleRows { x: factors, factors: drops, out: seen, n: b, width: f });
+        let seen = Matrix::strided(&trace.seen[bin * f..], b, f, t * f);
+        let gates = &mut trace.controller_gates[bin * 3 * c..];
+        product(gates, t * 3 * c, 1.0, 1.0, seen, Matrix::new(x.factors_to_controller, f, 3 * c), 1);
+        let gates = RowsMut { data: gates, stride: t * 3 * c };
+        let out = RowsMut { data: &mut packed[at + shape.controller()..], stride: wide };
+        controller_cell.step(gates, &mut controller, &mut c_scratch, out);
 
-        for row in inferred.chunks_exact_mut((2 * u).max(1)) {
-            row.copy_from_slice(x.inputs_bias);
+        let inferred = &mut packed[at + shape.inferred()..];
+        for row in inferred.chunks_mut(wide) {
+            row[..2 * u].copy_from_slice(x.inputs_bias);
         }
-        add_product(&controller, x.controller_to_inputs, c, 2 * u, &mut inferred);
-        let inputs = &mut trace.inputs[bin * b * u..(bin + 1) * b * u];
-        let spread = &mut trace.spread[bin * b * u..(bin + 1) * b * u];
-        draw_inputs(&inferred, x.noise, bin, t, u, inputs, spread);
+        let to_inputs = Matrix::new(x.controller_to_inputs, c, 2 * u);
+        product(inferred, wide, 1.0, 1.0, Matrix::new(&controller, b, c), to_inputs, 1);
+        draw_inputs(inferred, wide, x.noise, bin, shape, &mut trace);
 
-        let gates = &mut trace.generator_gates[bin * b * 3 * g..(bin + 1) * b * 3 * g];
-        if is_constant {
-            gates.chunks_exact_mut(3 * g).for_each(|row| row.copy_from_slice(x.generator_drive));
-        } else {
-            take_bin(x.generator_drive, bin, t, 3 * g, gates);
-        }
-        add_product(inputs, x.inputs_to_generator, u, 3 * g, gates);
-        generator_cell.step(gates, &mut generator, &mut g_scratch);
-        trace.generator[(bin + 1) * b * g..(bin + 2) * b * g].copy_from_slice(&generator);
-        read_factors(&generator, x, t, bin + 1, shape, &mut drops, &mut g_scratch, &mut factors);
-
-        let parts = [(&generator, g), (&factors, f), (&controller, c), (&inferred, 2 * u)];
-        pack(parts.map(|(x, width)| (x.as_slice(), width)), bin, t, &mut packed);
+        let gates = RowsMut { data: &mut trace.generator_gates[bin * 3 * g..], stride: t * 3 * g };
+        let inputs = Rows { data: &trace.inputs[bin * u..], stride: t * u };
+        let base = is_constant.then_some(x.generator_drive);
+        run(Drive { inputs, table: x.inputs_to_generator, base, out: gates, n: b, n_inputs: u, width: 3 * g });
+        let gates = RowsMut { data: &mut trace.generator_gates[bin * 3 * g..], stride: t * 3 * g };
+        let out = RowsMut { data: &mut packed[at..], stride: wide };
+        generator_cell.step(gates, &mut generator, &mut g_scratch, out);
+        read_at(bin + 1, &generator, &mut trace.read);
+        let read = Matrix::strided(&trace.read[(bin + 1) * g..], b, g, read_wide);
+        product(&mut packed[at + g..], wide, 0.0, 1.0, read, to_factors, 1);
     }
     (packed, trace)
 }
@@ -200,96 +222,60 @@ fn check(shape: ControlShape, x: &ControlInputs<'_>) {
     assert!(g > 0 && c > 0 && t > 0, "control: units and bins are needed, received {shape:?}");
 }
 
-/// Room for the dropout factors of one bin.
-struct Drops(Vec<f32>);
-
-impl Drops {
-    fn new(n: usize) -> Self {
-        Self(vec![0.0; n])
-    }
-
-    /// Multiplies `x` `[B, width]` by bin `bin` of `factors` `[B, n_bins, width]`, if there are some.
-    fn apply(&mut self, factors: Option<&[f32]>, bin: usize, n_bins: usize, width: usize, x: &mut [f32]) {
-        let Some(factors) = factors else { return };
-        let own = &mut self.0[..x.len()];
-        take_bin(factors, bin, n_bins, width, own);
-        vectorized(|| {
-            for (x, &d) in x.iter_mut().zip(&*own) {
-                *x *= d;
-            }
-        });
-    }
-}
-
-/// Factors of `generator` `[B, G]` at place `place` (0 is the start), through dropout.
-#[expect(clippy::too_many_arguments, reason = "buffers are lent, so that no bin allocates")]
-fn read_factors(
-    generator: &[f32],
-    x: ControlInputs<'_>,
-    n_bins: usize,
-    place: usize,
-    shape: ControlShape,
-    drops: &mut Drops,
-    scratch: &mut [f32],
-    factors: &mut [f32],
-) {
-    scratch.copy_from_slice(generator);
-    drops.apply(x.state_drops, place, n_bins + 1, shape.d_generator, scratch);
-    factors.fill(0.0);
-    add_product(scratch, x.generator_to_factors, shape.d_generator, shape.n_factors, factors);
-}
-
-/// Inputs `[B, U]` from means and log variances `[B, 2 U]`, and their derivatives by the log variances.
+/// Inputs `[B, U]` of a bin from means and log variances `[B, 2 U]`, and their derivatives by the log variances.
 fn draw_inputs(
     inferred: &[f32],
+    stride: usize,
     noise: Option<&[f32]>,
     bin: usize,
-    n_bins: usize,
-    u: usize,
-    inputs: &mut [f32],
-    spread: &mut [f32],
+    shape: ControlShape,
+    trace: &mut ControlTrace,
 ) {
-    let rows = inferred.chunks_exact((2 * u).max(1));
-    let outs = inputs.chunks_exact_mut(u.max(1)).zip(spread.chunks_exact_mut(u.max(1)));
-    for (example, (row, (inputs, spread))) in rows.zip(outs).enumerate() {
-        let (means, log_vars) = row.split_at(u);
-        let from = (example * n_bins + bin) * u;
+    let u = shape.d_inputs;
+    for (example, row) in inferred.chunks(stride).enumerate() {
+        let (means, log_vars) = row[..2 * u].split_at(u);
+        let from = (example * shape.n_bins + bin) * u;
         for k in 0..u {
             let deviation = noise.map_or(0.0, |noise| exp(0.5 * log_vars[k]) * noise[from + k]);
-            inputs[k] = means[k] + deviation;
-            spread[k] = 0.5 * deviation;
+            trace.inputs[from + k] = means[k] + deviation;
+            trace.spread[from + k] = 0.5 * deviation;
         }
     }
 }
 
-/// Writes parts `[B, width]` side by side to bin `bin` of `packed`.
-fn pack<const N: usize>(parts: [(&[f32], usize); N], bin: usize, n_bins: usize, packed: &mut [f32]) {
-    let total: usize = parts.iter().map(|(_, width)| width).sum();
-    for (example, row) in packed.chunks_exact_mut(n_bins * total).enumerate() {
-        let mut out = &mut row[bin * total..(bin + 1) * total];
-        for (x, width) in parts {
-            let (now, rest) = out.split_at_mut(width);
-            now.copy_from_slice(&x[example * width..(example + 1) * width]);
-            out = rest;
+/// Adds what a few inputs drive, row by row, to what drives without them: the same for all rows, or what is there.
+struct Drive<'a> {
+    inputs: Rows<'a>,
+    /// `[U, width]`.
+    table: &'a [f32],
+    base: Option<&'a [f32]>,
+    out: RowsMut<'a>,
+    n: usize,
+    n_inputs: usize,
+    width: usize,
+}
+
+impl NullaryFnOnce for Drive<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { inputs, table, base, mut out, n, n_inputs, width } = self;
+        for i in 0..n {
+            let out = out.row(i, width);
+            if let Some(base) = base {
+                out.copy_from_slice(base);
+            }
+            for (&input, weights) in inputs.row(i, n_inputs).iter().zip(table.chunks_exact(width)) {
+                for (o, &w) in out.iter_mut().zip(weights) {
+                    *o = input.mul_add(w, *o);
+                }
+            }
         }
     }
 }
 
-/// Adds columns `from .. from + width` of bin `bin` of `d_packed` to `out` `[B, width]`.
-fn add_part(d_packed: &[f32], bin: usize, shape: ControlShape, from: usize, width: usize, out: &mut [f32]) {
-    if width == 0 {
-        return;
-    }
-    let total = shape.packed();
-    for (row, out) in d_packed.chunks_exact(shape.n_bins * total).zip(out.chunks_exact_mut(width)) {
-        let part = &row[bin * total + from..bin * total + from + width];
-        for (o, &d) in out.iter_mut().zip(part) {
-            *o += d;
-        }
-    }
-}
-
-/// Gradients of [`control`] from `d_packed` `[B, T, packed]`, those by its answer.
+/// Gradients of [`control`] from `d_answer` `[B, T, packed]`, those by its answer, which is `answer`.
 ///
 /// # Panics
 /// If a slice has another length than its shape says.
@@ -297,107 +283,153 @@ fn add_part(d_packed: &[f32], bin: usize, shape: ControlShape, from: usize, widt
 pub fn control_backward(
     shape: ControlShape,
     x: ControlInputs<'_>,
-    trace: ControlTrace,
-    d_packed: &[f32],
+    trace: &ControlTrace,
+    answer: &[f32],
+    d_answer: &[f32],
 ) -> ControlGradients {
     let ControlShape { n_examples: b, n_bins: t, d_generator: g, n_factors: f, d_controller: c, d_inputs: u } =
         shape;
     check(shape, &x);
-    assert_eq!(d_packed.len(), b * t * shape.packed(), "control_backward: gradients of {shape:?}");
+    assert_eq!(answer.len(), b * t * shape.packed(), "control_backward: answer of {shape:?}");
+    assert_eq!(d_answer.len(), answer.len(), "control_backward: gradients of {shape:?}");
     let controller_cell = Cell::new(b, c, x.controller_recurrent, x.controller_clip);
     let generator_cell = Cell::new(b, g, x.generator_recurrent, x.generator_clip);
     let zeros = |n: usize| vec![0.0f32; n];
     let (mut d_generator, mut d_controller) = (zeros(b * g), zeros(b * c));
     let (mut g_scratch, mut c_scratch) = (zeros(b * g), zeros(b * c));
-    let mut d_factors = zeros((t + 1) * b * f);
     let (mut d_seen, mut d_inputs) = (zeros(b * f), zeros(b * u));
-    let mut d_inferred = zeros(t * b * 2 * u);
-    let (mut d_controller_gates, mut d_generator_gates) = (zeros(t * b * 3 * c), zeros(t * b * 3 * g));
-    let mut controller_drive = zeros(b * t * 3 * c);
-    let is_constant = x.generator_drive.len() != b * t * 3 * g;
-    let mut generator_drive = zeros(x.generator_drive.len());
-    let mut drops = Drops::new(b * f.max(g));
-    for bin in (0..t).rev() {
+    // By factors, the start's first.
+    let mut d_factors = zeros(b * (t + 1) * f);
+    let mut d_inferred = zeros(b * t * 2 * u);
+    let (mut d_controller_gates, mut d_generator_gates) = (zeros(b * t * 3 * c), zeros(b * t * 3 * g));
+    let (packed, wide) = (shape.packed(), t * shape.packed());
+    let (from_factors, to_factors) =
+        (Matrix::new(x.factors_to_controller, f, 3 * c).t(), Matrix::new(x.generator_to_factors, g, f).t());
+    let (into, to_inputs) =
+        (Matrix::new(x.inputs_to_generator, u, 3 * g).t(), Matrix::new(x.controller_to_inputs, c, 2 * u).t());
+    let part = |bin: usize, from: usize| Rows { data: &d_answer[bin * packed + from..], stride: wide };
+    let state = |bin: usize, from: usize| Rows { data: &answer[bin * packed + from..], stride: wide };
+    let state_drops =
+        |place: usize| x.state_drops.map(|drops| Rows { data: &drops[place * g..], stride: (t + 1) * g });
+    for bin in (0..if b == 0 { 0 } else { t }).rev() {
         // Factors of this bin: the answer's own gradient and what the next bin's controller read.
-        let d_f = &mut d_factors[(bin + 1) * b * f..(bin + 2) * b * f];
-        d_f.copy_from_slice(&d_seen);
-        add_part(d_packed, bin, shape, g, f, d_f);
-        product_back(d_f, x.generator_to_factors, g, f, &mut g_scratch);
-        drops.apply(x.state_drops, bin + 1, t + 1, g, &mut g_scratch);
-        add(&g_scratch, &mut d_generator);
-        add_part(d_packed, bin, shape, 0, g, &mut d_generator);
+        let drops = x.factor_drops.filter(|_| bin + 1 < t);
+        let drops = drops.map(|drops| Rows { data: &drops[(bin + 1) * f..], stride: t * f });
+        let d_f = RowsMut { data: &mut d_factors[(bin + 1) * f..], stride: (t + 1) * f };
+        run(ScaleRows { x: Rows { data: &d_seen, stride: f }, factors: drops, out: d_f, n: b, width: f });
+        let d_f = RowsMut { data: &mut d_factors[(bin + 1) * f..], stride: (t + 1) * f };
+        run(AddRows { x: part(bin, g), factors: None, total: d_f, n: b, width: f });
+        let d_f = Matrix::strided(&d_factors[(bin + 1) * f..], b, f, (t + 1) * f);
+        product(&mut g_scratch, g, 0.0, 1.0, d_f, to_factors, 1);
+        let back = Rows { data: &g_scratch, stride: g };
+        let mut add = |x: Rows<'_>, factors: Option<Rows<'_>>| {
+            let total = RowsMut { data: &mut d_generator, stride: g };
+            run(AddRows { x, factors, total, n: b, width: g });
+        };
+        add(back, state_drops(bin + 1));
+        add(part(bin, 0), None);
 
-        let rows = bin * b * 3 * g..(bin + 1) * b * 3 * g;
-        let d_gates = &mut d_generator_gates[rows.clone()];
-        let previous = &trace.generator[bin * b * g..(bin + 1) * b * g];
-        let gates = &trace.generator_gates[rows];
+        let previous = match bin {
+            0 => Rows { data: x.generator_start, stride: g },
+            _ => state(bin - 1, 0),
+        };
+        let gates = Rows { data: &trace.generator_gates[bin * 3 * g..], stride: t * 3 * g };
+        let d_gates = RowsMut { data: &mut d_generator_gates[bin * 3 * g..], stride: t * 3 * g };
         generator_cell.step_back(gates, previous, &mut d_generator, d_gates, &mut g_scratch);
-        if is_constant {
-            add_rows(d_gates, &mut generator_drive);
-        } else {
-            put_bin(d_gates, bin, t, 3 * g, &mut generator_drive);
-        }
 
-        product_back(d_gates, x.inputs_to_generator, u, 3 * g, &mut d_inputs);
-        let d_out = &mut d_inferred[bin * b * 2 * u..(bin + 1) * b * 2 * u];
-        let spread = &trace.spread[bin * b * u..(bin + 1) * b * u];
-        let rows = d_inputs.chunks_exact(u.max(1)).zip(spread.chunks_exact(u.max(1)));
-        for (d_out, (d_in, spread)) in d_out.chunks_exact_mut((2 * u).max(1)).zip(rows) {
+        let d_gates = Matrix::strided(&d_generator_gates[bin * 3 * g..], b, 3 * g, t * 3 * g);
+        product(&mut d_inputs, u, 0.0, 1.0, d_gates, into, 1);
+        for (example, d_inputs) in d_inputs.chunks_exact(u.max(1)).enumerate() {
+            let at = example * t + bin;
+            let own = &d_answer[at * packed + shape.inferred()..][..2 * u];
+            let spread = &trace.spread[at * u..];
+            let out = &mut d_inferred[at * 2 * u..];
             for k in 0..u {
-                d_out[k] = d_in[k];
-                d_out[u + k] = d_in[k] * spread[k];
+                out[k] = own[k] + d_inputs[k];
+                out[u + k] = own[u + k] + d_inputs[k] * spread[k];
             }
         }
-        add_part(d_packed, bin, shape, g + f + c, 2 * u, d_out);
-        product_back(d_out, x.controller_to_inputs, c, 2 * u, &mut c_scratch);
-        add(&c_scratch, &mut d_controller);
-        add_part(d_packed, bin, shape, g + f, c, &mut d_controller);
+        let d_out = Matrix::strided(&d_inferred[bin * 2 * u..], b, 2 * u, t * 2 * u);
+        product(&mut d_controller, c, 1.0, 1.0, d_out, to_inputs, 1);
+        let total = RowsMut { data: &mut d_controller, stride: c };
+        run(AddRows { x: part(bin, shape.controller()), factors: None, total, n: b, width: c });
 
-        let rows = bin * b * 3 * c..(bin + 1) * b * 3 * c;
-        let d_gates = &mut d_controller_gates[rows.clone()];
         let previous = match bin {
-            0 => x.controller_start,
-            _ => &trace.controller[(bin - 1) * b * c..bin * b * c],
+            0 => Rows { data: x.controller_start, stride: c },
+            _ => state(bin - 1, shape.controller()),
         };
-        let gates = &trace.controller_gates[rows];
+        let gates = Rows { data: &trace.controller_gates[bin * 3 * c..], stride: t * 3 * c };
+        let d_gates = RowsMut { data: &mut d_controller_gates[bin * 3 * c..], stride: t * 3 * c };
         controller_cell.step_back(gates, previous, &mut d_controller, d_gates, &mut c_scratch);
-        put_bin(d_gates, bin, t, 3 * c, &mut controller_drive);
-        product_back(d_gates, x.factors_to_controller, f, 3 * c, &mut d_seen);
-        drops.apply(x.factor_drops, bin, t, f, &mut d_seen);
+        let d_gates = Matrix::strided(&d_controller_gates[bin * 3 * c..], b, 3 * c, t * 3 * c);
+        product(&mut d_seen, f, 0.0, 1.0, d_gates, from_factors, 1);
     }
-    d_factors[..b * f].copy_from_slice(&d_seen);
-    product_back(&d_seen, x.generator_to_factors, g, f, &mut g_scratch);
-    drops.apply(x.state_drops, 0, t + 1, g, &mut g_scratch);
-    add(&g_scratch, &mut d_generator);
+    // What the first bin's controller read goes back to the start.
+    let drops = x.factor_drops.map(|drops| Rows { data: drops, stride: t * f });
+    let d_f = RowsMut { data: &mut d_factors, stride: (t + 1) * f };
+    run(ScaleRows { x: Rows { data: &d_seen, stride: f }, factors: drops, out: d_f, n: b, width: f });
+    product(&mut g_scratch, g, 0.0, 1.0, Matrix::strided(&d_factors, b, f, (t + 1) * f), to_factors, 1);
+    let total = RowsMut { data: &mut d_generator, stride: g };
+    run(AddRows {
+        x: Rows { data: &g_scratch, stride: g },
+        factors: state_drops(0),
+        total,
+        n: b,
+        width: g,
+    });
 
     let mut inputs_bias = zeros(2 * u);
     add_rows(&d_inferred, &mut inputs_bias);
-    let mut previous_controller = x.controller_start.to_vec();
-    previous_controller.extend_from_slice(&trace.controller[..trace.controller.len() - b * c]);
-    let mut previous_generator = trace.generator[..t * b * g].to_vec();
-    let mut read = trace.generator;
-    for (place, read) in read.chunks_exact_mut(b * g).enumerate() {
-        drops.apply(x.state_drops, place, t + 1, g, read);
-    }
+    let is_constant = x.generator_drive.len() != b * t * 3 * g;
+    let n = b * t;
+    let recurrent = |cell: Cell<'_>, start: &[f32], from: usize, h: usize, gates: &[f32], d_gates: &[f32]| {
+        let mut previous = before(start, answer, shape, from, h);
+        let [gates, d_gates] = [gates, d_gates].map(|data| Rows { data, stride: 3 * h });
+        cell.weight_gradient(&mut previous, gates, d_gates)
+    };
+    let controller_recurrent = recurrent(
+        controller_cell,
+        x.controller_start,
+        shape.controller(),
+        c,
+        &trace.controller_gates,
+        &d_controller_gates,
+    );
+    let generator_recurrent =
+        recurrent(generator_cell, x.generator_start, 0, g, &trace.generator_gates, &d_generator_gates);
+    let by_weights = |a: Matrix<'_>, d: &[f32], width: usize| product_of(a.t(), Matrix::new(d, n, width), 1);
+    let read = Matrix::new(&trace.read, b * (t + 1), g);
+    let controller = Matrix::strided(answer.get(shape.controller()..).unwrap_or_default(), n, c, packed);
     ControlGradients {
-        controller_drive,
-        generator_drive,
+        factors_to_controller: by_weights(Matrix::new(&trace.seen, n, f), &d_controller_gates, 3 * c),
+        controller_to_inputs: by_weights(controller, &d_inferred, 2 * u),
+        inputs_to_generator: by_weights(Matrix::new(&trace.inputs, n, u), &d_generator_gates, 3 * g),
+        generator_to_factors: product_of(read.t(), Matrix::new(&d_factors, b * (t + 1), f), 1),
+        generator_drive: if is_constant {
+            let mut sum = zeros(3 * g);
+            add_rows(&d_generator_gates, &mut sum);
+            sum
+        } else {
+            d_generator_gates
+        },
+        controller_drive: d_controller_gates,
         controller_start: d_controller,
         generator_start: d_generator,
-        controller_recurrent: controller_cell.weight_gradient(
-            &mut previous_controller,
-            &trace.controller_gates,
-            &d_controller_gates,
-        ),
-        generator_recurrent: generator_cell.weight_gradient(
-            &mut previous_generator,
-            &trace.generator_gates,
-            &d_generator_gates,
-        ),
-        factors_to_controller: weight_product(&trace.seen, &d_controller_gates, f, 3 * c),
-        controller_to_inputs: weight_product(&trace.controller, &d_inferred, c, 2 * u),
+        controller_recurrent,
+        generator_recurrent,
         inputs_bias,
-        inputs_to_generator: weight_product(&trace.inputs, &d_generator_gates, u, 3 * g),
-        generator_to_factors: weight_product(&read, &d_factors, g, f),
     }
+}
+
+/// States before every bin, `[B, T, width]`: columns of the answer from `from` on, one bin later.
+fn before(start: &[f32], answer: &[f32], shape: ControlShape, from: usize, width: usize) -> Vec<f32> {
+    let mut previous = Vec::with_capacity(shape.n_examples * shape.n_bins * width);
+    let windows = answer.chunks_exact(shape.n_bins * shape.packed());
+    for (start, window) in start.chunks_exact(width).zip(windows) {
+        previous.extend_from_slice(start);
+        for bin in window.chunks_exact(shape.packed()).take(shape.n_bins - 1) {
+            previous.extend_from_slice(&bin[from..from + width]);
+        }
+    }
+    previous
 }

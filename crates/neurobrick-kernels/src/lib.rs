@@ -26,6 +26,7 @@
 
 mod activations;
 mod attention;
+mod cell;
 mod control;
 mod counts;
 mod dropout;

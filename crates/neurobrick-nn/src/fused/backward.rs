@@ -299,7 +299,7 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         let inputs = tensors.map(|x| whole(x.into_primitive()));
         let (answer, trace) = controlled(&inputs, &spec);
         match Control.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((inputs, spec, trace), answer),
+            OpsKind::Tracked(prep) => prep.finish((inputs, spec, trace, answer.clone()), answer),
             OpsKind::UnTracked(prep) => prep.finish(answer),
         }
     }

@@ -130,11 +130,11 @@ pub(super) fn controlled(inputs: &[FlexTensor; N_CONTROL], spec: &ControlSpec) -
 pub(super) struct Control;
 
 impl Backward<Flex, N_CONTROL> for Control {
-    type State = ([FlexTensor; N_CONTROL], ControlSpec, ControlTrace);
+    type State = ([FlexTensor; N_CONTROL], ControlSpec, ControlTrace, FlexTensor);
 
     fn backward(self, ops: Ops<Self::State, N_CONTROL>, grads: &mut Gradients, _: &mut Checkpointer) {
         let d_answer = whole(grads.consume::<Flex>(&ops.node));
-        let (inputs, spec, trace) = ops.state;
+        let (inputs, spec, trace, answer) = ops.state;
         let (shape, parts) = control_parts(&inputs, &spec);
         let ControlGradients {
             controller_drive,
@@ -148,7 +148,7 @@ impl Backward<Flex, N_CONTROL> for Control {
             inputs_bias,
             inputs_to_generator,
             generator_to_factors,
-        } = kernels::control_backward(shape, parts, trace, d_answer.storage());
+        } = kernels::control_backward(shape, parts, &trace, answer.storage(), d_answer.storage());
         let gradients = [
             controller_drive,
             generator_drive,
