@@ -13,7 +13,8 @@ use neurobrick_kernels::{
 };
 
 /// A part of the published MtM core: one sequence of 100 bins, two of its heads.
-const SHAPE: AttentionShape = AttentionShape { n_examples: 1, n_tokens: 100, n_heads: 2, d_head: 64 };
+const SHAPE: AttentionShape =
+    AttentionShape { n_examples: 1, n_queries: 100, n_keys: 100, n_heads: 2, d_head: 64 };
 /// Probability of dropping a value or a weight.
 const P: f64 = 0.1;
 /// Values that go through dropout: 100 bins of width 128.

@@ -9,13 +9,15 @@ use crate::product::{Matrix, product};
 use crate::simd::{run, vectorized};
 use crate::softmax::softmax;
 
-/// Sizes of an attention over `[B, S, D]`, whose last axis holds `n_heads` heads side by side.
+/// Sizes of an attention of queries `[B, Q, D]` to keys and values `[B, S, D]`, whose last axis holds `n_heads` heads side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttentionShape {
     /// Sequences, `B`.
     pub n_examples: usize,
-    /// Tokens of a sequence, `S`.
-    pub n_tokens: usize,
+    /// Queries of a sequence, `Q`.
+    pub n_queries: usize,
+    /// Keys of a sequence, `S`; within a sequence, as many.
+    pub n_keys: usize,
     /// Heads, `H`.
     pub n_heads: usize,
     /// Width of a head, `D / H`.
@@ -27,22 +29,32 @@ impl AttentionShape {
         self.n_heads * self.d_head
     }
 
-    /// Values of one sequence of queries, keys, values or answers.
-    fn sequence(&self) -> usize {
-        self.n_tokens * self.width()
+    /// Values of one sequence of queries or answers.
+    fn queries(&self) -> usize {
+        self.n_queries * self.width()
+    }
+
+    /// Values of one sequence of keys or values.
+    fn keys(&self) -> usize {
+        self.n_keys * self.width()
     }
 
     /// Values of one head's weights.
     fn square(&self) -> usize {
-        self.n_tokens * self.n_tokens
+        self.n_queries * self.n_keys
     }
 
-    /// Length of queries, keys, values and answers: `B S D`.
+    /// Length of queries and answers: `B Q D`.
     pub fn n_values(&self) -> usize {
-        self.n_examples * self.sequence()
+        self.n_examples * self.queries()
     }
 
-    /// Length of the attention weights of all heads: `B H S S`.
+    /// Length of keys and values: `B S D`.
+    pub fn n_key_values(&self) -> usize {
+        self.n_examples * self.keys()
+    }
+
+    /// Length of the attention weights of all heads: `B H Q S`.
     pub fn n_weights(&self) -> usize {
         self.n_examples * self.n_heads * self.square()
     }
@@ -51,15 +63,20 @@ impl AttentionShape {
         (self.d_head as f32).sqrt().recip()
     }
 
-    /// The mask `[S, S]` of one sequence.
+    /// The mask `[Q, S]` of one sequence.
     fn mask_of<'a>(&self, hide: Option<&'a [bool]>, example: usize) -> Option<&'a [bool]> {
         let own = example * self.square()..(example + 1) * self.square();
         hide.map(|hide| if hide.len() == self.square() { hide } else { &hide[own] })
     }
 
-    /// One head of a sequence `[S, D]` as a matrix `[S, d_head]`.
-    fn head<'a>(&self, sequence: &'a [f32], head: usize) -> Matrix<'a> {
-        Matrix::strided(&sequence[head * self.d_head..], self.n_tokens, self.d_head, self.width())
+    /// One head of queries or answers of a sequence `[Q, D]` as a matrix `[Q, d_head]`.
+    fn query_head<'a>(&self, sequence: &'a [f32], head: usize) -> Matrix<'a> {
+        Matrix::strided(&sequence[head * self.d_head..], self.n_queries, self.d_head, self.width())
+    }
+
+    /// One head of keys or values of a sequence `[S, D]` as a matrix `[S, d_head]`.
+    fn key_head<'a>(&self, sequence: &'a [f32], head: usize) -> Matrix<'a> {
+        Matrix::strided(&sequence[head * self.d_head..], self.n_keys, self.d_head, self.width())
     }
 }
 
@@ -68,14 +85,14 @@ impl AttentionShape {
 pub struct AttentionDropout<'a> {
     /// Probability of dropping a weight.
     pub p: f64,
-    /// Streams by sequence, `B` of them; weight `(head, query, key)` reads number `(head S + query) S + key`.
+    /// Streams by sequence, `B` of them; weight `(head, query, key)` reads number `(head Q + query) S + key`.
     pub streams: &'a [DropoutStream],
 }
 
-/// `softmax(Q Kᵀ / √d_head) V` for every head (Vaswani et al. 2017), with keys hidden where `hide` `[S, S]`
-/// (query, key), or `[B, S, S]` if sequences differ, is `true`, and inverted dropout on the weights.
+/// `softmax(Q Kᵀ / √d_head) V` for every head (Vaswani et al. 2017), with keys hidden where `hide` `[Q, S]`
+/// (query, key), or `[B, Q, S]` if sequences differ, is `true`, and inverted dropout on the weights.
 ///
-/// `weights` `[B, H, S, S]` is kept for the backward pass: the softmax, with the sign bit set where dropout
+/// `weights` `[B, H, Q, S]` is kept for the backward pass: the softmax, with the sign bit set where dropout
 /// fell. A query that may see no key gets NaN, as in PyTorch. On a rayon pool of several threads, sequences (or,
 /// without dropout, the heads of a single sequence) run side by side; the bits do not depend on it.
 ///
@@ -89,15 +106,16 @@ pub fn attention(
     out: &mut [f32],
     weights: &mut [f32],
 ) {
-    check(shape, &[query, key, value, out], hide, dropout);
-    assert_eq!(weights.len(), shape.n_weights(), "attention weights [B, H, S, S]");
-    if shape.n_values() == 0 {
+    check(shape, &[query, out], &[key, value], hide, dropout);
+    assert_eq!(weights.len(), shape.n_weights(), "attention weights [B, H, Q, S]");
+    if weights.is_empty() {
+        out.fill(0.0);
         return;
     }
-    let (sequence, square) = (shape.sequence(), shape.square());
+    let (sequence, square) = (shape.queries(), shape.square());
     let one = |example: usize, out: &mut [f32], weights: &mut [f32]| {
-        let part = example * sequence..(example + 1) * sequence;
-        let [q, k, v] = [&query[part.clone()], &key[part.clone()], &value[part]];
+        let q = &query[example * sequence..(example + 1) * sequence];
+        let [k, v] = [key, value].map(|x| &x[example * shape.keys()..(example + 1) * shape.keys()]);
         let hide = shape.mask_of(hide, example);
         let dropout = dropout.map(|d| (d.p, d.streams[example]));
         let mut kept = vec![0.0f32; if dropout.is_some() { square } else { 0 }];
@@ -119,7 +137,7 @@ pub fn attention(
             |(head, (weights, answer))| {
                 head_weights(shape, head, [query, key], hide, None, weights, &mut []);
                 let (weights, values) =
-                    (Matrix::new(weights, shape.n_tokens, shape.n_tokens), shape.head(value, head));
+                    (Matrix::new(weights, shape.n_queries, shape.n_keys), shape.key_head(value, head));
                 product(answer, shape.d_head, 0.0, 1.0, weights, values, 1);
             },
         );
@@ -147,8 +165,8 @@ fn head_weights(
     weights: &mut [f32],
     kept: &mut [f32],
 ) {
-    let s = shape.n_tokens;
-    product(weights, s, 0.0, shape.scale(), shape.head(query, head), shape.head(key, head).t(), 1);
+    let s = shape.n_keys;
+    product(weights, s, 0.0, shape.scale(), shape.query_head(query, head), shape.key_head(key, head).t(), 1);
     run(SoftmaxRows { scores: weights, hide, width: s });
     if let Some((p, stream)) = dropout {
         stream.factors_into(p, head * shape.square(), kept);
@@ -162,7 +180,7 @@ fn head_weights(
     }
 }
 
-/// Writes one head's answer, weights times values, to its columns of `out` `[S, D]`. With dropout `p`, the weights
+/// Writes one head's answer, weights times values, to its columns of `out` `[Q, D]`. With dropout `p`, the weights
 /// are `kept`.
 fn mix(
     shape: AttentionShape,
@@ -173,10 +191,10 @@ fn mix(
     kept: &[f32],
     out: &mut [f32],
 ) {
-    let s = shape.n_tokens;
     let (factor, weights) = p.map_or((1.0, weights), |p| (keep_factor(p), kept));
+    let weights = Matrix::new(weights, shape.n_queries, shape.n_keys);
     let out = &mut out[head * shape.d_head..];
-    product(out, shape.width(), 0.0, factor, Matrix::new(weights, s, s), shape.head(value, head), 1);
+    product(out, shape.width(), 0.0, factor, weights, shape.key_head(value, head), 1);
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a factor near one")]
@@ -229,22 +247,26 @@ pub fn attention_backward(
     d_out: &[f32],
     [d_query, d_key, d_value]: [&mut [f32]; 3],
 ) {
-    check(shape, &[query, key, value, d_out, d_query, d_key, d_value], None, None);
-    assert_eq!(weights.len(), shape.n_weights(), "attention weights [B, H, S, S]");
-    if shape.n_values() == 0 {
+    check(shape, &[query, d_out, d_query], &[key, value, d_key, d_value], None, None);
+    assert_eq!(weights.len(), shape.n_weights(), "attention weights [B, H, Q, S]");
+    if weights.is_empty() {
+        for d in [d_query, d_key, d_value] {
+            d.fill(0.0);
+        }
         return;
     }
-    let (s, width, d_head) = (shape.n_tokens, shape.width(), shape.d_head);
+    let (q, s, width, d_head) = (shape.n_queries, shape.n_keys, shape.width(), shape.d_head);
     let factor = p.map_or(1.0, keep_factor);
     let mut kept = vec![0.0f32; if p.is_some() { shape.square() } else { 0 }];
     let mut d_scores = vec![0.0f32; shape.square()];
     for example in 0..shape.n_examples {
-        let part = example * shape.sequence()..(example + 1) * shape.sequence();
+        let part = example * shape.queries()..(example + 1) * shape.queries();
+        let key_part = example * shape.keys()..(example + 1) * shape.keys();
         for head in 0..shape.n_heads {
             let start = (example * shape.n_heads + head) * shape.square();
             let weights = &weights[start..start + shape.square()];
-            let answers = shape.head(&d_out[part.clone()], head);
-            let offset = part.start + head * d_head;
+            let answers = shape.query_head(&d_out[part.clone()], head);
+            let [offset, key_offset] = [&part, &key_part].map(|part| part.start + head * d_head);
             let kept = if p.is_some() {
                 vectorized(|| keep_positive(weights, &mut kept));
                 &kept
@@ -252,22 +274,22 @@ pub fn attention_backward(
                 weights
             };
             product(
-                &mut d_value[offset..part.end],
+                &mut d_value[key_offset..key_part.end],
                 width,
                 0.0,
                 factor,
-                Matrix::new(kept, s, s).t(),
+                Matrix::new(kept, q, s).t(),
                 answers,
                 1,
             );
-            let values = shape.head(&value[part.clone()], head);
+            let values = shape.key_head(&value[key_part.clone()], head);
             product(&mut d_scores, s, 0.0, factor, answers, values.t(), 1);
             run(SoftmaxBackward { d: &mut d_scores, weights, kept, width: s });
-            let (d_scores, scale) = (Matrix::new(&d_scores, s, s), shape.scale());
-            let keys = shape.head(&key[part.clone()], head);
+            let (d_scores, scale) = (Matrix::new(&d_scores, q, s), shape.scale());
+            let keys = shape.key_head(&key[key_part.clone()], head);
             product(&mut d_query[offset..part.end], width, 0.0, scale, d_scores, keys, 1);
-            let queries = shape.head(&query[part.clone()], head);
-            product(&mut d_key[offset..part.end], width, 0.0, scale, d_scores.t(), queries, 1);
+            let queries = shape.query_head(&query[part.clone()], head);
+            product(&mut d_key[key_offset..key_part.end], width, 0.0, scale, d_scores.t(), queries, 1);
         }
     }
 }
@@ -299,16 +321,20 @@ impl NullaryFnOnce for SoftmaxBackward<'_> {
 
 fn check(
     shape: AttentionShape,
-    arrays: &[&[f32]],
+    by_query: &[&[f32]],
+    by_key: &[&[f32]],
     hide: Option<&[bool]>,
     dropout: Option<AttentionDropout<'_>>,
 ) {
-    for array in arrays {
-        assert_eq!(array.len(), shape.n_values(), "an array [B, S, D] of attention");
+    for array in by_query {
+        assert_eq!(array.len(), shape.n_values(), "an array [B, Q, D] of attention");
+    }
+    for array in by_key {
+        assert_eq!(array.len(), shape.n_key_values(), "an array [B, S, D] of attention");
     }
     if let Some(hide) = hide {
         let is_one = hide.len() == shape.square();
-        assert!(is_one || hide.len() == shape.n_examples * shape.square(), "a mask [S, S] or [B, S, S]");
+        assert!(is_one || hide.len() == shape.n_examples * shape.square(), "a mask [Q, S] or [B, Q, S]");
     }
     if let Some(dropout) = dropout {
         assert_eq!(dropout.streams.len(), shape.n_examples, "one dropout stream per sequence");

@@ -76,12 +76,13 @@ impl<'a> Cell<'a> {
         Matrix::strided(&self.recurrent[2 * self.h..], self.h, self.h, 3 * self.h)
     }
 
-    /// Turns drives in `gates` `[B, 3 H]` into gates and candidate, moves `state` `[B, H]` on and writes it to `out`.
+    /// Turns drives in `gates` `[B, 3 H]` into gates and candidate, moves `state` `[B, H]` on and writes it to `out`, and the
+    /// state times the reset gate to `reset`, both `[B, H]`.
     pub(crate) fn step(
         &self,
         mut gates: RowsMut<'_>,
         state: &mut [f32],
-        scratch: &mut [f32],
+        mut reset: RowsMut<'_>,
         out: RowsMut<'_>,
     ) {
         let Self { n, h, clip, .. } = *self;
@@ -90,38 +91,54 @@ impl<'a> Cell<'a> {
         }
         let stride = gates.stride;
         product(gates.data, stride, 1.0, 1.0, Matrix::new(state, n, h), self.gate_weights(), 1);
-        run(Gate { gates: gates.again(), state, reset: scratch, h });
-        let reset = Matrix::new(scratch, n, h);
+        run(Gate { gates: gates.again(), state, reset: reset.again(), h });
+        let reset = reset.read().matrix(n, h);
         product(gates.columns(2 * h), stride, 1.0, 1.0, reset, self.candidate_weights(), 1);
         run(Mix { gates, state, out, h, clip });
     }
 
-    /// From `d_state`, the gradient by the state after a step, to that by the state before it; writes the gradient by
-    /// the drives to `d_gates`.
-    pub(crate) fn step_back(
+    /// The unit for the backward pass.
+    pub(crate) fn back(self) -> CellBack<'a> {
+        let (gates, candidate) = (self.gate_weights(), self.candidate_weights());
+        CellBack { gates: gates.t().to_vec(), candidate: candidate.t().to_vec(), cell: self }
+    }
+}
+
+/// The unit with its weights the other way round: products of every bin read them in order.
+pub(crate) struct CellBack<'a> {
+    cell: Cell<'a>,
+    /// `[2 H, H]`.
+    gates: Vec<f32>,
+    /// `[H, H]`.
+    candidate: Vec<f32>,
+}
+
+impl CellBack<'_> {
+    /// From `d_state`, the gradient by the state after a step, to that by the state before it; `gates`, as the step left them,
+    /// become the gradient by the drives.
+    pub(crate) fn step(
         &self,
-        gates: Rows<'_>,
+        mut gates: RowsMut<'_>,
         previous: Rows<'_>,
         d_state: &mut [f32],
-        mut d_gates: RowsMut<'_>,
         scratch: &mut [f32],
     ) {
-        let Self { n, h, clip, .. } = *self;
+        let Cell { n, h, clip, .. } = self.cell;
         if h == 0 || n == 0 {
             return;
         }
-        run(MixBack { gates, previous, d_state, d_gates: d_gates.again(), h, clip });
-        let d_candidates = Matrix::strided(&d_gates.data[2 * h..], n, h, d_gates.stride);
-        product(scratch, h, 0.0, 1.0, d_candidates, self.candidate_weights().t(), 1);
-        run(GateBack { gates, previous, back: scratch, d_state, d_gates: d_gates.again(), h });
-        let d_both = d_gates.read().matrix(n, 2 * h);
-        product(d_state, h, 1.0, 1.0, d_both, self.gate_weights().t(), 1);
+        run(MixBack { gates: gates.again(), previous, d_state, h, clip });
+        let d_candidates = Matrix::strided(&gates.data[2 * h..], n, h, gates.stride);
+        product(scratch, h, 0.0, 1.0, d_candidates, Matrix::new(&self.candidate, h, h), 1);
+        run(GateBack { gates: gates.again(), previous, back: scratch, d_state, h });
+        let d_both = gates.read().matrix(n, 2 * h);
+        product(d_state, h, 1.0, 1.0, d_both, Matrix::new(&self.gates, 2 * h, h), 1);
     }
 
-    /// Gradient by the recurrent weights from all steps, whose rows lie `stride` apart in gates and their gradients and one
-    /// after the other in `previous`, which is overwritten.
-    pub(crate) fn weight_gradient(&self, previous: &mut [f32], gates: Rows<'_>, d_gates: Rows<'_>) -> Vec<f32> {
-        let h = self.h;
+    /// Gradient by the recurrent weights from all steps: states before them and what was left of these by the reset gates,
+    /// `[.., H]`, and gradients by drives, `[.., 3 H]`, whose rows are `stride` apart.
+    pub(crate) fn weight_gradient(&self, previous: &[f32], reset: Rows<'_>, d_gates: Rows<'_>) -> Vec<f32> {
+        let h = self.cell.h;
         let mut gradient = vec![0.0; 3 * h * h];
         if h == 0 || previous.is_empty() {
             return gradient;
@@ -129,10 +146,9 @@ impl<'a> Cell<'a> {
         let rows = previous.len() / h;
         let d_both = d_gates.matrix(rows, 2 * h);
         product(&mut gradient, 3 * h, 0.0, 1.0, Matrix::new(previous, rows, h).t(), d_both, 1);
-        run(Reset { previous, gates, h });
-        let d_candidates = Rows { data: &d_gates.data[2 * h..], stride: d_gates.stride }.matrix(rows, h);
+        let d_candidates = Matrix::strided(&d_gates.data[2 * h..], rows, h, d_gates.stride);
         let candidates = &mut gradient[2 * h..];
-        product(candidates, 3 * h, 0.0, 1.0, Matrix::new(previous, rows, h).t(), d_candidates, 1);
+        product(candidates, 3 * h, 0.0, 1.0, reset.matrix(rows, h).t(), d_candidates, 1);
         gradient
     }
 }
@@ -159,7 +175,7 @@ fn tanh(x: f32) -> f32 {
 struct Gate<'a> {
     gates: RowsMut<'a>,
     state: &'a [f32],
-    reset: &'a mut [f32],
+    reset: RowsMut<'a>,
     h: usize,
 }
 
@@ -168,9 +184,9 @@ impl NullaryFnOnce for Gate<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { mut gates, state, reset, h } = self;
-        for (i, (state, reset)) in state.chunks_exact(h).zip(reset.chunks_exact_mut(h)).enumerate() {
-            let gates = gates.row(i, 2 * h);
+        let Self { mut gates, state, mut reset, h } = self;
+        for (i, state) in state.chunks_exact(h).enumerate() {
+            let (gates, reset) = (gates.row(i, 2 * h), reset.row(i, h));
             for gate in gates.iter_mut() {
                 *gate = sigmoid(*gate);
             }
@@ -209,10 +225,9 @@ impl NullaryFnOnce for Mix<'_> {
 
 /// Gradients by drives of update and candidate, and what passes to the state before by the update gate.
 struct MixBack<'a> {
-    gates: Rows<'a>,
+    gates: RowsMut<'a>,
     previous: Rows<'a>,
     d_state: &'a mut [f32],
-    d_gates: RowsMut<'a>,
     h: usize,
     clip: f32,
 }
@@ -222,16 +237,15 @@ impl NullaryFnOnce for MixBack<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { gates, previous, d_state, mut d_gates, h, clip } = self;
+        let Self { mut gates, previous, d_state, h, clip } = self;
         for (i, d_state) in d_state.chunks_exact_mut(h).enumerate() {
-            let (gates, previous) = (gates.row(i, 3 * h), previous.row(i, h));
-            let (d_update, d_rest) = d_gates.row(i, 3 * h).split_at_mut(h);
-            let cells = gates[..h].iter().zip(&gates[2 * h..]).zip(previous);
-            let slopes = d_update.iter_mut().zip(&mut d_rest[h..]).zip(d_state);
-            for (((&z, &c), &p), ((d_z, d_c), d)) in cells.zip(slopes) {
+            let (update, rest) = gates.row(i, 3 * h).split_at_mut(h);
+            let cells = update.iter_mut().zip(&mut rest[h..]).zip(previous.row(i, h));
+            for (((update, candidate), &p), d) in cells.zip(d_state) {
+                let (z, c) = (*update, *candidate);
                 let through = if mixed(z, p, c).abs() <= clip { *d } else { 0.0 };
-                *d_z = through * (p - c) * (z * (1.0 - z));
-                *d_c = through * (1.0 - z) * (1.0 - c * c);
+                *update = through * (p - c) * (z * (1.0 - z));
+                *candidate = through * (1.0 - z) * (1.0 - c * c);
                 *d = through * z;
             }
         }
@@ -241,11 +255,10 @@ impl NullaryFnOnce for MixBack<'_> {
 /// The gradient by the drive of the reset gate, and what passes to the state before by it; `back` is the gradient by the state
 /// that was reset.
 struct GateBack<'a> {
-    gates: Rows<'a>,
+    gates: RowsMut<'a>,
     previous: Rows<'a>,
     back: &'a [f32],
     d_state: &'a mut [f32],
-    d_gates: RowsMut<'a>,
     h: usize,
 }
 
@@ -254,34 +267,14 @@ impl NullaryFnOnce for GateBack<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { gates, previous, back, d_state, mut d_gates, h } = self;
+        let Self { mut gates, previous, back, d_state, h } = self;
         for (i, (d_state, back)) in d_state.chunks_exact_mut(h).zip(back.chunks_exact(h)).enumerate() {
-            let cells = gates.row(i, 2 * h)[h..].iter().zip(previous.row(i, h)).zip(back);
-            let d_reset = &mut d_gates.row(i, 2 * h)[h..];
-            for (((&r, &p), &b), (d, d_r)) in cells.zip(d_state.iter_mut().zip(d_reset)) {
-                *d_r = b * p * (r * (1.0 - r));
+            let resets = &mut gates.row(i, 2 * h)[h..];
+            let cells = resets.iter_mut().zip(previous.row(i, h)).zip(back);
+            for (((reset, &p), &b), d) in cells.zip(d_state) {
+                let r = *reset;
+                *reset = b * p * (r * (1.0 - r));
                 *d = b.mul_add(r, *d);
-            }
-        }
-    }
-}
-
-/// States times their reset gates.
-struct Reset<'a> {
-    previous: &'a mut [f32],
-    gates: Rows<'a>,
-    h: usize,
-}
-
-impl NullaryFnOnce for Reset<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { previous, gates, h } = self;
-        for (i, previous) in previous.chunks_exact_mut(h).enumerate() {
-            for (p, &r) in previous.iter_mut().zip(&gates.row(i, 2 * h)[h..]) {
-                *p *= r;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use pulp::NullaryFnOnce;
 
-use crate::cell::{AddRows, Cell, Rows, RowsMut, ScaleRows};
+use crate::cell::{AddRows, Cell, CellBack, Rows, RowsMut, ScaleRows};
 use crate::exp_erf::exp;
 use crate::product::{Matrix, add_rows, product, product_of};
 use crate::simd::run;
@@ -25,19 +25,20 @@ pub struct ControlShape {
 }
 
 impl ControlShape {
-    /// Width of a bin of the answer: generator, factors, controller, means and log variances of inputs.
+    /// Width of a bin of the answer: generator, controller, factors, means and log variances of inputs. What losses read stands
+    /// together.
     pub fn packed(&self) -> usize {
         self.inferred() + 2 * self.d_inputs
     }
 
-    /// Where the controller begins in a bin of the answer.
-    fn controller(&self) -> usize {
-        self.d_generator + self.n_factors
+    /// Where factors begin in a bin of the answer.
+    fn factors(&self) -> usize {
+        self.d_generator + self.d_controller
     }
 
     /// Where means and log variances begin in a bin of the answer.
     fn inferred(&self) -> usize {
-        self.controller() + self.d_controller
+        self.factors() + self.n_factors
     }
 }
 
@@ -93,6 +94,10 @@ pub struct ControlTrace {
     spread: Vec<f32>,
     /// States as factors were read from them, start first: `[B, T + 1, G]`.
     read: Vec<f32>,
+    /// States before every bin times reset gates, `[B, T, C]`.
+    controller_reset: Vec<f32>,
+    /// `[B, T, G]`.
+    generator_reset: Vec<f32>,
 }
 
 /// Gradients of a controlled generator by what it ran on.
@@ -138,11 +143,17 @@ pub fn control(shape: ControlShape, x: ControlInputs<'_>) -> (Vec<f32>, ControlT
     let mut packed = vec![0.0; b * t * shape.packed()];
     let mut trace = ControlTrace {
         controller_gates: x.controller_drive.to_vec(),
-        generator_gates: if is_constant { vec![0.0; b * t * 3 * g] } else { x.generator_drive.to_vec() },
+        generator_gates: if is_constant {
+            x.generator_drive.repeat(b * t)
+        } else {
+            x.generator_drive.to_vec()
+        },
         seen: vec![0.0; b * t * f],
         inputs: vec![0.0; b * t * u],
         spread: vec![0.0; b * t * u],
         read: vec![0.0; b * (t + 1) * g],
+        controller_reset: vec![0.0; b * t * c],
+        generator_reset: vec![0.0; b * t * g],
     };
     if b == 0 {
         return (packed, trace);
@@ -151,7 +162,6 @@ pub fn control(shape: ControlShape, x: ControlInputs<'_>) -> (Vec<f32>, ControlT
     let generator_cell = Cell::new(b, g, x.generator_recurrent, x.generator_clip);
     let to_factors = Matrix::new(x.generator_to_factors, g, f);
     let (mut controller, mut generator) = (x.controller_start.to_vec(), x.generator_start.to_vec());
-    let (mut c_scratch, mut g_scratch) = (controller.clone(), generator.clone());
     let (wide, read_wide) = (t * shape.packed(), (t + 1) * g);
     // A place among the states as they are read: 0 is the start.
     let read_at = |place: usize, generator: &[f32], read: &mut [f32]| {
@@ -165,7 +175,7 @@ pub fn control(shape: ControlShape, x: ControlInputs<'_>) -> (Vec<f32>, ControlT
         let at = bin * shape.packed();
         let factors = match bin {
             0 => Rows { data: &first, stride: f },
-            _ => Rows { data: &packed[at - shape.packed() + g..], stride: wide },
+            _ => Rows { data: &packed[at - shape.packed() + shape.factors()..], stride: wide },
         };
         let drops = x.factor_drops.map(|drops| Rows { data: &drops[bin * f..], stride: t * f });
         let seen = RowsMut { data: &mut trace.seen[bin * f..], stride: t * f };
@@ -174,8 +184,9 @@ pub fn control(shape: ControlShape, x: ControlInputs<'_>) -> (Vec<f32>, ControlT
         let gates = &mut trace.controller_gates[bin * 3 * c..];
         product(gates, t * 3 * c, 1.0, 1.0, seen, Matrix::new(x.factors_to_controller, f, 3 * c), 1);
         let gates = RowsMut { data: gates, stride: t * 3 * c };
-        let out = RowsMut { data: &mut packed[at + shape.controller()..], stride: wide };
-        controller_cell.step(gates, &mut controller, &mut c_scratch, out);
+        let out = RowsMut { data: &mut packed[at + g..], stride: wide };
+        let reset = RowsMut { data: &mut trace.controller_reset[bin * c..], stride: t * c };
+        controller_cell.step(gates, &mut controller, reset, out);
 
         let inferred = &mut packed[at + shape.inferred()..];
         for row in inferred.chunks_mut(wide) {
@@ -187,14 +198,14 @@ pub fn control(shape: ControlShape, x: ControlInputs<'_>) -> (Vec<f32>, ControlT
 
         let gates = RowsMut { data: &mut trace.generator_gates[bin * 3 * g..], stride: t * 3 * g };
         let inputs = Rows { data: &trace.inputs[bin * u..], stride: t * u };
-        let base = is_constant.then_some(x.generator_drive);
-        run(Drive { inputs, table: x.inputs_to_generator, base, out: gates, n: b, n_inputs: u, width: 3 * g });
+        run(Drive { inputs, table: x.inputs_to_generator, out: gates, n: b, n_inputs: u, width: 3 * g });
         let gates = RowsMut { data: &mut trace.generator_gates[bin * 3 * g..], stride: t * 3 * g };
         let out = RowsMut { data: &mut packed[at..], stride: wide };
-        generator_cell.step(gates, &mut generator, &mut g_scratch, out);
+        let reset = RowsMut { data: &mut trace.generator_reset[bin * g..], stride: t * g };
+        generator_cell.step(gates, &mut generator, reset, out);
         read_at(bin + 1, &generator, &mut trace.read);
         let read = Matrix::strided(&trace.read[(bin + 1) * g..], b, g, read_wide);
-        product(&mut packed[at + g..], wide, 0.0, 1.0, read, to_factors, 1);
+        product(&mut packed[at + shape.factors()..], wide, 0.0, 1.0, read, to_factors, 1);
     }
     (packed, trace)
 }
@@ -243,12 +254,11 @@ fn draw_inputs(
     }
 }
 
-/// Adds what a few inputs drive, row by row, to what drives without them: the same for all rows, or what is there.
+/// Adds what a few inputs drive, row by row, to what drives without them.
 struct Drive<'a> {
     inputs: Rows<'a>,
     /// `[U, width]`.
     table: &'a [f32],
-    base: Option<&'a [f32]>,
     out: RowsMut<'a>,
     n: usize,
     n_inputs: usize,
@@ -260,12 +270,9 @@ impl NullaryFnOnce for Drive<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { inputs, table, base, mut out, n, n_inputs, width } = self;
+        let Self { inputs, table, mut out, n, n_inputs, width } = self;
         for i in 0..n {
             let out = out.row(i, width);
-            if let Some(base) = base {
-                out.copy_from_slice(base);
-            }
             for (&input, weights) in inputs.row(i, n_inputs).iter().zip(table.chunks_exact(width)) {
                 for (o, &w) in out.iter_mut().zip(weights) {
                     *o = input.mul_add(w, *o);
@@ -283,7 +290,7 @@ impl NullaryFnOnce for Drive<'_> {
 pub fn control_backward(
     shape: ControlShape,
     x: ControlInputs<'_>,
-    trace: &ControlTrace,
+    trace: ControlTrace,
     answer: &[f32],
     d_answer: &[f32],
 ) -> ControlGradients {
@@ -292,8 +299,8 @@ pub fn control_backward(
     check(shape, &x);
     assert_eq!(answer.len(), b * t * shape.packed(), "control_backward: answer of {shape:?}");
     assert_eq!(d_answer.len(), answer.len(), "control_backward: gradients of {shape:?}");
-    let controller_cell = Cell::new(b, c, x.controller_recurrent, x.controller_clip);
-    let generator_cell = Cell::new(b, g, x.generator_recurrent, x.generator_clip);
+    let controller_cell = Cell::new(b, c, x.controller_recurrent, x.controller_clip).back();
+    let generator_cell = Cell::new(b, g, x.generator_recurrent, x.generator_clip).back();
     let zeros = |n: usize| vec![0.0f32; n];
     let (mut d_generator, mut d_controller) = (zeros(b * g), zeros(b * c));
     let (mut g_scratch, mut c_scratch) = (zeros(b * g), zeros(b * c));
@@ -301,12 +308,19 @@ pub fn control_backward(
     // By factors, the start's first.
     let mut d_factors = zeros(b * (t + 1) * f);
     let mut d_inferred = zeros(b * t * 2 * u);
-    let (mut d_controller_gates, mut d_generator_gates) = (zeros(b * t * 3 * c), zeros(b * t * 3 * g));
+    // Gates become gradients by drives, bin by bin.
+    let ControlTrace {
+        controller_gates: mut d_controller_gates, generator_gates: mut d_generator_gates, ..
+    } = trace;
     let (packed, wide) = (shape.packed(), t * shape.packed());
-    let (from_factors, to_factors) =
-        (Matrix::new(x.factors_to_controller, f, 3 * c).t(), Matrix::new(x.generator_to_factors, g, f).t());
-    let (into, to_inputs) =
-        (Matrix::new(x.inputs_to_generator, u, 3 * g).t(), Matrix::new(x.controller_to_inputs, c, 2 * u).t());
+    let from_factors = Matrix::new(x.factors_to_controller, f, 3 * c).t().to_vec();
+    let from_factors = Matrix::new(&from_factors, 3 * c, f);
+    let to_factors = Matrix::new(x.generator_to_factors, g, f).t().to_vec();
+    let to_factors = Matrix::new(&to_factors, f, g);
+    let into = Matrix::new(x.inputs_to_generator, u, 3 * g).t().to_vec();
+    let into = Matrix::new(&into, 3 * g, u);
+    let to_inputs = Matrix::new(x.controller_to_inputs, c, 2 * u).t().to_vec();
+    let to_inputs = Matrix::new(&to_inputs, 2 * u, c);
     let part = |bin: usize, from: usize| Rows { data: &d_answer[bin * packed + from..], stride: wide };
     let state = |bin: usize, from: usize| Rows { data: &answer[bin * packed + from..], stride: wide };
     let state_drops =
@@ -318,7 +332,7 @@ pub fn control_backward(
         let d_f = RowsMut { data: &mut d_factors[(bin + 1) * f..], stride: (t + 1) * f };
         run(ScaleRows { x: Rows { data: &d_seen, stride: f }, factors: drops, out: d_f, n: b, width: f });
         let d_f = RowsMut { data: &mut d_factors[(bin + 1) * f..], stride: (t + 1) * f };
-        run(AddRows { x: part(bin, g), factors: None, total: d_f, n: b, width: f });
+        run(AddRows { x: part(bin, shape.factors()), factors: None, total: d_f, n: b, width: f });
         let d_f = Matrix::strided(&d_factors[(bin + 1) * f..], b, f, (t + 1) * f);
         product(&mut g_scratch, g, 0.0, 1.0, d_f, to_factors, 1);
         let back = Rows { data: &g_scratch, stride: g };
@@ -333,9 +347,8 @@ pub fn control_backward(
             0 => Rows { data: x.generator_start, stride: g },
             _ => state(bin - 1, 0),
         };
-        let gates = Rows { data: &trace.generator_gates[bin * 3 * g..], stride: t * 3 * g };
-        let d_gates = RowsMut { data: &mut d_generator_gates[bin * 3 * g..], stride: t * 3 * g };
-        generator_cell.step_back(gates, previous, &mut d_generator, d_gates, &mut g_scratch);
+        let gates = RowsMut { data: &mut d_generator_gates[bin * 3 * g..], stride: t * 3 * g };
+        generator_cell.step(gates, previous, &mut d_generator, &mut g_scratch);
 
         let d_gates = Matrix::strided(&d_generator_gates[bin * 3 * g..], b, 3 * g, t * 3 * g);
         product(&mut d_inputs, u, 0.0, 1.0, d_gates, into, 1);
@@ -352,15 +365,14 @@ pub fn control_backward(
         let d_out = Matrix::strided(&d_inferred[bin * 2 * u..], b, 2 * u, t * 2 * u);
         product(&mut d_controller, c, 1.0, 1.0, d_out, to_inputs, 1);
         let total = RowsMut { data: &mut d_controller, stride: c };
-        run(AddRows { x: part(bin, shape.controller()), factors: None, total, n: b, width: c });
+        run(AddRows { x: part(bin, g), factors: None, total, n: b, width: c });
 
         let previous = match bin {
             0 => Rows { data: x.controller_start, stride: c },
-            _ => state(bin - 1, shape.controller()),
+            _ => state(bin - 1, g),
         };
-        let gates = Rows { data: &trace.controller_gates[bin * 3 * c..], stride: t * 3 * c };
-        let d_gates = RowsMut { data: &mut d_controller_gates[bin * 3 * c..], stride: t * 3 * c };
-        controller_cell.step_back(gates, previous, &mut d_controller, d_gates, &mut c_scratch);
+        let gates = RowsMut { data: &mut d_controller_gates[bin * 3 * c..], stride: t * 3 * c };
+        controller_cell.step(gates, previous, &mut d_controller, &mut c_scratch);
         let d_gates = Matrix::strided(&d_controller_gates[bin * 3 * c..], b, 3 * c, t * 3 * c);
         product(&mut d_seen, f, 0.0, 1.0, d_gates, from_factors, 1);
     }
@@ -370,36 +382,29 @@ pub fn control_backward(
     run(ScaleRows { x: Rows { data: &d_seen, stride: f }, factors: drops, out: d_f, n: b, width: f });
     product(&mut g_scratch, g, 0.0, 1.0, Matrix::strided(&d_factors, b, f, (t + 1) * f), to_factors, 1);
     let total = RowsMut { data: &mut d_generator, stride: g };
-    run(AddRows {
-        x: Rows { data: &g_scratch, stride: g },
-        factors: state_drops(0),
-        total,
-        n: b,
-        width: g,
-    });
+    run(AddRows { x: Rows { data: &g_scratch, stride: g }, factors: state_drops(0), total, n: b, width: g });
 
     let mut inputs_bias = zeros(2 * u);
     add_rows(&d_inferred, &mut inputs_bias);
     let is_constant = x.generator_drive.len() != b * t * 3 * g;
     let n = b * t;
-    let recurrent = |cell: Cell<'_>, start: &[f32], from: usize, h: usize, gates: &[f32], d_gates: &[f32]| {
-        let mut previous = before(start, answer, shape, from, h);
-        let [gates, d_gates] = [gates, d_gates].map(|data| Rows { data, stride: 3 * h });
-        cell.weight_gradient(&mut previous, gates, d_gates)
-    };
-    let controller_recurrent = recurrent(
-        controller_cell,
-        x.controller_start,
-        shape.controller(),
-        c,
-        &trace.controller_gates,
-        &d_controller_gates,
-    );
+    let recurrent =
+        |cell: &CellBack<'_>, start: &[f32], from: usize, h: usize, reset: &[f32], d_gates: &[f32]| {
+            let previous = before(start, answer, shape, from, h);
+            cell.weight_gradient(
+                &previous,
+                Rows { data: reset, stride: h },
+                Rows { data: d_gates, stride: 3 * h },
+            )
+        };
+    let starts = [x.controller_start, x.generator_start];
+    let controller_recurrent =
+        recurrent(&controller_cell, starts[0], g, c, &trace.controller_reset, &d_controller_gates);
     let generator_recurrent =
-        recurrent(generator_cell, x.generator_start, 0, g, &trace.generator_gates, &d_generator_gates);
+        recurrent(&generator_cell, starts[1], 0, g, &trace.generator_reset, &d_generator_gates);
     let by_weights = |a: Matrix<'_>, d: &[f32], width: usize| product_of(a.t(), Matrix::new(d, n, width), 1);
     let read = Matrix::new(&trace.read, b * (t + 1), g);
-    let controller = Matrix::strided(answer.get(shape.controller()..).unwrap_or_default(), n, c, packed);
+    let controller = Matrix::strided(answer.get(g..).unwrap_or_default(), n, c, packed);
     ControlGradients {
         factors_to_controller: by_weights(Matrix::new(&trace.seen, n, f), &d_controller_gates, 3 * c),
         controller_to_inputs: by_weights(controller, &d_inferred, 2 * u),

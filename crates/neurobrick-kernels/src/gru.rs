@@ -18,11 +18,18 @@ pub struct GruShape {
     pub d_hidden: usize,
 }
 
-/// What a recurrence runs on.
+/// What a recurrence runs on: one cell, or several side by side that do not see each other.
 #[derive(Clone, Copy, Debug)]
 pub struct GruInputs<'a> {
-    /// `[B, T, 3 H]`: drive of update, reset and candidate.
+    /// `[B, T, 3 H]` for every cell: drive of update, reset and candidate, cell after cell.
     pub drive: &'a [f32],
+    /// The cells.
+    pub cells: &'a [GruCell<'a>],
+}
+
+/// One cell of a recurrence.
+#[derive(Clone, Copy, Debug)]
+pub struct GruCell<'a> {
     /// First state `[B, H]`.
     pub start: &'a [f32],
     /// `[H, 3 H]`.
@@ -33,52 +40,132 @@ pub struct GruInputs<'a> {
     pub reverse: bool,
 }
 
+/// What the backward pass needs of the forward pass beside its states.
+#[derive(Clone, Debug)]
+pub struct GruTrace {
+    /// Gates and candidates, as the drive.
+    gates: Vec<f32>,
+    /// States before every bin times reset gates, as the states.
+    reset: Vec<f32>,
+}
+
 /// Gradients of a recurrence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GruGradients {
-    /// By the drive, `[B, T, 3 H]`.
+    /// By the drive.
     pub drive: Vec<f32>,
-    /// By the first state, `[B, H]`.
-    pub start: Vec<f32>,
-    /// By the recurrent weights, `[H, 3 H]`.
-    pub recurrent: Vec<f32>,
+    /// By the first state `[B, H]` of every cell.
+    pub starts: Vec<Vec<f32>>,
+    /// By the recurrent weights `[H, 3 H]` of every cell.
+    pub recurrents: Vec<Vec<f32>>,
 }
 
-/// States `[B, T, H]` after every bin, and the gates `[B, T, 3 H]`, which the backward pass needs.
+/// One cell among several: where its rows lie.
+#[derive(Clone, Copy)]
+struct Lane {
+    shape: GruShape,
+    number: usize,
+    n_cells: usize,
+    reverse: bool,
+}
+
+impl Lane {
+    /// The bin of a step of the recurrence.
+    fn bin(self, step: usize) -> usize {
+        if self.reverse { self.shape.n_bins - 1 - step } else { step }
+    }
+
+    /// Beginning and stride of the rows of `width` numbers of a bin.
+    fn place(self, bin: usize, width: usize) -> (usize, usize) {
+        let both = width * self.n_cells;
+        (bin * both + self.number * width, self.shape.n_bins * both)
+    }
+
+    fn rows(self, data: &[f32], bin: usize, width: usize) -> Rows<'_> {
+        let (from, stride) = self.place(bin, width);
+        Rows { data: &data[from..], stride }
+    }
+
+    fn rows_mut(self, data: &mut [f32], bin: usize, width: usize) -> RowsMut<'_> {
+        let (from, stride) = self.place(bin, width);
+        RowsMut { data: &mut data[from..], stride }
+    }
+
+    /// All rows of all bins, one after the other.
+    fn all(self, data: &[f32], width: usize) -> Rows<'_> {
+        Rows { data: &data[self.number * width..], stride: width * self.n_cells }
+    }
+
+    /// The state before every bin, `[B, T, H]`, from the states after them.
+    fn before(self, start: &[f32], states: &[f32]) -> Vec<f32> {
+        let GruShape { n_bins, d_hidden: h, .. } = self.shape;
+        let states = self.all(states, h);
+        let mut previous = Vec::with_capacity(start.len() * n_bins);
+        for (example, start) in start.chunks_exact(h).enumerate() {
+            let state = |bin: usize| states.row(example * n_bins + bin, h);
+            if self.reverse {
+                (1..n_bins).for_each(|bin| previous.extend_from_slice(state(bin)));
+                previous.extend_from_slice(start);
+            } else {
+                previous.extend_from_slice(start);
+                (0..n_bins - 1).for_each(|bin| previous.extend_from_slice(state(bin)));
+            }
+        }
+        previous
+    }
+}
+
+fn check(shape: GruShape, inputs: GruInputs<'_>) {
+    let GruShape { n_examples, n_bins, d_hidden: h } = shape;
+    let wanted = n_examples * n_bins * 3 * h * inputs.cells.len();
+    assert_eq!(inputs.drive.len(), wanted, "gru: drive of {} cells of {shape:?}", inputs.cells.len());
+    for cell in inputs.cells {
+        assert_eq!(cell.start.len(), n_examples * h, "gru: start of {shape:?}");
+    }
+}
+
+fn lanes<'a>(shape: GruShape, cells: &'a [GruCell<'a>]) -> impl Iterator<Item = (Lane, &'a GruCell<'a>)> {
+    let n_cells = cells.len();
+    cells
+        .iter()
+        .enumerate()
+        .map(move |(number, cell)| (Lane { shape, number, n_cells, reverse: cell.reverse }, cell))
+}
+
+/// States `[B, T, H]` after every bin, of several cells side by side, and what the backward pass needs beside them.
 ///
 /// ```
-/// use neurobrick_kernels::{GruInputs, GruShape, gru};
+/// use neurobrick_kernels::{GruCell, GruInputs, GruShape, gru};
 ///
 /// let shape = GruShape { n_examples: 1, n_bins: 2, d_hidden: 1 };
 /// let drive = [-50.0, 0.0, 50.0, 50.0, 0.0, 50.0]; // take the candidate, then keep the state
-/// let inputs = GruInputs { drive: &drive, start: &[0.0], recurrent: &[0.0; 3], clip: 0.75, reverse: false };
-/// assert_eq!(gru(shape, inputs).0, [0.75, 0.75]);
+/// let cell = GruCell { start: &[0.0], recurrent: &[0.0; 3], clip: 0.75, reverse: false };
+/// assert_eq!(gru(shape, GruInputs { drive: &drive, cells: &[cell] }).0, [0.75, 0.75]);
 /// ```
 ///
 /// # Panics
 /// If a slice has another length than its shape says.
-pub fn gru(shape: GruShape, inputs: GruInputs<'_>) -> (Vec<f32>, Vec<f32>) {
-    let GruShape { n_examples, n_bins, d_hidden: h } = shape;
-    assert_eq!(inputs.drive.len(), n_examples * n_bins * 3 * h, "gru: drive of {shape:?}");
-    assert_eq!(inputs.start.len(), n_examples * h, "gru: start of {shape:?}");
-    let cell = Cell::new(n_examples, h, inputs.recurrent, inputs.clip);
-    let mut states = vec![0.0; n_examples * n_bins * h];
-    let mut gates = inputs.drive.to_vec();
-    let mut state = inputs.start.to_vec();
-    let mut scratch = vec![0.0; state.len()];
+pub fn gru(shape: GruShape, inputs: GruInputs<'_>) -> (Vec<f32>, GruTrace) {
+    check(shape, inputs);
+    let h = shape.d_hidden;
+    let mut states = vec![0.0; inputs.drive.len() / 3];
+    let mut trace = GruTrace { gates: inputs.drive.to_vec(), reset: states.clone() };
     if states.is_empty() {
-        return (states, gates);
+        return (states, trace);
     }
-    for step in 0..n_bins {
-        let bin = bin_of(step, n_bins, inputs.reverse);
-        let gates = RowsMut { data: &mut gates[bin * 3 * h..], stride: n_bins * 3 * h };
-        let out = RowsMut { data: &mut states[bin * h..], stride: n_bins * h };
-        cell.step(gates, &mut state, &mut scratch, out);
+    for (lane, own) in lanes(shape, inputs.cells) {
+        let cell = Cell::new(shape.n_examples, h, own.recurrent, own.clip);
+        let mut state = own.start.to_vec();
+        for bin in (0..shape.n_bins).map(|step| lane.bin(step)) {
+            let gates = lane.rows_mut(&mut trace.gates, bin, 3 * h);
+            let [reset, out] = [&mut trace.reset, &mut states].map(|data| lane.rows_mut(data, bin, h));
+            cell.step(gates, &mut state, reset, out);
+        }
     }
-    (states, gates)
+    (states, trace)
 }
 
-/// Gradients of [`gru`] from `d_states` `[B, T, H]`, those by its states; `states` and `gates` are what it returned.
+/// Gradients of [`gru`] from `d_states`, those by its states; `states` and `trace` are what it returned.
 ///
 /// # Panics
 /// If a slice has another length than its shape says.
@@ -86,57 +173,38 @@ pub fn gru_backward(
     shape: GruShape,
     inputs: GruInputs<'_>,
     states: &[f32],
-    gates: &[f32],
+    trace: GruTrace,
     d_states: &[f32],
 ) -> GruGradients {
+    check(shape, inputs);
     let GruShape { n_examples, n_bins, d_hidden: h } = shape;
-    assert_eq!(states.len(), n_examples * n_bins * h, "gru_backward: states of {shape:?}");
+    let GruTrace { mut gates, reset } = trace;
+    assert_eq!(3 * states.len(), inputs.drive.len(), "gru_backward: states of {shape:?}");
     assert_eq!(d_states.len(), states.len(), "gru_backward: gradients by the states of {shape:?}");
     assert_eq!(gates.len(), 3 * states.len(), "gru_backward: gates of {shape:?}");
-    let cell = Cell::new(n_examples, h, inputs.recurrent, inputs.clip);
-    let mut drive = vec![0.0; gates.len()];
-    let mut d_state = vec![0.0; n_examples * h];
-    let mut scratch = d_state.clone();
-    if states.is_empty() {
-        return GruGradients { drive, start: d_state, recurrent: vec![0.0; 3 * h * h] };
-    }
-    let (wide, narrow) = (n_bins * 3 * h, n_bins * h);
-    for step in (0..n_bins).rev() {
-        let bin = bin_of(step, n_bins, inputs.reverse);
-        let x = Rows { data: &d_states[bin * h..], stride: narrow };
-        let total = RowsMut { data: &mut d_state, stride: h };
-        run(AddRows { x, factors: None, total, n: n_examples, width: h });
-        let gates = Rows { data: &gates[bin * 3 * h..], stride: wide };
-        let previous = match step.checked_sub(1) {
-            None => Rows { data: inputs.start, stride: h },
-            Some(step) => {
-                Rows { data: &states[bin_of(step, n_bins, inputs.reverse) * h..], stride: narrow }
-            }
-        };
-        let d_gates = RowsMut { data: &mut drive[bin * 3 * h..], stride: wide };
-        cell.step_back(gates, previous, &mut d_state, d_gates, &mut scratch);
-    }
-    let mut previous = previous_states(inputs.start, states, n_bins, h, inputs.reverse);
-    let [gates, d_gates] = [gates, &drive[..]].map(|data| Rows { data, stride: 3 * h });
-    let recurrent = cell.weight_gradient(&mut previous, gates, d_gates);
-    GruGradients { drive, start: d_state, recurrent }
-}
-
-fn bin_of(step: usize, n_bins: usize, reverse: bool) -> usize {
-    if reverse { n_bins - 1 - step } else { step }
-}
-
-/// The state before every bin, `[B, T, H]`, from the states after them.
-fn previous_states(start: &[f32], states: &[f32], n_bins: usize, h: usize, reverse: bool) -> Vec<f32> {
-    let mut previous = Vec::with_capacity(states.len());
-    for (start, states) in start.chunks_exact(h).zip(states.chunks_exact(n_bins * h)) {
-        if reverse {
-            previous.extend_from_slice(&states[h..]);
-            previous.extend_from_slice(start);
-        } else {
-            previous.extend_from_slice(start);
-            previous.extend_from_slice(&states[..(n_bins - 1) * h]);
+    let (mut starts, mut recurrents) = (Vec::new(), Vec::new());
+    for (lane, own) in lanes(shape, inputs.cells) {
+        let mut d_state = vec![0.0; n_examples * h];
+        if states.is_empty() {
+            starts.push(d_state);
+            recurrents.push(vec![0.0; 3 * h * h]);
+            continue;
         }
+        let cell = Cell::new(n_examples, h, own.recurrent, own.clip).back();
+        let mut scratch = d_state.clone();
+        for step in (0..n_bins).rev() {
+            let bin = lane.bin(step);
+            let total = RowsMut { data: &mut d_state, stride: h };
+            run(AddRows { x: lane.rows(d_states, bin, h), factors: None, total, n: n_examples, width: h });
+            let previous = match step.checked_sub(1) {
+                None => Rows { data: own.start, stride: h },
+                Some(step) => lane.rows(states, lane.bin(step), h),
+            };
+            cell.step(lane.rows_mut(&mut gates, bin, 3 * h), previous, &mut d_state, &mut scratch);
+        }
+        let previous = lane.before(own.start, states);
+        recurrents.push(cell.weight_gradient(&previous, lane.all(&reset, h), lane.all(&gates, 3 * h)));
+        starts.push(d_state);
     }
-    previous
+    GruGradients { drive: gates, starts, recurrents }
 }

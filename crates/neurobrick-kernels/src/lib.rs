@@ -38,6 +38,7 @@ mod normals;
 mod optimizer;
 mod poisson;
 mod product;
+mod rotary;
 mod simd;
 mod softmax;
 
@@ -47,9 +48,10 @@ pub use control::{ControlGradients, ControlInputs, ControlShape, ControlTrace, c
 pub use counts::SparseCounts;
 pub use dropout::{DropoutStream, philox4x32};
 pub use exp_erf::{erf, erf_slice, exp, exp_slice};
-pub use gru::{GruGradients, GruInputs, GruShape, gru, gru_backward};
+pub use gru::{GruCell, GruGradients, GruInputs, GruShape, GruTrace, gru, gru_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use optimizer::{AdamWRates, AdamWStep, adamw, add_assign, sum_squares};
 pub use poisson::{poisson_nll, poisson_nll_and_slopes};
 pub use product::{Matrix, add_rows, product, product_of};
+pub use rotary::{TurnPairs, TurnTable, turn};
 pub use softmax::softmax;

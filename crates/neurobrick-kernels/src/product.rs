@@ -36,6 +36,12 @@ impl<'a> Matrix<'a> {
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
+    /// The elements row by row, in an array of their own.
+    pub(crate) fn to_vec(self) -> Vec<f32> {
+        let at = |i: usize, j: usize| self.data[i * self.row_stride + j * self.col_stride];
+        (0..self.rows).flat_map(|i| (0..self.cols).map(move |j| at(i, j))).collect()
+    }
+
     /// The transpose, without moving anything.
     #[must_use]
     pub fn t(self) -> Self {

@@ -19,7 +19,7 @@ fn draw(n: usize, seed: u64, spread: f32) -> Vec<f32> {
         .collect()
 }
 
-/// One head's answers `[S, d]`, softmax `[S, S]` and dropout factors in double precision.
+/// One head's answers `[Q, d]`, softmax `[Q, S]` and dropout factors in double precision.
 struct Head {
     softmax: Vec<f64>,
     factors: Vec<f64>,
@@ -34,17 +34,18 @@ struct Case {
 }
 
 impl Case {
-    /// Value `(token, column)` of one head of one example.
+    /// Value `(token, column)` of one head of one example of queries, or of keys.
     fn at(&self, x: &[f32], example: usize, head: usize, token: usize, column: usize) -> f64 {
-        let AttentionShape { n_tokens, n_heads, d_head, .. } = self.shape;
+        let AttentionShape { n_examples, n_heads, d_head, .. } = self.shape;
+        let n_tokens = x.len() / (n_examples * n_heads * d_head);
         f64::from(x[((example * n_tokens + token) * n_heads + head) * d_head + column])
     }
 
     fn head(&self, example: usize, head: usize) -> Head {
-        let AttentionShape { n_tokens: s, d_head: d, .. } = self.shape;
+        let AttentionShape { n_queries: q, n_keys: s, d_head: d, .. } = self.shape;
         let [query, key, value] = &self.inputs;
-        let mut softmax = vec![0.0; s * s];
-        for i in 0..s {
+        let mut softmax = vec![0.0; q * s];
+        for i in 0..q {
             let scores: Vec<f64> = (0..s)
                 .map(|j| {
                     if self.hide.as_ref().is_some_and(|hide| hide[i * s + j]) {
@@ -63,14 +64,14 @@ impl Case {
             }
         }
         let factors = match &self.dropout {
-            None => vec![1.0; s * s],
+            None => vec![1.0; q * s],
             Some((p, streams)) => {
-                let mut factors = vec![0.0; s * s];
-                streams[example].factors_into(*p, head * s * s, &mut factors);
+                let mut factors = vec![0.0; q * s];
+                streams[example].factors_into(*p, head * q * s, &mut factors);
                 factors.into_iter().map(f64::from).collect()
             }
         };
-        let answers = (0..s * d)
+        let answers = (0..q * d)
             .map(|i| {
                 let (token, c) = (i / d, i % d);
                 let weight = |j: usize| softmax[token * s + j] * factors[token * s + j];
@@ -82,12 +83,12 @@ impl Case {
 
     /// Gradients by query, key and value of one head `[S, d]`, for the gradient `d_out` by all answers.
     fn gradients(&self, d_out: &[f32], example: usize, head: usize) -> [Vec<f64>; 3] {
-        let AttentionShape { n_tokens: s, d_head: d, .. } = self.shape;
+        let AttentionShape { n_queries: q, n_keys: s, d_head: d, .. } = self.shape;
         let [query, key, value] = &self.inputs;
         let Head { softmax, factors, .. } = self.head(example, head);
-        let mut gradients = [(); 3].map(|()| vec![0.0; s * d]);
+        let mut gradients = [q, s, s].map(|n| vec![0.0; n * d]);
         let scale = (d as f64).sqrt().recip();
-        for i in 0..s {
+        for i in 0..q {
             let by_weight: Vec<f64> = (0..s)
                 .map(|j| {
                     let dot: f64 = (0..d)
@@ -118,7 +119,7 @@ impl Case {
         let dropout = self.dropout.as_ref().map(|(p, streams)| AttentionDropout { p: *p, streams });
         attention(shape, [query, key, value], self.hide.as_deref(), dropout, &mut out, &mut weights);
         let d_out = draw(shape.n_values(), seed + 9, 1.0);
-        let mut d = [(); 3].map(|()| vec![7.0; shape.n_values()]);
+        let mut d = self.inputs.each_ref().map(|x| vec![7.0; x.len()]);
         let p = dropout.map(|d| d.p);
         let slices = d.each_mut().map(Vec::as_mut_slice);
         attention_backward(shape, [query, key, value], p, &weights, &d_out, slices);
@@ -147,12 +148,15 @@ proptest! {
 
     #[test]
     fn attention_and_its_gradients_are_those_of_double_precision(
-        n_examples in 1usize..3, n_tokens in 1usize..45, n_heads in 1usize..4, d_head in 1usize..36,
+        n_examples in 1usize..3, n_queries in 1usize..45, others in 0usize..45, n_heads in 1usize..4, d_head in 1usize..36,
         causal in any::<bool>(), p in prop_oneof![Just(0.0), 0.01f64..0.9], spread in 0.1f32..3.0, seed in 0u64..1000,
     ) {
-        let shape = AttentionShape { n_examples, n_tokens, n_heads, d_head };
-        let inputs = [1, 2, 3].map(|i| draw(shape.n_values(), seed + i, spread));
-        let hide = causal.then(|| (0..n_tokens * n_tokens).map(|i| i % n_tokens > i / n_tokens).collect());
+        // As often within a sequence as to another.
+        let n_keys = if others % 2 == 0 { n_queries } else { others };
+        let shape = AttentionShape { n_examples, n_queries, n_keys, n_heads, d_head };
+        let lengths = [shape.n_values(), shape.n_key_values(), shape.n_key_values()];
+        let inputs = [1, 2, 3].map(|i| draw(lengths[i - 1], seed + i as u64, spread));
+        let hide = causal.then(|| (0..n_queries * n_keys).map(|i| i % n_keys > i / n_keys).collect());
         let streams = (0..n_examples as u64).map(|example| DropoutStream::new(seed, 3, example, 1)).collect();
         let dropout = (p > 0.0).then_some((p, streams));
         Case { shape, inputs, hide, dropout }.check(seed);
@@ -178,7 +182,7 @@ proptest! {
 /// The bits of a forward pass do not depend on the number of threads.
 #[test]
 fn threads_do_not_change_attention() {
-    let shape = AttentionShape { n_examples: 1, n_tokens: 19, n_heads: 3, d_head: 5 };
+    let shape = AttentionShape { n_examples: 1, n_queries: 19, n_keys: 19, n_heads: 3, d_head: 5 };
     for n_examples in [1, 4] {
         let shape = AttentionShape { n_examples, ..shape };
         let inputs = [1, 2, 3].map(|i| draw(shape.n_values(), i, 1.0));

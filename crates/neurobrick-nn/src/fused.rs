@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, backend_extension};
-use neurobrick_kernels::DropoutStream;
+use neurobrick_kernels::{DropoutStream, TurnTable};
 
 /// Dropout of one site: its probability and one stream per example.
 #[derive(Clone, Debug)]
@@ -23,9 +23,17 @@ pub(crate) struct Drops {
 #[derive(Clone, Debug)]
 pub(crate) struct AttentionSpec {
     pub(crate) n_heads: usize,
-    /// `[S, S]` (query, key) for all examples, or `[B, S, S]`; `true` = hide.
+    /// `[Q, S]` (query, key) for all examples, or `[B, Q, S]`; `true` = hide.
     pub(crate) hide: Option<Arc<[bool]>>,
     pub(crate) drops: Option<Drops>,
+}
+
+/// What turning heads needs beside them.
+#[derive(Clone, Debug)]
+pub(crate) struct TurnSpec {
+    pub(crate) table: Arc<TurnTable>,
+    pub(crate) n_heads: usize,
+    pub(crate) inverse: bool,
 }
 
 /// What a recurrence needs beside its tensors.
@@ -33,6 +41,23 @@ pub(crate) struct AttentionSpec {
 pub(crate) struct GruSpec {
     pub(crate) clip: f32,
     pub(crate) reverse: bool,
+}
+
+/// Tensors of two recurrences side by side; shapes as in [`gru_pair`](crate::ops::gru_pair).
+#[derive(ExtensionType)]
+pub(crate) struct GruPairTensors<B: Backend> {
+    pub(crate) drive: FloatTensor<B>,
+    pub(crate) start_ahead: FloatTensor<B>,
+    pub(crate) ahead: FloatTensor<B>,
+    pub(crate) start_back: FloatTensor<B>,
+    pub(crate) back: FloatTensor<B>,
+}
+
+impl<B: Backend> GruPairTensors<B> {
+    /// The drive, then start and recurrent weights of every cell.
+    fn into_array(self) -> [FloatTensor<B>; 5] {
+        [self.drive, self.start_ahead, self.ahead, self.start_back, self.back]
+    }
 }
 
 /// Tensors of a controlled generator that may have gradients; shapes as in
@@ -55,9 +80,9 @@ pub(crate) struct ControlTensors<B: Backend> {
 /// What a controlled generator needs beside those.
 #[derive(Clone, Debug)]
 pub(crate) struct ControlSpec {
-    pub(crate) noise: Option<Arc<[f32]>>,
-    pub(crate) factor_drops: Option<Arc<[f32]>>,
-    pub(crate) state_drops: Option<Arc<[f32]>>,
+    pub(crate) noise: Option<Arc<Vec<f32>>>,
+    pub(crate) factor_drops: Option<Arc<Vec<f32>>>,
+    pub(crate) state_drops: Option<Arc<Vec<f32>>>,
     pub(crate) controller_clip: f32,
     pub(crate) generator_clip: f32,
 }
@@ -93,13 +118,16 @@ pub(crate) trait FusedOps: Backend {
     /// `residual` plus `x` times dropout factors.
     fn add_dropped(residual: FloatTensor<Self>, x: FloatTensor<Self>, drops: Drops) -> FloatTensor<Self>;
 
-    /// Attention of all heads over `[B, S, D]`.
+    /// Attention of all heads of `[B, Q, D]` to `[B, S, D]`.
     fn attend(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         spec: AttentionSpec,
     ) -> FloatTensor<Self>;
+
+    /// Heads `[B, S, H, d_head]` turned by angles of their tokens.
+    fn turn(x: FloatTensor<Self>, spec: TurnSpec) -> FloatTensor<Self>;
 
     /// States of a gated recurrent unit over all bins.
     fn gru(
@@ -108,6 +136,9 @@ pub(crate) trait FusedOps: Backend {
         recurrent: FloatTensor<Self>,
         spec: GruSpec,
     ) -> FloatTensor<Self>;
+
+    /// States of two units over all bins, side by side: one from the first bin on, one from the last.
+    fn gru_pair(#[extension_type] tensors: GruPairTensors<Self>, spec: GruSpec) -> FloatTensor<Self>;
 
     /// A generator under a controller over all bins: states, factors, states of the controller, means and log variances.
     fn control(#[extension_type] tensors: ControlTensors<Self>, spec: ControlSpec) -> FloatTensor<Self>;

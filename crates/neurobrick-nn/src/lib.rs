@@ -55,7 +55,7 @@ pub use ops::{
 };
 pub use positions::sinusoid;
 pub use recurrent::{BidirectionalGru, ClippedGru, UnitLinear, gru_bias, gru_drive};
-pub use rotary::{KeyMask, RotaryAttention, RotaryAttentionConfig, RotaryTime, Rotation};
+pub use rotary::{RotaryAttention, RotaryAttentionConfig, RotaryTime, Rotation};
 pub use scale_norm::ScaleNorm;
 pub use stitch::{ReadOutStart, SessionStitch};
 pub use transformer::{TransformerConfig, TransformerLayer};

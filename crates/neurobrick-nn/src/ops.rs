@@ -6,7 +6,7 @@
 pub mod composed;
 mod recurrent;
 
-pub use recurrent::{Controlled, ControlledRun, control, gru};
+pub use recurrent::{Controlled, ControlledRun, control, gru, gru_pair};
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use burn::backend::Dispatch;
 use burn::nn::Linear;
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use neurobrick_core::{DropoutStreams, Mode};
-use neurobrick_kernels::DropoutStream;
+use neurobrick_kernels::{DropoutStream, TurnTable};
 
-use crate::fused::{AttentionSpec, Drops, FusedOps};
+use crate::fused::{AttentionSpec, Drops, FusedOps, TurnSpec};
 use crate::{Dropout, LayerNorm};
 
 /// Whether `x` runs on the fused kernels.
@@ -140,11 +140,12 @@ fn example_streams(
     })
 }
 
-/// Which keys a query may not see: a mask `[S, S]` (query, key; `true` = hide) for all examples, or `[B, S, S]`.
+/// Which keys a query may not see: a mask `[Q, S]` (query, key; `true` = hide) for all examples, or `[B, Q, S]`.
 #[derive(Clone, Debug)]
 pub struct AttentionMask {
     hide: Arc<[bool]>,
-    n_tokens: usize,
+    n_queries: usize,
+    n_keys: usize,
 }
 
 impl AttentionMask {
@@ -154,7 +155,7 @@ impl AttentionMask {
     /// If `hide` does not hold `n_tokens²` entries.
     pub fn new(hide: Vec<bool>, n_tokens: usize) -> Self {
         assert_eq!(hide.len(), n_tokens * n_tokens, "a mask [S, S]");
-        Self { hide: hide.into(), n_tokens }
+        Self { hide: hide.into(), n_queries: n_tokens, n_keys: n_tokens }
     }
 
     /// A mask `[B, S, S]` of `n_examples` examples from `hide`, row by row.
@@ -163,14 +164,25 @@ impl AttentionMask {
     /// If `hide` does not hold `n_examples n_tokens²` entries.
     pub fn per_example(hide: Vec<bool>, n_examples: usize, n_tokens: usize) -> Self {
         assert_eq!(hide.len(), n_examples * n_tokens * n_tokens, "a mask [B, S, S]");
-        Self { hide: hide.into(), n_tokens }
+        Self { hide: hide.into(), n_queries: n_tokens, n_keys: n_tokens }
     }
 
-    /// The mask as a tensor `[1, S, S]` or `[B, S, S]`.
+    /// A mask `[B, Q, S]` that hides the same keys of an example from each of its `n_queries` queries: `hide` `[B, S]`, row by
+    /// row, of `n_keys` keys.
+    ///
+    /// # Panics
+    /// If `hide` does not hold rows of `n_keys` entries.
+    pub fn of_keys(hide: &[bool], n_queries: usize, n_keys: usize) -> Self {
+        assert_eq!(hide.len() % n_keys.max(1), 0, "a mask [B, S]");
+        let hide = hide.chunks(n_keys.max(1)).flat_map(|row| row.repeat(n_queries)).collect();
+        Self { hide, n_queries, n_keys }
+    }
+
+    /// The mask as a tensor `[1, Q, S]` or `[B, Q, S]`.
     pub fn tensor(&self, device: &Device) -> Tensor<3, Bool> {
-        let n = self.n_tokens;
-        let n_examples = if n == 0 { 1 } else { self.hide.len() / (n * n) };
-        Tensor::from_data(TensorData::new(self.hide.to_vec(), [n_examples, n, n]), device)
+        let (q, s) = (self.n_queries, self.n_keys);
+        let n_examples = self.hide.len().checked_div(q * s).unwrap_or(1);
+        Tensor::from_data(TensorData::new(self.hide.to_vec(), [n_examples, q, s]), device)
     }
 
     /// The mask row by row, example by example.
@@ -179,7 +191,7 @@ impl AttentionMask {
     }
 }
 
-/// `softmax(Q Kᵀ / √d_head) V` for `n_heads` heads side by side in the last axis of queries, keys and values
+/// `softmax(Q Kᵀ / √d_head) V` for `n_heads` heads side by side in the last axis of queries `[B, Q, D]`, keys and values
 /// `[B, S, D]` (Vaswani et al. 2017), with dropout on the weights under [`Mode::Train`].
 ///
 /// # Panics
@@ -191,8 +203,9 @@ pub fn attend(
     dropout: &Dropout,
     mode: Mode<'_>,
 ) -> Tensor<3> {
-    assert_eq!(query.dims(), key.dims(), "shapes of queries and keys");
-    assert_eq!(query.dims(), value.dims(), "shapes of queries and values");
+    let ([b, _, width], [n_examples, _, d]) = (query.dims(), key.dims());
+    assert_eq!((b, width), (n_examples, d), "examples and widths of queries and keys");
+    assert_eq!(key.dims(), value.dims(), "shapes of keys and values");
     assert_eq!(query.dims()[2] % n_heads, 0, "{n_heads} heads divide the width");
     if !is_fused(&query) {
         return composed::attend([query, key, value], n_heads, mask, dropout, mode);
@@ -204,6 +217,12 @@ pub fn attend(
     let spec = AttentionSpec { n_heads, hide: mask.map(|m| m.hide.clone()), drops };
     let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
     Tensor::from_dispatch(<Dispatch as FusedOps>::attend(query, key, value, spec))
+}
+
+/// Heads `x` `[B, S, H, d_head]` on Flex in single precision, turned by a table of angles.
+pub(crate) fn turn(x: Tensor<4>, table: &Arc<TurnTable>, inverse: bool) -> Tensor<4> {
+    let spec = TurnSpec { table: table.clone(), n_heads: x.dims()[2], inverse };
+    Tensor::from_dispatch(<Dispatch as FusedOps>::turn(x.into_dispatch(), spec))
 }
 
 /// Sum over counted entries of `exp(o) − y·o`, the Poisson negative log-likelihood of counts `y` under log rates

@@ -108,10 +108,11 @@ impl BidirectionalGru {
     /// If the shapes do not fit.
     pub fn forward(&self, drive: Tensor<3>) -> [Tensor<3>; 2] {
         let [b, _, width] = drive.dims();
-        let start = |row| self.start.val().narrow(0, row, 1).expand([b, width / 6]);
-        let ahead = drive.clone().narrow(2, 0, width / 2);
-        let back = drive.narrow(2, width / 2, width / 2);
-        [self.ahead.forward(ahead, start(0), false), self.back.forward(back, start(1), true)]
+        let h = width / 6;
+        let starts = [0, 1].map(|row| self.start.val().narrow(0, row, 1).expand([b, h]));
+        let recurrents = [self.ahead.recurrent.val(), self.back.recurrent.val()];
+        let states = ops::gru_pair(drive, starts, recurrents, self.ahead.clip);
+        [states.clone().narrow(2, 0, h), states.narrow(2, h, h)]
     }
 }
 

@@ -1,11 +1,14 @@
 //! Rotary positions of continuous time, and attention that turns by them.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::activation::softmax;
-use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use neurobrick_core::Mode;
+use neurobrick_kernels::{TurnPairs, TurnTable};
 
+use crate::ops::{AttentionMask, affine, attend, is_fused, turn};
 use crate::{Dropout, InitStreams, LayerNorm, normalize};
 
 /// Rotary embedding of times in seconds (Su et al. 2021, arXiv:2104.09864, for real-valued time as in POYO, Azabou et al.
@@ -15,16 +18,8 @@ use crate::{Dropout, InitStreams, LayerNorm, normalize};
 pub struct RotaryTime {
     /// Radians per second of each pair.
     omega: Vec<f64>,
-    pairing: Pairing,
-}
-
-/// Which two dimensions of a head turn together. Weights that learned under one are of no use under the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pairing {
-    /// 0 and 1, 2 and 3.
-    Neighbors,
-    /// 0 and `d/2`, 1 and `d/2 + 1`.
-    Halves,
+    /// Weights that learned under one are of no use under the other.
+    pairs: TurnPairs,
 }
 
 impl RotaryTime {
@@ -43,7 +38,7 @@ impl RotaryTime {
         };
         let turning = (0..n_pairs).map(|i| std::f64::consts::TAU / period(i));
         let omega = turning.chain(std::iter::repeat(0.0)).take(d_head / 2).collect();
-        Self { omega, pairing: Pairing::Neighbors }
+        Self { omega, pairs: TurnPairs::Neighbors }
     }
 
     /// Turns by the number of a bin, as language models turn by the number of a token (Su et al. 2021, equation 15): pair `i`
@@ -56,7 +51,7 @@ impl RotaryTime {
         assert!(d_head.is_multiple_of(2), "dimensions turn in pairs");
         assert!(base > 1.0, "a base of {base}");
         let omega = |i: usize| base.powf(-((2 * i) as f64) / d_head as f64);
-        Self { omega: (0..d_head / 2).map(omega).collect(), pairing: Pairing::Halves }
+        Self { omega: (0..d_head / 2).map(omega).collect(), pairs: TurnPairs::Halves }
     }
 
     /// The turns at `times_s` `[B, S]`, row by row. Angles are computed in double precision: times of an hour times the
@@ -66,58 +61,96 @@ impl RotaryTime {
     /// If there are not `B S` times.
     pub fn at(&self, times_s: &[f64], [b, s]: [usize; 2], device: &Device, dtype: DType) -> Rotation {
         assert_eq!(times_s.len(), b * s, "times [B, S]");
-        let width = 2 * self.omega.len();
-        let table = |of: fn(f64) -> f64| {
-            let angles = times_s.iter().flat_map(|time| self.omega.iter().map(move |omega| time * omega));
-            let values: Vec<f64> = angles.map(of).collect();
-            let values: Vec<f64> = match self.pairing {
-                Pairing::Neighbors => values.into_iter().flat_map(|value| [value, value]).collect(),
-                // Heads of width zero have no pairs, and no chunks.
-                Pairing::Halves => {
-                    values.chunks(self.omega.len().max(1)).flat_map(|row| [row, row].concat()).collect()
-                }
-            };
-            Tensor::<4>::from_data(TensorData::new(values, [b, s, 1, width]), (device, dtype))
+        let angles = times_s.iter().flat_map(|time| self.omega.iter().map(move |omega| time * omega));
+        // Half of the pairs may stand still.
+        let (sin, cos): (Vec<f64>, Vec<f64>) =
+            angles.map(|angle| if angle == 0.0 { (0.0, 1.0) } else { angle.sin_cos() }).unzip();
+        let angles = Angles { sin, cos, shape: [b, s, 1, self.omega.len()] };
+        let turns = if is_fused(&Tensor::<1>::zeros([1], (device, dtype))) {
+            #[expect(clippy::cast_possible_truncation, reason = "kernels compute in single precision")]
+            let single = |values: &[f64]| values.iter().map(|&v| v as f32).collect();
+            let (cos, sin) = (single(&angles.cos), single(&angles.sin));
+            Turns::Table(Arc::new(TurnTable { cos, sin, n_pairs: self.omega.len(), pairs: self.pairs }))
+        } else {
+            let table = |values: &[f64]| angles.table(values, self.pairs, device, dtype);
+            Turns::Tensors(Box::new([table(&angles.cos), table(&angles.sin)]))
         };
-        Rotation { cos: table(f64::cos), sin: table(f64::sin), pairing: self.pairing }
+        Rotation { turns, pairs: self.pairs, inverse: false }
+    }
+}
+
+/// Cosines and sines of every token and pair, row by row.
+struct Angles {
+    sin: Vec<f64>,
+    cos: Vec<f64>,
+    shape: [usize; 4],
+}
+
+impl Angles {
+    /// Values of pairs as values of dimensions, `[B, S, 1, d_head]`.
+    fn table(&self, values: &[f64], pairs: TurnPairs, device: &Device, dtype: DType) -> Tensor<4> {
+        let [b, s, one, n_pairs] = self.shape;
+        let values: Vec<f64> = match pairs {
+            TurnPairs::Neighbors => values.iter().flat_map(|&value| [value, value]).collect(),
+            // Heads of width zero have no pairs, and no chunks.
+            TurnPairs::Halves => values.chunks(n_pairs.max(1)).flat_map(|row| [row, row].concat()).collect(),
+        };
+        Tensor::from_data(TensorData::new(values, [b, s, one, 2 * n_pairs]), (device, dtype))
     }
 }
 
 /// Turns of every token, `[B, S, 1, d_head]`; of one example, they hold for all.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    cos: Tensor<4>,
-    sin: Tensor<4>,
-    pairing: Pairing,
+    turns: Turns,
+    pairs: TurnPairs,
+    inverse: bool,
+}
+
+/// Cosines and sines as a kernel reads them, or as tensors.
+#[derive(Clone, Debug)]
+enum Turns {
+    Table(Arc<TurnTable>),
+    /// Cosines, then sines, `[B, S, 1, d_head]`.
+    Tensors(Box<[Tensor<4>; 2]>),
 }
 
 impl Rotation {
     /// Heads `x` `[B, S, H, d_head]`, turned.
     pub fn turn(&self, x: Tensor<4>) -> Tensor<4> {
-        let [b, s, h, d] = x.dims();
-        let quarter = match self.pairing {
-            Pairing::Neighbors => {
-                let pairs: Tensor<5> = x.clone().reshape([b, s, h, d / 2, 2]);
-                let (first, second) = (pairs.clone().narrow(4, 0, 1), pairs.narrow(4, 1, 1));
-                Tensor::cat(vec![-second, first], 4).reshape([b, s, h, d])
+        match &self.turns {
+            Turns::Table(table) => turn(x, table, self.inverse),
+            Turns::Tensors(both) => {
+                let [cos, sin] = &**both;
+                let sin = if self.inverse { sin.clone().neg() } else { sin.clone() };
+                composed_turn(x, cos.clone(), sin, self.pairs)
             }
-            Pairing::Halves => {
-                let (first, second) = (x.clone().narrow(3, 0, d / 2), x.clone().narrow(3, d / 2, d / 2));
-                Tensor::cat(vec![-second, first], 3)
-            }
-        };
-        x * self.cos.clone() + quarter * self.sin.clone()
+        }
     }
 
     /// The turns the other way.
     #[must_use]
     pub fn inverse(&self) -> Self {
-        Self { cos: self.cos.clone(), sin: -self.sin.clone(), pairing: self.pairing }
+        Self { inverse: !self.inverse, ..self.clone() }
     }
 }
 
-/// Which keys of a cross-attention are nothing but filling, `[B, S]`, `true` = hide.
-pub type KeyMask = Tensor<2, Bool>;
+/// `x cos + quarter(x) sin`, where a quarter turn makes `(−b, a)` of a pair `(a, b)`.
+fn composed_turn(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>, pairs: TurnPairs) -> Tensor<4> {
+    let [b, s, h, d] = x.dims();
+    let quarter = match pairs {
+        TurnPairs::Neighbors => {
+            let pairs: Tensor<5> = x.clone().reshape([b, s, h, d / 2, 2]);
+            let (first, second) = (pairs.clone().narrow(4, 0, 1), pairs.narrow(4, 1, 1));
+            Tensor::cat(vec![-second, first], 4).reshape([b, s, h, d])
+        }
+        TurnPairs::Halves => {
+            let (first, second) = (x.clone().narrow(3, 0, d / 2), x.clone().narrow(3, d / 2, d / 2));
+            Tensor::cat(vec![-second, first], 3)
+        }
+    };
+    x * cos + quarter * sin
+}
 
 /// Attention of queries to a context with rotary time, both normalized first: the perceiver's cross-attention, or its
 /// self-attention where queries and context are the same tokens.
@@ -179,13 +212,13 @@ impl RotaryAttention {
     }
 
     /// What queries `x` `[B, Q, D]` get from `context` `[B, S, D]`; `None` attends within `x`. `turns` are those of the
-    /// queries and of the context, `filling` marks keys that are none.
+    /// queries and of the context, `filling` `[B, S]`, row by row, marks keys that are none.
     pub fn forward(
         &self,
         x: Tensor<3>,
         context: Option<Tensor<3>>,
         turns: [&Rotation; 2],
-        filling: Option<&KeyMask>,
+        filling: Option<&[bool]>,
         mode: Mode<'_>,
     ) -> Tensor<3> {
         let x = normalize(x, &self.norm);
@@ -205,18 +238,19 @@ impl RotaryAttention {
         let key = context_turns.turn(heads(context.clone(), &self.key));
         let value = heads(context, &self.value);
         let value = if self.turn_values { context_turns.turn(value) } else { value };
-        let [b, q, h, d] = query.dims();
-        let s = key.dims()[1];
-        let query = query.swap_dims(1, 2) * (d as f64).sqrt().recip();
-        let mut scores = query.matmul(key.swap_dims(1, 2).swap_dims(2, 3));
-        if let Some(filling) = filling {
-            let filling = filling.clone().reshape([b, 1, 1, s]).expand([b, h, q, s]);
-            scores = scores.mask_fill(filling, f32::NEG_INFINITY);
-        }
-        let weights = self.dropout.forward(softmax(scores, 3), mode);
-        let mixed = weights.matmul(value.swap_dims(1, 2)).swap_dims(1, 2);
-        let mixed = if self.turn_values { query_turns.inverse().turn(mixed) } else { mixed };
-        self.out.forward(mixed.reshape([b, q, h * d]))
+        let ([b, q, h, d], s) = (query.dims(), key.dims()[1]);
+        let [query, key, value] = [query, key, value].map(|x| {
+            let n_tokens = x.dims()[1];
+            x.reshape([b, n_tokens, h * d])
+        });
+        let mask = filling.map(|filling| AttentionMask::of_keys(filling, q, s));
+        let mixed = attend([query, key, value], h, mask.as_ref(), &self.dropout, mode);
+        let mixed = if self.turn_values {
+            query_turns.inverse().turn(mixed.reshape([b, q, h, d])).reshape([b, q, h * d])
+        } else {
+            mixed
+        };
+        affine(mixed, &self.out)
     }
 }
 
@@ -247,6 +281,42 @@ mod tests {
         }
         for (found, expected) in values(turns.inverse().turn(turned)).iter().zip(values(x)) {
             assert!((found - expected).abs() < 1e-6, "turning back");
+        }
+    }
+
+    /// The kernel against the tensors it stands for, values and gradients, both pairings, both ways.
+    #[test]
+    fn turns_agree_with_the_composed_expression() {
+        let device = Device::flex().autodiff();
+        for (seed, pairs) in [(3, TurnPairs::Neighbors), (4, TurnPairs::Halves)] {
+            for (b, inverse) in [(1, false), (2, true), (2, false)] {
+                let rotary = RotaryTime { omega: vec![0.7, 2.0, 0.0], pairs };
+                let times: Vec<f64> = (0..5 * b).map(|i| 0.3 * i as f64 - 0.5).collect();
+                let mut init = InitStreams::new(seed, "turns");
+                let mut draw = || init.normal([2 * 5, 4 * 6], 1.0, &device).val();
+                let (x, probe) = (draw().detach().require_grad(), draw().detach());
+                let run = |turned: &dyn Fn(Tensor<4>) -> Tensor<4>| {
+                    let y = turned(x.clone().reshape([2, 5, 4, 6]));
+                    let grads = (y.clone().reshape([10, 24]) * probe.clone()).sum().backward();
+                    let gradient = x.grad(&grads).map(|g| values(g.reshape([2, 5, 4, 6])));
+                    [values(y), gradient.unwrap_or_default()]
+                };
+                let turns = rotary.at(&times, [b, 5], &device, DType::F32);
+                let turns = if inverse { turns.inverse() } else { turns };
+                assert!(matches!(turns.turns, Turns::Table(_)));
+                let angles = times.iter().flat_map(|t| rotary.omega.iter().map(move |o| t * o));
+                let (sin, cos): (Vec<f64>, Vec<f64>) = angles.map(f64::sin_cos).unzip();
+                let angles = Angles { sin, cos, shape: [b, 5, 1, 3] };
+                let table = |values: &[f64]| angles.table(values, pairs, &device, DType::F32);
+                let sin = table(&angles.sin) * if inverse { -1.0 } else { 1.0 };
+                let oracle = run(&|x| composed_turn(x, table(&angles.cos), sin.clone(), pairs));
+                for (ours, oracle) in run(&|x| turns.turn(x)).iter().zip(&oracle) {
+                    assert_eq!(ours.len(), 240);
+                    for (a, b) in ours.iter().zip(oracle) {
+                        assert!((a - b).abs() < 1e-6, "{a} is not {b} ({pairs:?}, {inverse})");
+                    }
+                }
+            }
         }
     }
 
@@ -288,7 +358,7 @@ mod tests {
         let draw = |init: &mut InitStreams, n: usize| init.normal([1, n, 6], 1.0, &device).val();
         let (queries, context) = (draw(&mut init, 2), draw(&mut init, 3));
         let rotary = RotaryTime::new(4, 4, 0.1, 2.0);
-        let run = |shift: f64, filling: Option<&KeyMask>| {
+        let run = |shift: f64, filling: Option<&[bool]>| {
             let at = |times: &[f64]| {
                 let shifted: Vec<f64> = times.iter().map(|t| t + shift).collect();
                 rotary.at(&shifted, [1, times.len()], &device, DType::F32)
@@ -299,7 +369,6 @@ mod tests {
         for (a, b) in run(0.0, None).iter().zip(run(17.3, None)) {
             assert!((a - b).abs() < 1e-5, "{a} becomes {b}");
         }
-        let filling = KeyMask::from_data([[false, false, true]], &device);
-        assert_ne!(run(0.0, None), run(0.0, Some(&filling)), "filling is not looked at");
+        assert_ne!(run(0.0, None), run(0.0, Some(&[false, false, true])), "filling is not looked at");
     }
 }

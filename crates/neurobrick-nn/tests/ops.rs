@@ -138,6 +138,26 @@ proptest! {
         );
     }
 
+    /// Queries and keys of different tokens, some keys being none.
+    #[test]
+    fn attentions_to_another_sequence_agree(
+        b in 1usize..4, q in 1usize..20, s in 2usize..20, heads in 1usize..4, d_head in 1usize..20, p in 0.0f64..0.7,
+        last in 0usize..20, is_full in any::<bool>(), train in any::<bool>(), seed in 0u64..99,
+    ) {
+        let d = heads * d_head;
+        let inputs = [(0, q), (1, s), (2, s)].map(|(i, n)| draw([b, n, d], seed * 3 + i, 1.0));
+        let filling: Vec<bool> = (0..b * s).map(|i| i % s > (last + i / s) % (s - 1)).collect();
+        let mask = (!is_full).then(|| AttentionMask::of_keys(&filling, q, s));
+        let streams = DropoutStreams::new(seed, 1, 0);
+        let mode = if train { Mode::Train(&streams) } else { Mode::Eval };
+        let dropout = Dropout::new(p, 5);
+        check(
+            "attention", &[&inputs[0], &inputs[1], &inputs[2]], &[],
+            || attend(inputs.clone(), heads, mask.as_ref(), &dropout, mode),
+            || composed::attend(inputs.clone(), heads, mask.as_ref(), &dropout, mode),
+        );
+    }
+
     #[test]
     fn losses_agree(b in 1usize..4, t in 1usize..9, n in 1usize..40, seed in 0u64..99) {
         // Far out of range, as an exploding model's: entries that do not count must not turn the loss into NaN.

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use neurobrick_core::{DropoutStreams, Mode};
-use neurobrick_nn::ops::{ControlledRun, composed, control, gru};
+use neurobrick_nn::ops::{ControlledRun, composed, control, gru, gru_pair};
 use neurobrick_nn::{Dropout, normal_noise};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_testkit::test_device;
@@ -87,6 +87,26 @@ proptest! {
     }
 
     #[test]
+    fn units_side_by_side_agree(
+        b in 1usize..5, t in 1usize..9, h in 1usize..20, seed in 0u64..99,
+        clip in prop::sample::select(vec![0.3, 5.0]),
+    ) {
+        let drive = draw([b, t, 6 * h], seed, 0, 1.0);
+        let starts = [1, 2].map(|slot| draw([b, h], seed, slot, 0.5));
+        let recurrents = [3, 4].map(|slot| draw([h, 3 * h], seed, slot, (h as f64).powf(-0.5)));
+        let leaves = [
+            ("drive", Leaf::Three(drive.clone())),
+            ("start ahead", Leaf::Two(starts[0].clone())),
+            ("start back", Leaf::Two(starts[1].clone())),
+            ("ahead", Leaf::Two(recurrents[0].clone())),
+            ("back", Leaf::Two(recurrents[1].clone())),
+        ];
+        let ours = gru_pair(drive.clone(), starts.clone(), recurrents.clone(), clip);
+        let oracle = composed::gru_pair(drive, starts, recurrents, clip);
+        compare(outcome(ours, &leaves), outcome(oracle, &leaves));
+    }
+
+    #[test]
     fn controlled_generators_agree(
         b in 1usize..4, t in 1usize..7, g in 1usize..12, f in 1usize..7, c in 1usize..9, u in 1usize..4, seed in 0u64..99,
         is_constant in any::<bool>(), has_noise in any::<bool>(), has_drops in any::<bool>(),
@@ -131,7 +151,7 @@ proptest! {
         let oracle = composed::control(run.clone());
         let answer = control(run);
         let parts =
-            vec![answer.states, answer.factors, answer.controller_states, answer.input_means, answer.input_log_vars];
+            vec![answer.states, answer.controller_states, answer.factors, answer.input_means, answer.input_log_vars];
         let ours = Tensor::cat(parts, 2);
         compare(outcome(ours, &leaves), outcome(oracle, &leaves));
     }

@@ -6,12 +6,12 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use neurobrick_core::sessions::{check_size, kept_or_fresh};
 use neurobrick_core::{Mode, ModelError, SessionSpec};
 use neurobrick_nn::{
-    Dropout, InitStreams, KeyMask, LayerNorm, RotaryAttention, RotaryAttentionConfig, Rotation, affine,
-    embedding, gelu, linear, normalize,
+    Dropout, InitStreams, LayerNorm, RotaryAttention, RotaryAttentionConfig, Rotation, affine, embedding,
+    gelu, linear, normalize,
 };
 use neurobrick_schema::SessionId;
 use neurobrick_tokenize::SpikeEvents;
@@ -213,7 +213,6 @@ impl Poyo {
             select(units, rows.into_iter()) + select(self.embed_kind.weight.val(), kinds.into_iter());
         let input_turns = rotary.at(&tokens.table(|_, place| place.start_s, 0.0), [b, s], &device, dtype);
         let padding = tokens.padding();
-        let padding = padding.map(|padding| KeyMask::from_data(TensorData::new(padding, [b, s]), &device));
 
         let times = self.config.latent_times_s();
         let l = times.len();
@@ -224,7 +223,7 @@ impl Poyo {
             latents,
             inputs.reshape([b, s, d]),
             [&latent_turns, &input_turns],
-            padding.as_ref(),
+            padding.as_deref(),
             mode,
         );
 
@@ -248,7 +247,7 @@ impl Poyo {
         latents: Tensor<3>,
         inputs: Tensor<3>,
         turns: [&Rotation; 2],
-        padding: Option<&KeyMask>,
+        padding: Option<&[bool]>,
         mode: Mode<'_>,
     ) -> Tensor<3> {
         let own = [turns[0]; 2];

@@ -15,10 +15,10 @@ use neurobrick_kernels::{Matrix, SparseCounts};
 
 use super::flex::{
     affine, attention, attention_shape, dropped, normalized, overwritten, rows_and_width, shape_of, single,
-    tensor, threads, whole,
+    tensor, threads, turned, whole,
 };
 use super::recurrent::{Control, Gru, controlled, recurred};
-use super::{AttentionSpec, ControlSpec, ControlTensors, Drops, FusedOps, GruSpec};
+use super::{AttentionSpec, ControlSpec, ControlTensors, Drops, FusedOps, GruPairTensors, GruSpec, TurnSpec};
 
 /// A float tensor that may record a graph.
 type Recorded<C> = FloatTensor<Autodiff<Flex, C>>;
@@ -135,6 +135,21 @@ impl Backward<Flex, 1> for Drop {
 }
 
 #[derive(Debug)]
+struct Turn;
+
+impl Backward<Flex, 1> for Turn {
+    type State = TurnSpec;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [node] = ops.parents;
+        let d_out = grads.consume::<Flex>(&ops.node);
+        if let Some(node) = node {
+            grads.register::<Flex>(node.id, turned(d_out, &ops.state, !ops.state.inverse));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct AddDropped;
 
 impl Backward<Flex, 2> for AddDropped {
@@ -161,8 +176,9 @@ impl Backward<Flex, 3> for Attend {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let d_out = whole(grads.consume::<Flex>(&ops.node));
         let (inputs, weights, n_heads, p) = ops.state;
-        let shape = attention_shape(&inputs[0], n_heads);
-        let mut d = [(); 3].map(|()| vec![0.0f32; shape.n_values()]);
+        let shape = attention_shape([&inputs[0], &inputs[1]], n_heads);
+        let lengths = [shape.n_values(), shape.n_key_values(), shape.n_key_values()];
+        let mut d = lengths.map(|n| vec![0.0f32; n]);
         kernels::attention_backward(
             shape,
             inputs.each_ref().map(FlexTensor::storage),
@@ -171,9 +187,9 @@ impl Backward<Flex, 3> for Attend {
             d_out.storage(),
             d.each_mut().map(Vec::as_mut_slice),
         );
-        for (node, d) in ops.parents.into_iter().zip(d) {
+        for ((node, input), d) in ops.parents.into_iter().zip(&inputs).zip(d) {
             if let Some(node) = node {
-                grads.register::<Flex>(node.id, tensor(d, shape_of(&inputs[0])));
+                grads.register::<Flex>(node.id, tensor(d, shape_of(input)));
             }
         }
     }
@@ -282,14 +298,22 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         }
     }
 
-    fn gru(drive: Recorded<C>, start: Recorded<C>, recurrent: Recorded<C>, spec: GruSpec) -> Recorded<C> {
-        let nodes = [drive.node(), start.node(), recurrent.node()];
-        let inputs = [drive, start, recurrent].map(|x| whole(x.into_primitive()));
-        let (states, gates) = recurred(&inputs, spec);
-        match Gru.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((inputs, spec, states.clone(), gates), states),
-            OpsKind::UnTracked(prep) => prep.finish(states),
+    fn turn(x: Recorded<C>, spec: TurnSpec) -> Recorded<C> {
+        match Turn.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let out = Flex::turn(x.into_primitive(), spec.clone());
+                prep.finish(spec, out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(Flex::turn(x.into_primitive(), spec)),
         }
+    }
+
+    fn gru(drive: Recorded<C>, start: Recorded<C>, recurrent: Recorded<C>, spec: GruSpec) -> Recorded<C> {
+        recurrent_cells::<C, 3>([drive, start, recurrent], spec)
+    }
+
+    fn gru_pair(tensors: GruPairTensors<Self>, spec: GruSpec) -> Recorded<C> {
+        recurrent_cells::<C, 5>(tensors.into_array(), spec)
     }
 
     fn control(tensors: ControlTensors<Self>, spec: ControlSpec) -> Recorded<C> {
@@ -317,6 +341,20 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(Flex::poisson(log_rates, counts, counted)),
         }
+    }
+}
+
+fn recurrent_cells<C: CheckpointStrategy, const N: usize>(
+    tensors: [Recorded<C>; N],
+    spec: GruSpec,
+) -> Recorded<C> {
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method's type has no short path")]
+    let nodes = tensors.each_ref().map(|x| x.node());
+    let inputs = tensors.map(|x| whole(x.into_primitive()));
+    let (states, trace) = recurred(&inputs, spec);
+    match Gru::<N>.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish((inputs, spec, states.clone(), trace), states),
+        OpsKind::UnTracked(prep) => prep.finish(states),
     }
 }
 

@@ -8,7 +8,7 @@ use neurobrick_kernels::{AttentionDropout, AttentionShape, DropoutStream, Matrix
 use rayon::prelude::*;
 
 use super::recurrent::{controlled, recurred};
-use super::{AttentionSpec, ControlSpec, ControlTensors, Drops, FusedOps, GruSpec};
+use super::{AttentionSpec, ControlSpec, ControlTensors, Drops, FusedOps, GruPairTensors, GruSpec, TurnSpec};
 
 /// A new tensor of these values.
 pub(super) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
@@ -80,9 +80,10 @@ pub(super) fn affine(
     (tensor(out, shape), spikes)
 }
 
-pub(super) fn attention_shape(query: &FlexTensor, n_heads: usize) -> AttentionShape {
-    let shape = query.layout().shape();
-    AttentionShape { n_examples: shape[0], n_tokens: shape[1], n_heads, d_head: shape[2] / n_heads }
+pub(super) fn attention_shape([query, key]: [&FlexTensor; 2], n_heads: usize) -> AttentionShape {
+    let (shape, keys) = (query.layout().shape(), key.layout().shape());
+    let d_head = shape[2] / n_heads;
+    AttentionShape { n_examples: shape[0], n_queries: shape[1], n_keys: keys[1], n_heads, d_head }
 }
 
 /// The answers and the weights kept for the backward pass.
@@ -90,7 +91,7 @@ pub(super) fn attention(
     [query, key, value]: [&FlexTensor; 3],
     spec: &AttentionSpec,
 ) -> (FlexTensor, Vec<f32>) {
-    let shape = attention_shape(query, spec.n_heads);
+    let shape = attention_shape([query, key], spec.n_heads);
     let mut out = vec![0.0f32; shape.n_values()];
     let mut weights = vec![0.0f32; shape.n_weights()];
     let dropout = spec.drops.as_ref().map(|d| AttentionDropout { p: d.p, streams: &d.streams });
@@ -155,6 +156,11 @@ pub(super) fn dropped(x: FlexTensor, drops: &Drops) -> FlexTensor {
     overwritten(x, |x| by_example(drops, x, |stream, _, x| stream.apply(drops.p, 0, x)))
 }
 
+/// [`FusedOps::turn`], in place unless somebody else holds the values.
+pub(super) fn turned(x: FlexTensor, spec: &TurnSpec, inverse: bool) -> FlexTensor {
+    overwritten(whole(x), |x| kernels::turn(x, &spec.table, spec.n_heads, inverse))
+}
+
 impl FusedOps for Flex {
     fn affine(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, sparse: bool) -> FlexTensor {
         affine(&whole(x), &whole(weight), &whole(bias), sparse).0
@@ -188,8 +194,16 @@ impl FusedOps for Flex {
         attention([&whole(query), &whole(key), &whole(value)], &spec).0
     }
 
+    fn turn(x: FlexTensor, spec: TurnSpec) -> FlexTensor {
+        turned(x, &spec, spec.inverse)
+    }
+
     fn gru(drive: FlexTensor, start: FlexTensor, recurrent: FlexTensor, spec: GruSpec) -> FlexTensor {
         recurred(&[drive, start, recurrent].map(whole), spec).0
+    }
+
+    fn gru_pair(tensors: GruPairTensors<Flex>, spec: GruSpec) -> FlexTensor {
+        recurred(&tensors.into_array().map(whole), spec).0
     }
 
     fn control(tensors: ControlTensors<Flex>, spec: ControlSpec) -> FlexTensor {

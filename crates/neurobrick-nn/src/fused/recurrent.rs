@@ -7,41 +7,61 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Flex};
 use burn_flex::FlexTensor;
 use neurobrick_kernels as kernels;
-use neurobrick_kernels::{ControlGradients, ControlInputs, ControlShape, ControlTrace, GruInputs, GruShape};
+use neurobrick_kernels::{
+    ControlGradients, ControlInputs, ControlShape, ControlTrace, GruCell, GruInputs, GruShape, GruTrace,
+};
 
 use super::flex::{shape_of, tensor, whole};
 use super::{ControlSpec, ControlTensors, GruSpec};
 
-/// Drive, start and recurrent weights.
-type GruTensors = [FlexTensor; 3];
-
-fn gru_parts([drive, start, recurrent]: &GruTensors, spec: GruSpec) -> (GruShape, GruInputs<'_>) {
-    let shape = drive.layout().shape();
-    let shape = GruShape { n_examples: shape[0], n_bins: shape[1], d_hidden: shape[2] / 3 };
-    let (drive, start, recurrent) = (drive.storage(), start.storage(), recurrent.storage());
-    (shape, GruInputs { drive, start, recurrent, clip: spec.clip, reverse: spec.reverse })
+/// The drive, then start and recurrent weights of every cell: one ahead (or back, as `spec` says), or one ahead and one back.
+fn with_gru_parts<T>(
+    inputs: &[FlexTensor],
+    spec: GruSpec,
+    work: impl FnOnce(GruShape, GruInputs<'_>) -> T,
+) -> T {
+    let (drive, cells) = (&inputs[0], &inputs[1..]);
+    let is_pair = cells.len() > 2;
+    let own: Vec<GruCell<'_>> = cells
+        .chunks_exact(2)
+        .enumerate()
+        .map(|(number, parts)| GruCell {
+            start: parts[0].storage(),
+            recurrent: parts[1].storage(),
+            clip: spec.clip,
+            reverse: if is_pair { number == 1 } else { spec.reverse },
+        })
+        .collect();
+    let (sizes, hidden) = (drive.layout().shape(), cells[0].layout().shape());
+    let shape = GruShape { n_examples: sizes[0], n_bins: sizes[1], d_hidden: hidden[1] };
+    work(shape, GruInputs { drive: drive.storage(), cells: &own })
 }
 
-/// States `[B, T, H]` and what the backward pass needs.
-pub(super) fn recurred(inputs: &GruTensors, spec: GruSpec) -> (FlexTensor, Vec<f32>) {
-    let (shape, parts) = gru_parts(inputs, spec);
-    let (states, gates) = kernels::gru(shape, parts);
-    (tensor(states, [shape.n_examples, shape.n_bins, shape.d_hidden].into()), gates)
+/// States `[B, T, H]` of every cell side by side, and what the backward pass needs.
+pub(super) fn recurred(inputs: &[FlexTensor], spec: GruSpec) -> (FlexTensor, GruTrace) {
+    with_gru_parts(inputs, spec, |shape, parts| {
+        let (states, trace) = kernels::gru(shape, parts);
+        let width = shape.d_hidden * parts.cells.len();
+        (tensor(states, [shape.n_examples, shape.n_bins, width].into()), trace)
+    })
 }
 
-/// Backward pass of [`recurred`].
+/// Backward pass of [`recurred`] of as many tensors.
 #[derive(Debug)]
-pub(super) struct Gru;
+pub(super) struct Gru<const N: usize>;
 
-impl Backward<Flex, 3> for Gru {
-    type State = (GruTensors, GruSpec, FlexTensor, Vec<f32>);
+impl<const N: usize> Backward<Flex, N> for Gru<N> {
+    type State = ([FlexTensor; N], GruSpec, FlexTensor, GruTrace);
 
-    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let d_states = whole(grads.consume::<Flex>(&ops.node));
-        let (inputs, spec, states, gates) = ops.state;
-        let (shape, parts) = gru_parts(&inputs, spec);
-        let d = kernels::gru_backward(shape, parts, states.storage(), &gates, d_states.storage());
-        for ((node, input), d) in ops.parents.into_iter().zip(&inputs).zip([d.drive, d.start, d.recurrent]) {
+        let (inputs, spec, states, trace) = ops.state;
+        let d = with_gru_parts(&inputs, spec, |shape, parts| {
+            kernels::gru_backward(shape, parts, states.storage(), trace, d_states.storage())
+        });
+        let cells = d.starts.into_iter().zip(d.recurrents).flat_map(|(start, recurrent)| [start, recurrent]);
+        let gradients = std::iter::once(d.drive).chain(cells);
+        for ((node, input), d) in ops.parents.into_iter().zip(&inputs).zip(gradients) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, tensor(d, shape_of(input)));
             }
@@ -109,9 +129,9 @@ fn control_parts<'a>(
         inputs_bias,
         inputs_to_generator,
         generator_to_factors,
-        noise: spec.noise.as_deref(),
-        factor_drops: spec.factor_drops.as_deref(),
-        state_drops: spec.state_drops.as_deref(),
+        noise: spec.noise.as_ref().map(|x| x.as_slice()),
+        factor_drops: spec.factor_drops.as_ref().map(|x| x.as_slice()),
+        state_drops: spec.state_drops.as_ref().map(|x| x.as_slice()),
         controller_clip: spec.controller_clip,
         generator_clip: spec.generator_clip,
     };
@@ -148,7 +168,7 @@ impl Backward<Flex, N_CONTROL> for Control {
             inputs_bias,
             inputs_to_generator,
             generator_to_factors,
-        } = kernels::control_backward(shape, parts, &trace, answer.storage(), d_answer.storage());
+        } = kernels::control_backward(shape, parts, trace, answer.storage(), d_answer.storage());
         let gradients = [
             controller_drive,
             generator_drive,

@@ -50,14 +50,17 @@ pub fn attend(
     dropout: &Dropout,
     mode: Mode<'_>,
 ) -> Tensor<3> {
-    let [b, s, d] = query.dims();
+    let ([b, q, d], [_, s, _]) = (query.dims(), key.dims());
     let d_head = d / n_heads;
-    let heads = |t: Tensor<3>| t.reshape([b, s, n_heads, d_head]).swap_dims(1, 2);
+    let heads = |t: Tensor<3>| {
+        let n_tokens = t.dims()[1];
+        t.reshape([b, n_tokens, n_heads, d_head]).swap_dims(1, 2)
+    };
     // Scaling the queries costs S·D multiplications, scaling the scores H·S².
     let query = heads(query) * (d_head as f64).powf(-0.5);
     let mut scores = query.matmul(heads(key).swap_dims(2, 3));
     if let Some(mask) = mask {
-        let mask = mask.tensor(&scores.device()).unsqueeze_dim::<4>(1).expand([b, n_heads, s, s]);
+        let mask = mask.tensor(&scores.device()).unsqueeze_dim::<4>(1).expand([b, n_heads, q, s]);
         scores = scores.mask_fill(mask, f32::NEG_INFINITY);
     }
     let mut weights = softmax(scores, 3);
@@ -66,7 +69,7 @@ pub fn attend(
     {
         weights = drop(weights, dropout, streams);
     }
-    weights.matmul(heads(value)).swap_dims(1, 2).reshape([b, s, d])
+    weights.matmul(heads(value)).swap_dims(1, 2).reshape([b, q, d])
 }
 
 /// [`poisson_nll_sum`](super::poisson_nll_sum).
@@ -95,6 +98,19 @@ pub fn gru(drive: Tensor<3>, start: Tensor<2>, recurrent: Tensor<2>, clip: f64, 
     Tensor::cat(states, 1)
 }
 
+/// [`gru_pair`](super::gru_pair).
+pub fn gru_pair(
+    drive: Tensor<3>,
+    starts: [Tensor<2>; 2],
+    recurrents: [Tensor<2>; 2],
+    clip: f64,
+) -> Tensor<3> {
+    let half = drive.dims()[2] / 2;
+    let ([start_ahead, start_back], [ahead, back]) = (starts, recurrents);
+    let first = gru(drive.clone().narrow(2, 0, half), start_ahead, ahead, clip, false);
+    Tensor::cat(vec![first, gru(drive.narrow(2, half, half), start_back, back, clip, true)], 2)
+}
+
 /// Weights of a gated recurrent unit, cut where its two products need them.
 struct Cell {
     gates: Tensor<2>,
@@ -119,7 +135,7 @@ impl Cell {
     }
 }
 
-/// [`control`](super::control): states, factors, states of the controller, means and log variances side by side.
+/// [`control`](super::control): states, states of the controller, factors, means and log variances side by side.
 pub fn control(run: ControlledRun) -> Tensor<3> {
     let [b, t, _] = run.controller_drive.dims();
     let [_, _, three_g] = run.generator_drive.dims();
@@ -155,7 +171,7 @@ pub fn control(run: ControlledRun) -> Tensor<3> {
         let drive = at(&generator_drive, bin) + input.matmul(run.inputs_to_generator.clone());
         g = generator.step(drive, g);
         f = read(g.clone(), bin + 1);
-        let packed = Tensor::cat(vec![g.clone(), f.clone(), c.clone(), inferred], 1);
+        let packed = Tensor::cat(vec![g.clone(), c.clone(), f.clone(), inferred], 1);
         let width = packed.dims()[1];
         bins.push(packed.reshape([b, 1, width]));
     }

@@ -6,7 +6,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::{composed, is_fused};
-use crate::fused::{ControlSpec, ControlTensors, FusedOps, GruSpec};
+use crate::fused::{ControlSpec, ControlTensors, FusedOps, GruPairTensors, GruSpec};
 
 /// States `[B, T, H]` of [`ClippedGru`](crate::ClippedGru): `drive` `[B, T, 3 H]`, `start` `[B, H]`, `recurrent` `[H, 3 H]`.
 ///
@@ -24,20 +24,48 @@ pub fn gru(drive: Tensor<3>, start: Tensor<2>, recurrent: Tensor<2>, clip: f64, 
     Tensor::from_dispatch(<Dispatch as FusedOps>::gru(drive, start, recurrent.into_dispatch(), spec))
 }
 
+/// States `[B, T, 2 H]` of two units side by side: one reads the window from its first bin on, the other from its last.
+/// `drive` `[B, T, 6 H]` is that of the first, then that of the second; `starts` `[B, H]` and `recurrents` `[H, 3 H]` are theirs.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn gru_pair(
+    drive: Tensor<3>,
+    starts: [Tensor<2>; 2],
+    recurrents: [Tensor<2>; 2],
+    clip: f64,
+) -> Tensor<3> {
+    let ([b, _, width], [_, h]) = (drive.dims(), starts[0].dims());
+    for (start, recurrent) in starts.iter().zip(&recurrents) {
+        assert_eq!(recurrent.dims(), [h, 3 * h], "shape of recurrent weights");
+        assert_eq!((start.dims(), width), ([b, h], 6 * h), "shape of the start and width of the drive");
+    }
+    if !is_fused(&drive) {
+        return composed::gru_pair(drive, starts, recurrents, clip);
+    }
+    let ([start_ahead, start_back], [ahead, back]) = (starts, recurrents);
+    let tensors = GruPairTensors {
+        drive: drive.into_dispatch(),
+        start_ahead: start_ahead.into_dispatch(),
+        ahead: ahead.into_dispatch(),
+        start_back: start_back.into_dispatch(),
+        back: back.into_dispatch(),
+    };
+    let spec = GruSpec { clip: single(clip), reverse: false };
+    Tensor::from_dispatch(<Dispatch as FusedOps>::gru_pair(tensors, spec))
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "kernels compute in single precision")]
 fn single(x: f64) -> f32 {
     x as f32
 }
 
 /// The values of a constant that a kernel reads.
-fn constant(x: Option<Tensor<3>>) -> Option<Arc<[f32]>> {
+fn constant(x: Option<Tensor<3>>) -> Option<Arc<Vec<f32>>> {
     x.map(|x| {
-        let data = x.into_data();
-        // One slice is many times faster to walk than values of any type.
-        match data.as_slice::<f32>() {
-            Ok(values) => values.into(),
-            Err(_) => data.iter::<f32>().collect(),
-        }
+        let data = x.into_data().convert::<f32>();
+        // Taken and not copied. It cannot fail after the conversion; the kernel would refuse an array of none.
+        Arc::new(data.try_into_vec().unwrap_or_default())
     })
 }
 
@@ -157,16 +185,13 @@ pub fn control(run: ControlledRun) -> Controlled {
     run.assert_shapes();
     let [g, f, c, u] = run.widths();
     let packed = if is_fused(&run.controller_drive) { fused(run) } else { composed::control(run) };
-    let mut from = 0;
-    let mut next = |width: usize| {
-        from += width;
-        packed.clone().narrow(2, from - width, width)
-    };
+    // What losses read is cut out at once: the gradient of a cut is as wide as what it was cut from.
+    let read = packed.clone().narrow(2, g + c, f + 2 * u);
     Controlled {
-        states: next(g),
-        factors: next(f),
-        controller_states: next(c),
-        input_means: next(u),
-        input_log_vars: next(u),
+        states: packed.clone().narrow(2, 0, g),
+        controller_states: packed.narrow(2, g, c),
+        factors: read.clone().narrow(2, 0, f),
+        input_means: read.clone().narrow(2, f, u),
+        input_log_vars: read.narrow(2, f + u, u),
     }
 }
