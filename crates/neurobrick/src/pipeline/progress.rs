@@ -25,12 +25,12 @@ pub trait Observer {
 pub(super) struct Steps<'a> {
     inner: &'a mut dyn Observer,
     step: usize,
-    n_steps: usize,
+    total: usize,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(inner: &'a mut dyn Observer, n_steps: usize) -> Self {
-        Self { inner, step: 0, n_steps }
+    pub(super) fn new(inner: &'a mut dyn Observer, total: usize) -> Self {
+        Self { inner, step: 0, total }
     }
 
     /// The observer of the next step.
@@ -42,7 +42,7 @@ impl<'a> Steps<'a> {
 
 impl Observer for Steps<'_> {
     fn progress(&mut self, progress: &Progress) {
-        let stage = format!("[{}/{}] {}", self.step, self.n_steps, progress.stage);
+        let stage = format!("[{}/{}] {}", self.step, self.total, progress.stage);
         self.inner.progress(&Progress { stage, ..progress.clone() });
     }
 
