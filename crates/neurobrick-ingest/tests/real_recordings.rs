@@ -119,5 +119,5 @@ fn a_folder_of_several_recordings_is_read_whole() {
     let store = Store::create(folder.path()).unwrap();
     let summary = ingest(&[foreign::fixtures()], &store, &IngestOptions::default(), &mut |_| {}).unwrap();
     assert!(summary.is_complete(), "{:?}", summary.refused);
-    assert_eq!(summary.written.len(), 12, "eleven sessions of counts and one of spikes");
+    assert_eq!(summary.written.len(), 13, "eleven sessions of counts and two of spikes");
 }
