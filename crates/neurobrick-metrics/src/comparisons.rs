@@ -9,7 +9,7 @@ use crate::student::upper_tail;
 /// NaN with fewer than two differences and if one is not a number; differences that are all equal give 0, or 1 if they are zero.
 ///
 /// ```
-/// // scipy.stats.ttest_1samp([0.02, 0.05, 0.01, 0.03, 0.04], 0).pvalue
+/// // What SciPy says of them in a test of one sample against zero.
 /// let p = neurobrick_metrics::no_difference(&[0.02, 0.05, 0.01, 0.03, 0.04]);
 /// assert!((p - 0.013_235_599_6).abs() < 1e-9);
 /// ```
