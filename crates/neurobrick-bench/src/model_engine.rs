@@ -41,7 +41,7 @@ pub struct ModelEngine {
 #[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 enum Bound {
     Counts { model: Owned<AnyModel>, counts: Array3<u16>, masking: Masking, parts: Vec<ModelInput> },
-    Modalities { model: Owned<Neds>, batch: Labelled, parts: Vec<NedsInput> },
+    Modalities { model: Owned<Neds>, batch: Labeled, parts: Vec<NedsInput> },
     Spikes { model: Owned<Poyo>, windows: Vec<PoyoWindow>, targets: Array3<f32>, parts: Vec<Vec<PoyoWindow>> },
 }
 
@@ -64,7 +64,7 @@ impl<M: Module> Owned<M> {
 }
 
 /// A batch of NEDS.
-struct Labelled {
+struct Labeled {
     counts: Array3<u16>,
     labels: Array2<Option<usize>>,
     mask: NedsMask,
@@ -243,7 +243,7 @@ impl Bound {
                     behaviors: behaviors.view(),
                 };
                 let counted = NedsCounted::of(&windows, &modalities, &mask);
-                let batch = Labelled { counts, labels, mask, behaviors, modalities, counted };
+                let batch = Labeled { counts, labels, mask, behaviors, modalities, counted };
                 let parts = ranges(b).into_iter().map(|range| batch.input(session, range, &Device::flex()));
                 let parts = parts.collect::<Result<_, _>>()?;
                 Self::Modalities { model: Owned::new(model), batch, parts }
@@ -256,7 +256,7 @@ impl Bound {
     }
 }
 
-impl Labelled {
+impl Labeled {
     fn windows<'a>(&'a self, session: &'a SessionId, range: Range<usize>) -> NedsWindows<'a> {
         NedsWindows {
             session,

@@ -190,7 +190,7 @@ fn trials_of_dataset_toml_are_taken_or_refused() {
     assert_eq!(taken.trials(), &table.rows);
     assert!(taken.interval_table("behavior").is_none());
     assert!(taken.info().card.changes.last().unwrap().ends_with("behavior taken as the trials"));
-    let error = with_trials(&Boris, dir.path(), "behaviour").unwrap_err().to_string();
+    let error = with_trials(&Boris, dir.path(), "behaviors").unwrap_err().to_string();
     assert!(error.contains("dataset.toml") && error.contains("did you mean `behavior`"), "{error}");
 
     let folder = tempfile::tempdir().unwrap();

@@ -118,11 +118,11 @@ mod tests {
         assert!(parse_toml::<ModelConfig>("run.toml", small).is_ok());
         let wrong_type = refused("n_bins = 40", "n_bins = \"40\"");
         assert!(wrong_type.contains("`n_bins`: invalid type: string \"40\", expected usize"), "{wrong_type}");
-        let misspelt = refused("d_hidden", "d_hiden");
+        let misspelt = refused("d_hidden", "d_hiddens");
         assert!(misspelt.contains("did you mean `d_hidden`?"), "{misspelt}");
         let missing = refused("n_bins = 40", "");
         assert!(missing.contains("missing field `n_bins`"), "{missing}");
-        let other_kind = refused("gru_stitch", "gru_stich");
+        let other_kind = refused("gru_stitch", "gru_stitches");
         assert!(other_kind.contains("did you mean `gru_stitch`?"), "{other_kind}");
         let no_kind = refused("kind = \"gru_stitch\"", "");
         assert!(no_kind.contains("missing field `kind`"), "{no_kind}");
