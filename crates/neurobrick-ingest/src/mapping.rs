@@ -48,7 +48,7 @@ use neurobrick_schema::{
 };
 
 pub(crate) use self::config::MappingFile;
-use self::config::{ColumnMap, SessionMap, SignalMap, TimeUnit, TimesMap, TrialsMap};
+use self::config::{ColumnMap, SessionMap, SignalMap, TimeUnit, TimesMap, TrialsMap, called};
 use crate::array::{Array, Values};
 use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
@@ -148,7 +148,7 @@ impl Files<'_> {
     /// Times in seconds, one after another.
     fn seconds(&self, map: &TimesMap, array: Array) -> Result<Vec<f64>, IngestError> {
         let path = self.path(&map.file);
-        let part = format!("times {:?}", map.array);
+        let part = format!("times {}", called(map.array.as_ref()));
         let Array { shape, values } = array.squeezed();
         if shape.len() > 1 {
             let expected = "one axis of times".to_owned();
@@ -183,7 +183,7 @@ impl Files<'_> {
             let path = self.path(&spikes.units.file);
             let labels = labels.map_err(|found| IngestError::WrongType {
                 path: path.clone(),
-                part: format!("units {:?}", spikes.units.array),
+                part: format!("units {}", called(spikes.units.array.as_ref())),
                 found: found.to_owned(),
                 expected: "whole numbers or text",
             })?;

@@ -90,6 +90,11 @@ fn unit_tables_that_do_not_fit_are_refused() {
         (format!("{all}{}", table(&[("id", "area")])), units.clone(), "another name"),
         (format!("{all}{}", table(&[("snr", "sn")])), units.clone(), "snr"),
         (
+            format!("{all}{}", table(&[("region", "area"), ("region", "area")])),
+            units.clone(),
+            "two columns of units are called \"region\"",
+        ),
+        (
             format!("{all}spikes.region = \"CA1\"\n{}", table(&region)),
             units.clone(),
             "either as text or as a column",

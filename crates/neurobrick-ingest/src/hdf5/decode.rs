@@ -59,7 +59,9 @@ pub(super) fn read_times(dataset: &Dataset, max_bytes: u64) -> Result<SpikeTimes
     let too_many = || malformed(format!("it promises {n_values} numbers, more than the file can hold"));
     let fits = n_values.checked_mul(8).is_some_and(|n_bytes| n_bytes <= max_bytes);
     let length = usize::try_from(n_values).ok().filter(|_| fits).ok_or_else(too_many)?;
-    let mut times_s = SpikeTimes::zeros(length).ok_or_else(too_many)?;
+    let no_memory =
+        || malformed(format!("its {length} numbers do not fit into memory; free some, or cut the recording"));
+    let mut times_s = SpikeTimes::zeros(length).ok_or_else(no_memory)?;
     dataset.read_into::<f64>(&mut times_s)?;
     Ok(times_s)
 }

@@ -130,6 +130,15 @@ pub(super) enum ArrayName {
     Name(String),
 }
 
+/// What an array is called in messages: its name, its position, or nothing where the file holds one alone.
+pub(super) fn called(array: Option<&ArrayName>) -> String {
+    match array {
+        Some(ArrayName::Name(name)) => format!("{name:?}"),
+        Some(ArrayName::Position(position)) => format!("at position {position}"),
+        None => "without a name".to_owned(),
+    }
+}
+
 impl MappingFile {
     /// Name of the file.
     pub(crate) const NAME: &'static str = "mapping.toml";

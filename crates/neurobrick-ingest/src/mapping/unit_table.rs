@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use neurobrick_schema::{Column, ColumnValues, Unit};
 
-use super::config::UnitTableMap;
+use super::config::{UnitTableMap, called};
 use super::{Files, MappingFile, labels};
 use crate::error::{IngestError, did_you_mean};
 
@@ -22,7 +22,16 @@ impl Files<'_> {
     ) -> Result<(Vec<Column>, String), IngestError> {
         let (rows, step) = self.rows_of_units(map, units)?;
         let mut columns = Vec::new();
-        for column in &map.columns {
+        for (i, column) in map.columns.iter().enumerate() {
+            if map.columns[..i].iter().any(|before| before.name == column.name) {
+                return Err(IngestError::DatasetFile {
+                    path: self.path(MappingFile::NAME),
+                    detail: format!(
+                        "two columns of units are called {:?}; name one of them otherwise",
+                        column.name
+                    ),
+                });
+            }
             let values = self.column_values(column)?;
             let found = length(&values);
             let n_rows = rows.n_rows.unwrap_or(units.len());
@@ -80,7 +89,7 @@ impl Files<'_> {
             return Ok((Rows { n_rows: None, of_unit: (0..units.len()).collect() }, String::new()));
         };
         let path = self.path(&ids.file);
-        let part = format!("ids of units {:?}", ids.array);
+        let part = format!("ids of units {}", called(ids.array.as_ref()));
         let found = labels(self.one(&ids.file, ids.array.as_ref())?.squeezed().values);
         let found = found.map_err(|found| IngestError::WrongType {
             path: path.clone(),

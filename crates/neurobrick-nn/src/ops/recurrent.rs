@@ -62,11 +62,7 @@ fn single(x: f64) -> f32 {
 
 /// The values of a constant that a kernel reads.
 fn constant(x: Option<Tensor<3>>) -> Option<Arc<Vec<f32>>> {
-    x.map(|x| {
-        let data = x.into_data().convert::<f32>();
-        // Taken and not copied. It cannot fail after the conversion; the kernel would refuse an array of none.
-        Arc::new(data.try_into_vec().unwrap_or_default())
-    })
+    x.map(|x| Arc::new(x.into_data().iter::<f32>().collect()))
 }
 
 fn fused(run: ControlledRun) -> Tensor<3> {
