@@ -1,4 +1,4 @@
-//! Every model with a batch, at the sizes for CPUs that the configurations of this repository name.
+//! Six models beside NDT-1-stitch, each with a batch, at the sizes for CPUs that configurations of this repository name.
 
 use neurobrick_core::MaskScheme;
 use neurobrick_models::{ModelConfig, NedsConfig, NedsLabel, NedsModalities, PoyoConfig};
@@ -60,8 +60,8 @@ pub enum Network {
 }
 
 impl ModelCase {
-    /// All models beside NDT-1-stitch, each at the sizes of its configuration for CPUs; LFADS at those of `MC_Maze` in bins of
-    /// 20 ms.
+    /// All models beside NDT-1-stitch but the linear one, each at the sizes of its configuration for CPUs; LFADS at those
+    /// of `MC_Maze` in bins of 20 ms.
     ///
     /// # Errors
     /// If a configuration lacks its model.

@@ -22,7 +22,7 @@ impl PeerCase {
         BenchCase::all().into_iter().map(Self::Stitch).collect()
     }
 
-    /// Every model at its size for CPUs.
+    /// Every model that has a twin, at its size for CPUs.
     ///
     /// # Errors
     /// If a configuration lacks its model.

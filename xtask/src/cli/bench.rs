@@ -14,7 +14,7 @@ pub(crate) struct BenchArgs {
     /// Our train step, forward pass and single-trial latency against PyTorch, eager and compiled, taking turns.
     #[arg(long)]
     pub(crate) peers: bool,
-    /// With `--peers`: every other model, instead of NDT-1-stitch.
+    /// With `--peers`: every other model but the linear one, instead of NDT-1-stitch.
     #[arg(long, requires = "peers")]
     pub(crate) models: bool,
     /// The parts of our train step, on one thread and on two.
