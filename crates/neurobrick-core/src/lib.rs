@@ -22,6 +22,7 @@
 //!
 //! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends of [`ComputeDevice`].
 
+mod alignment;
 mod compute;
 mod error;
 mod kind;
@@ -33,6 +34,7 @@ pub mod sessions;
 mod tokens;
 pub mod weights;
 
+pub use alignment::Alignment;
 pub use compute::{ComputeDevice, DeviceError};
 pub use error::ModelError;
 pub use kind::KindTable;

@@ -8,7 +8,7 @@ use ndarray::{Array3, ArrayView3, s};
 use neurobrick_schema::SessionId;
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Masking, Mode, ModelError, Prompt};
+use crate::{Alignment, Context, Masking, Mode, ModelError, Prompt};
 
 /// What a model must know of a session to read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,6 +162,29 @@ pub trait PopulationModel: Module {
     /// If a session is listed twice, or a known session has another number of units.
     fn with_sessions(&self, sessions: &[SessionSpec], seed: u64, device: &Device)
     -> Result<Self, ModelError>;
+
+    /// The model with the layers of `session` started from a closed form, which training may then move. All sessions that
+    /// are aligned to the same components, now or later, then start with the same meaning of shared channels.
+    ///
+    /// The default refuses: not every model has layers that a closed form could set.
+    ///
+    /// # Errors
+    /// If the session is unknown, sizes do not fit, or the model has no such layers.
+    fn with_alignment(
+        &self,
+        session: &SessionId,
+        alignment: &Alignment,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let _ = (alignment, device);
+        self.session_idx(session)?;
+        Err(ModelError::Unsupported {
+            what: "start its layers of sessions from a closed form".to_owned(),
+            hint: "leave `alignment` out, or choose a model that maps units to shared channels, such as `ndt_stitch` or `lfads` with \
+                   `d_read_in`"
+                .to_owned(),
+        })
+    }
 
     /// What windows of one session need of the model: it answers for them as the whole model does, and its parameters
     /// are parameters of the whole, with their ids and shapes. Other sessions may be unknown to it.

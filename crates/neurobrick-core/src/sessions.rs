@@ -1,7 +1,7 @@
 //! Tables of sessions: what every model of many sessions checks and keeps. A model that uses these obeys what its contract says of
 //! unknown, repeated and changed sessions and of input of another size.
 
-use crate::{ModelError, ModelInput, SessionSpec};
+use crate::{Alignment, ModelError, ModelInput, SessionSpec};
 
 /// Refuses a list that names a session twice, or has mean rates for another number of units.
 ///
@@ -48,6 +48,35 @@ pub fn check_input(spec: &SessionSpec, n_bins: usize, input: &ModelInput) -> Res
     let [_, bins, units] = input.counts.dims();
     check_size(spec, "bins", n_bins, bins)?;
     check_size(spec, "units", spec.n_units, units)
+}
+
+/// Refuses an alignment of other units than the session has, or of more components than fit into `n_channels`.
+///
+/// # Errors
+/// [`ModelError::SizeMismatch`], [`ModelError::BadConfig`].
+pub fn check_alignment(
+    spec: &SessionSpec,
+    n_channels: usize,
+    alignment: &Alignment,
+) -> Result<(), ModelError> {
+    let (n, k) = (spec.n_units, alignment.n_components());
+    for (what, wanted, given) in [
+        ("units of the read-in", n, alignment.n_units()),
+        ("units of the read-out", n, alignment.read_out.ncols()),
+        ("log mean rates", n, alignment.log_mean_rates.len()),
+        ("components of the read-out", k, alignment.read_out.nrows()),
+        ("components of the bias", k, alignment.read_in_bias.len()),
+    ] {
+        check_size(spec, what, wanted, given)?;
+    }
+    if k <= n_channels {
+        return Ok(());
+    }
+    Err(ModelError::BadConfig {
+        field: "n_components",
+        expected: format!("at most {n_channels}, the channels that the model's sessions share"),
+        received: k.to_string(),
+    })
 }
 
 /// Refuses `received` of `what` unless it is `expected`.

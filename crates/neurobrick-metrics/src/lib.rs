@@ -15,7 +15,7 @@
 //!   [`clustered_accuracy`].
 //! - [`audit`]: leak and shortcut tests on a dataset, its split and its score; [`NullDistribution`] and [`TestedScore`] for
 //!   decoders.
-//! - [`align_sessions`]: maps from the units of several sessions to components they share.
+//! - [`SharedComponents`]: components that several sessions share, and maps to and from the units of each.
 //! - [`similarity`]: kernel alignment, Procrustes, dissimilarity matrices, reliability and its ceilings.
 //! - [`smooth_over_time`], [`r2`], [`roc_auc`], [`macro_f1`], [`poisson_d2`], [`pearson`], [`victor_purpura`], [`van_rossum`].
 //!
@@ -94,7 +94,7 @@ pub use ranking::{balanced_accuracy, macro_f1, roc_auc};
 pub use retrieval::{Retrieval, Share};
 pub use ridge_regression::{RidgeRegression, RidgeSearch, RidgeSolver};
 pub use score::{Baseline, ConfidenceInterval, Counted, IntervalMethod, Score, Split};
-pub use session_alignment::{SessionAlignment, align_sessions};
+pub use session_alignment::{SessionAlignment, SharedComponents};
 pub use sessions::{Combine, Resampling, SessionBits};
 pub use smoothing::{Edge, smooth_over_time};
 pub use spike_distance::{van_rossum, victor_purpura};

@@ -2,10 +2,10 @@
 
 use faer::Mat;
 use faer::linalg::solvers::Solve;
-use ndarray::{Array2, ArrayView3, Axis};
+use ndarray::{Array2, Array3, ArrayView3, Axis};
 
 use crate::linalg::{
-    cholesky, column_means, gram, leading_eigenvectors, product, rows_of, subtract_from_columns,
+    cholesky, column_means, gram, leading_eigenvectors, product, rows_of, subtract_from_columns, trials_of,
 };
 use crate::{MetricError, RidgeRegression};
 
@@ -22,80 +22,154 @@ pub struct SessionAlignment {
     pub mean_rates: Vec<f64>,
 }
 
-/// Aligns sessions by principal-component regression, as LFADS's stitching starts (Pandarinath et al. 2018): condition
-/// averages `[conditions, T, N]` of all sessions, side by side and centered, give `n_components` principal components,
-/// and every session's centered averages are regressed on them with the ridge penalty `alpha` (`lfads-torch`: 1).
-///
-/// Conditions and bins must be the same in all sessions; smooth the averages before, and average training trials only.
-/// Fails without sessions, on sessions that differ in conditions or bins, on more components than units or rows, and on
-/// values that are not finite.
-pub fn align_sessions(
-    averages: &[ArrayView3<f64>],
-    n_components: usize,
-    alpha: f64,
-) -> Result<Vec<SessionAlignment>, MetricError> {
-    let Some(first) = averages.first() else {
-        return Err(MetricError::Empty { what: "sessions to align" });
-    };
-    let (n_conditions, n_bins, _) = first.dim();
-    for other in averages {
-        let got = other.shape().to_vec();
-        if got[..2] != [n_conditions, n_bins] {
-            let expected = vec![n_conditions, n_bins, got[2]];
-            return Err(MetricError::ShapeMismatch {
-                what: "condition averages of a session",
-                expected,
-                got,
-            });
-        }
-        if let Some(((b, t, n), &value)) = other.indexed_iter().find(|(_, v)| !v.is_finite()) {
-            return Err(MetricError::NotFinite { what: "condition averages", value, index: vec![b, t, n] });
-        }
-    }
-    let n_units: usize = averages.iter().map(|a| a.len_of(Axis(2))).sum();
-    let n_rows = n_conditions * n_bins;
-    if n_components == 0 || n_components > n_units.min(n_rows) {
-        let value = n_components as f64;
-        let must = "at least one, and no more than units or conditions times bins";
-        return Err(MetricError::InvalidSetting { what: "n_components", value, must });
-    }
-    let mut sessions = Vec::with_capacity(averages.len());
-    let mut all = Mat::zeros(n_rows, n_units);
-    let mut column = 0;
-    for average in averages {
-        let units: Vec<usize> = (0..average.len_of(Axis(2))).collect();
-        let mut rows = rows_of(average, &units);
-        let means = column_means(rows.as_ref());
-        subtract_from_columns(&mut rows, &means);
-        all.subcols_mut(column, rows.ncols()).copy_from(&rows);
-        column += rows.ncols();
-        sessions.push((rows, means));
-    }
-    let directions = leading_eigenvectors(gram(all.as_ref(), faer::Par::Seq).as_ref(), n_components)?;
-    let components = array_of(&product(all.as_ref(), directions.as_ref()));
-    sessions.into_iter().map(|(rows, means)| aligned(&rows, means, &components, alpha)).collect()
+/// Components that sessions share: the leading principal components of the condition averages of all sessions, side by
+/// side, as LFADS's stitching begins (Pandarinath et al. 2018).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedComponents {
+    /// `[conditions, T, K]`; over conditions and bins every component has mean zero.
+    values: Array3<f64>,
 }
 
-fn aligned(
-    rows: &Mat<f64>,
-    mean_rates: Vec<f64>,
-    components: &Array2<f64>,
-    alpha: f64,
-) -> Result<SessionAlignment, MetricError> {
-    // Rows and components are centered, so the intercept of the regression is zero.
-    let fit = RidgeRegression::fit(&array_of(rows).view(), &components.view(), alpha)?;
-    let read_in = fit.coefficients().to_owned();
-    let read_in_bias = read_in.axis_iter(Axis(1)).map(|w| -dot(w.iter(), mean_rates.iter())).collect();
-    let weight = Mat::from_fn(read_in.nrows(), read_in.ncols(), |i, j| read_in[[i, j]]);
-    // The smaller of the two squares has an inverse.
-    let read_out = if weight.nrows() >= weight.ncols() {
-        let square = gram(weight.as_ref(), faer::Par::Seq);
-        cholesky(square.as_ref(), "read-in of a session")?.solve(weight.transpose().to_owned())
-    } else {
-        let square = gram(weight.transpose(), faer::Par::Seq);
-        cholesky(square.as_ref(), "read-in of a session")?.solve(&weight).transpose().to_owned()
-    };
-    Ok(SessionAlignment { read_in, read_in_bias, read_out: array_of(&read_out), mean_rates })
+impl SharedComponents {
+    /// The `n_components` leading components of condition averages `[conditions, T, N]`, one array for each session.
+    ///
+    /// Conditions and bins must be the same in all sessions; smooth the averages before, and average training trials only.
+    /// Fails without sessions, on sessions that differ in conditions or bins, on more components than units or rows, and
+    /// on values that are not finite.
+    pub fn fit(averages: &[ArrayView3<f64>], n_components: usize) -> Result<Self, MetricError> {
+        let Some(first) = averages.first() else {
+            return Err(MetricError::Empty { what: "sessions to align" });
+        };
+        let (n_conditions, n_bins, _) = first.dim();
+        for other in averages {
+            check_averages(other, n_conditions, n_bins)?;
+        }
+        let n_units: usize = averages.iter().map(|a| a.len_of(Axis(2))).sum();
+        let n_rows = n_conditions * n_bins;
+        if n_components == 0 || n_components > n_units.min(n_rows) {
+            let value = n_components as f64;
+            let must = "at least one, and no more than units or conditions times bins";
+            return Err(MetricError::InvalidSetting { what: "n_components", value, must });
+        }
+        let mut all = Mat::zeros(n_rows, n_units);
+        let mut column = 0;
+        for average in averages {
+            let (rows, _) = centered(average);
+            all.subcols_mut(column, rows.ncols()).copy_from(&rows);
+            column += rows.ncols();
+        }
+        let directions = leading_eigenvectors(gram(all.as_ref(), faer::Par::Seq).as_ref(), n_components)?;
+        Ok(Self {
+            values: trials_of(product(all.as_ref(), directions.as_ref()).as_ref(), n_conditions, n_bins),
+        })
+    }
+
+    /// Components that were fitted before, `[conditions, T, K]`; their means are taken off.
+    ///
+    /// Fails if there are none, and on values that are not finite.
+    pub fn from_values(values: Array3<f64>) -> Result<Self, MetricError> {
+        let (n_conditions, n_bins, n_components) = values.dim();
+        if n_conditions * n_bins * n_components == 0 {
+            return Err(MetricError::Empty { what: "shared components" });
+        }
+        check_averages(&values.view(), n_conditions, n_bins)?;
+        let (rows, _) = centered(&values.view());
+        Ok(Self { values: trials_of(rows.as_ref(), n_conditions, n_bins) })
+    }
+
+    /// The components `[conditions, T, K]`.
+    pub fn values(&self) -> &Array3<f64> {
+        &self.values
+    }
+
+    /// The same with variance 1 over conditions and bins, but for components that are zero everywhere.
+    #[must_use]
+    pub fn standardized(mut self) -> Self {
+        for mut component in self.values.axis_iter_mut(Axis(2)) {
+            let n = component.len() as f64;
+            let variance = component.iter().map(|v| v * v).sum::<f64>() / n;
+            if variance > 0.0 {
+                component /= variance.sqrt();
+            }
+        }
+        self
+    }
+
+    /// The same for some of the conditions, in this order, as a session has them that lacks others.
+    ///
+    /// Fails on no condition, and on one that is not there.
+    pub fn of_conditions(&self, conditions: &[usize]) -> Result<Self, MetricError> {
+        let limit = self.values.len_of(Axis(0));
+        if let Some(&index) = conditions.iter().find(|&&c| c >= limit) {
+            return Err(MetricError::OutOfRange { what: "condition", index, limit });
+        }
+        Self::from_values(self.values.select(Axis(0), conditions))
+    }
+
+    /// How the units of a session read the components: its centered averages `[conditions, T, N]` regressed on them with
+    /// the ridge penalty `alpha` (`lfads-torch`: 1), and the pseudo-inverse of that map.
+    ///
+    /// Fails on other conditions or bins than the components have, and on values that are not finite.
+    pub fn align(&self, averages: &ArrayView3<f64>, alpha: f64) -> Result<SessionAlignment, MetricError> {
+        let (rows, components, mean_rates) = self.rows(averages)?;
+        // Rows and components are centered, so the intercept of the regression is zero.
+        let fit = RidgeRegression::fit(&rows.view(), &components.view(), alpha)?;
+        let read_in = fit.coefficients().to_owned();
+        let read_in_bias = read_in.axis_iter(Axis(1)).map(|w| -dot(w.iter(), mean_rates.iter())).collect();
+        let weight = Mat::from_fn(read_in.nrows(), read_in.ncols(), |i, j| read_in[[i, j]]);
+        // The smaller of the two squares has an inverse.
+        let read_out = if weight.nrows() >= weight.ncols() {
+            let square = gram(weight.as_ref(), faer::Par::Seq);
+            cholesky(square.as_ref(), "read-in of a session")?.solve(weight.transpose().to_owned())
+        } else {
+            let square = gram(weight.transpose(), faer::Par::Seq);
+            cholesky(square.as_ref(), "read-in of a session")?.solve(&weight).transpose().to_owned()
+        };
+        Ok(SessionAlignment { read_in, read_in_bias, read_out: array_of(&read_out), mean_rates })
+    }
+
+    /// What the components say of the units of a session: its centered averages `[conditions, T, N]` from the components,
+    /// `[K, N]`, by ridge regression with penalty `alpha`. Unlike the pseudo-inverse of a read-in it stays small for
+    /// components that the session does not know.
+    ///
+    /// Fails as [`align`](Self::align) does.
+    pub fn loadings(&self, averages: &ArrayView3<f64>, alpha: f64) -> Result<Array2<f64>, MetricError> {
+        let (rows, components, _) = self.rows(averages)?;
+        Ok(RidgeRegression::fit(&components.view(), &rows.view(), alpha)?.coefficients().to_owned())
+    }
+
+    /// Centered averages `[conditions · T, N]`, components `[conditions · T, K]`, and the mean rates.
+    fn rows(&self, averages: &ArrayView3<f64>) -> Result<(Array2<f64>, Array2<f64>, Vec<f64>), MetricError> {
+        let (n_conditions, n_bins, _) = self.values.dim();
+        check_averages(averages, n_conditions, n_bins)?;
+        let (rows, means) = centered(averages);
+        let (components, _) = centered(&self.values.view());
+        Ok((array_of(&rows), array_of(&components), means))
+    }
+}
+
+/// Fails on other conditions or bins, and on a value that is not finite.
+fn check_averages(averages: &ArrayView3<f64>, n_conditions: usize, n_bins: usize) -> Result<(), MetricError> {
+    let got = averages.shape().to_vec();
+    if got[..2] != [n_conditions, n_bins] {
+        let expected = vec![n_conditions, n_bins, got[2]];
+        return Err(MetricError::ShapeMismatch { what: "condition averages of a session", expected, got });
+    }
+    match averages.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        Some(((b, t, n), &value)) => {
+            Err(MetricError::NotFinite { what: "condition averages", value, index: vec![b, t, n] })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Rows `[conditions · T, N]` without the means of their columns, and those.
+fn centered(averages: &ArrayView3<f64>) -> (Mat<f64>, Vec<f64>) {
+    let units: Vec<usize> = (0..averages.len_of(Axis(2))).collect();
+    let mut rows = rows_of(averages, &units);
+    let means = column_means(rows.as_ref());
+    subtract_from_columns(&mut rows, &means);
+    (rows, means)
 }
 
 fn dot<'a>(a: impl Iterator<Item = &'a f64>, b: impl Iterator<Item = &'a f64>) -> f64 {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use ndarray::{Array2, Array3, Axis};
-use neurobrick_metrics::{MetricError, align_sessions};
+use neurobrick_metrics::{MetricError, SharedComponents};
 
 mod golden_file;
 use golden_file::{assert_close, load, matrix, numbers};
@@ -25,7 +25,8 @@ fn read_ins_and_read_outs_are_those_of_scikit_learn_up_to_signs_of_components() 
     let golden = &load("reference/linear_models.json")["pcr_alignment"];
     let averages = averages();
     let views: Vec<_> = averages.iter().map(|a| a.view()).collect();
-    let found = align_sessions(&views, 4, 1.0).unwrap();
+    let components = SharedComponents::fit(&views, 4).unwrap();
+    let found: Vec<_> = views.iter().map(|average| components.align(average, 1.0).unwrap()).collect();
     assert_eq!(found.len(), 3);
     for (found, expected) in found.iter().zip(golden["sessions"].as_array().unwrap()) {
         let (read_in, read_out) =
@@ -52,13 +53,40 @@ fn read_ins_and_read_outs_are_those_of_scikit_learn_up_to_signs_of_components() 
 fn sessions_that_cannot_be_aligned_are_refused() {
     let averages = averages();
     let views: Vec<_> = averages.iter().map(|a| a.view()).collect();
-    assert!(matches!(align_sessions(&[], 1, 1.0), Err(MetricError::Empty { .. })));
-    assert!(matches!(align_sessions(&views, 0, 1.0), Err(MetricError::InvalidSetting { .. })));
-    assert!(matches!(align_sessions(&views, 23, 1.0), Err(MetricError::InvalidSetting { .. })));
+    let fit = SharedComponents::fit;
+    assert!(matches!(fit(&[], 1), Err(MetricError::Empty { .. })));
+    assert!(matches!(fit(&views, 0), Err(MetricError::InvalidSetting { .. })));
+    assert!(matches!(fit(&views, 23), Err(MetricError::InvalidSetting { .. })));
     let short = averages[1].slice(ndarray::s![.., ..11, ..]).to_owned();
     let mixed = [averages[0].view(), short.view()];
-    assert!(matches!(align_sessions(&mixed, 2, 1.0), Err(MetricError::ShapeMismatch { .. })));
+    assert!(matches!(fit(&mixed, 2), Err(MetricError::ShapeMismatch { .. })));
+    let components = fit(&views, 2).unwrap();
+    assert!(matches!(components.align(&short.view(), 1.0), Err(MetricError::ShapeMismatch { .. })));
     let mut broken = averages[0].clone();
     broken[[0, 0, 0]] = f64::NAN;
-    assert!(matches!(align_sessions(&[broken.view()], 2, 1.0), Err(MetricError::NotFinite { .. })));
+    assert!(matches!(fit(&[broken.view()], 2), Err(MetricError::NotFinite { .. })));
+    assert!(matches!(components.loadings(&broken.view(), 1.0), Err(MetricError::NotFinite { .. })));
+    assert!(matches!(components.of_conditions(&[0, 5]), Err(MetricError::OutOfRange { .. })));
+    assert!(matches!(components.of_conditions(&[]), Err(MetricError::Empty { .. })));
+}
+
+/// A session whose averages are combinations of the components is told from them exactly, by all conditions or by some.
+#[test]
+fn loadings_are_the_weights_of_the_components() {
+    let averages = averages();
+    let views: Vec<_> = averages.iter().map(|a| a.view()).collect();
+    let components = SharedComponents::fit(&views, 3).unwrap().standardized();
+    for component in components.values().axis_iter(Axis(2)) {
+        assert_close(component.sum(), 0.0, 1e-9, "mean of a component");
+        assert_close(component.mapv(|v| v * v).sum() / component.len() as f64, 1.0, 1e-12, "its variance");
+    }
+    let weights = ndarray::array![[2.0, -1.0], [0.5, 3.0], [0.0, 1.0]];
+    let (c, t, k) = components.values().dim();
+    let rows = components.values().to_shape((c * t, k)).unwrap().dot(&weights) + 7.0;
+    let session = rows.into_shape_with_order((c, t, 2)).unwrap();
+    for conditions in [vec![0, 1, 2, 3, 4], vec![3, 1]] {
+        let part = components.of_conditions(&conditions).unwrap();
+        let found = part.loadings(&session.select(Axis(0), &conditions).view(), 1e-9).unwrap();
+        found.iter().zip(&weights).for_each(|(a, b)| assert_close(*a, *b, 1e-6, "loadings"));
+    }
 }

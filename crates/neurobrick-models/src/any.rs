@@ -6,7 +6,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use neurobrick_core::{Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec};
+use neurobrick_core::{
+    Alignment, Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec,
+};
 use neurobrick_schema::SessionId;
 
 use crate::{GruStitch, Lfads, LinearStitch, ModelConfig, Ndt1, Ndt2, NdtStitch};
@@ -129,6 +131,24 @@ impl PopulationModel for AnyModel {
             Self::GruStitch(model) => Self::GruStitch(model.with_sessions(sessions, seed, device)?),
             Self::Ndt1(model) => Self::Ndt1(model.with_sessions(sessions, seed, device)?),
             Self::Ndt2(model) => Self::Ndt2(model.with_sessions(sessions, seed, device)?),
+        })
+    }
+
+    fn with_alignment(
+        &self,
+        session: &SessionId,
+        alignment: &Alignment,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        Ok(match self {
+            Self::NdtStitch(model) => Self::NdtStitch(model.with_alignment(session, alignment, device)?),
+            Self::LinearStitch(model) => {
+                Self::LinearStitch(model.with_alignment(session, alignment, device)?)
+            }
+            Self::Lfads(model) => Self::Lfads(model.with_alignment(session, alignment, device)?),
+            Self::GruStitch(model) => Self::GruStitch(model.with_alignment(session, alignment, device)?),
+            Self::Ndt1(model) => Self::Ndt1(model.with_alignment(session, alignment, device)?),
+            Self::Ndt2(model) => Self::Ndt2(model.with_alignment(session, alignment, device)?),
         })
     }
 

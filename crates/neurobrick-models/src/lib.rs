@@ -46,7 +46,7 @@ pub mod torch;
 pub use any::AnyModel;
 pub use config::ModelConfig;
 pub use gru_stitch::{GruStitch, GruStitchConfig};
-pub use lfads::{Lfads, LfadsAlignment, LfadsConfig, LfadsStates};
+pub use lfads::{Lfads, LfadsConfig, LfadsStates};
 pub use linear_stitch::{LinearStitch, LinearStitchConfig};
 pub use ndt_stitch::{NdtStitch, NdtStitchConfig, NdtStreamError};
 pub use ndt1::{Ndt1, Ndt1Config, Ndt1Embedding};

@@ -364,6 +364,7 @@ fn latents_that_know_the_future_are_not_called_causal() {
             units: UnitFilter::default(),
             trained_on: Vec::new(),
             imported_from: None,
+            alignment: None,
         };
         save_model_dir(&path, &model, &record, 20).unwrap();
         let question = ArrayQuestion {

@@ -129,6 +129,7 @@ fn rivals_stand_in_the_same_tables() {
     let network = config.network.take().unwrap();
     let rival = |name: &str| RivalConfig {
         name: name.to_owned(),
+        alignment: None,
         calibration: Vec::new(),
         model: network.model.clone(),
         pretrain: network.pretrain.clone(),

@@ -24,6 +24,7 @@ pub use decode::{LEVEL, check_targets, check_values, classes, decode_session, la
 pub use figures::{Figures, mask_pictures, session_figures};
 pub use label::DecodeTarget;
 pub use lessons::{AblationScore, LessonFold, LessonPlan, learn_stacks};
+pub use parts::condition_keys;
 pub(crate) use results::quoted_null;
 pub use results::{
     DecodingEvaluation, DifferenceEvaluation, EvaluationResult, Group, PredictorEvaluation, RegionEvaluation,

@@ -51,6 +51,22 @@ pub(super) fn clusters_of(session: &TrainSession, trials: &[usize]) -> Vec<usize
 
 /// Condition label of every usable trial: equal values in all `columns` make one condition.
 fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, EvaluateError> {
+    let mut labels = BTreeMap::new();
+    let keys = condition_keys(session, columns)?;
+    Ok(keys
+        .into_iter()
+        .map(|key| {
+            let next = labels.len();
+            *labels.entry(key).or_insert(next)
+        })
+        .collect())
+}
+
+/// The values of every usable trial in these columns as one text, which is the same in all sessions for equal values.
+///
+/// # Errors
+/// If the trials lack a column.
+pub fn condition_keys(session: &TrainSession, columns: &[String]) -> Result<Vec<String>, EvaluateError> {
     let data = &session.data;
     let mut keys = vec![String::new(); data.n_trials()];
     for name in columns {
@@ -60,12 +76,5 @@ fn conditions(session: &TrainSession, columns: &[String]) -> Result<Vec<usize>, 
             key.push('|');
         }
     }
-    let mut labels = BTreeMap::new();
-    Ok(keys
-        .into_iter()
-        .map(|key| {
-            let next = labels.len();
-            *labels.entry(key).or_insert(next)
-        })
-        .collect())
+    Ok(keys)
 }

@@ -8,4 +8,3 @@ mod stitch;
 
 pub use config::LfadsConfig;
 pub use model::{Lfads, LfadsStates};
-pub use stitch::LfadsAlignment;

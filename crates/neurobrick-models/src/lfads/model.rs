@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use neurobrick_core::sessions::{check_input, check_size, check_unique, kept_or_fresh};
 use neurobrick_core::{
-    DropoutStreams, Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec,
+    Alignment, DropoutStreams, Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec,
 };
 use neurobrick_nn::{
     AutoregressivePrior, DiagonalGaussian, Dropout, GaussianPrior, InitStreams, affine, affine_counts,
@@ -16,10 +16,10 @@ use neurobrick_nn::{
 };
 use neurobrick_schema::SessionId;
 
+use super::LfadsConfig;
 use super::encoder::Encoder;
 use super::generator::{Generator, Seeds};
 use super::stitch::{EncoderDrive, LfadsStitch};
-use super::{LfadsAlignment, LfadsConfig};
 
 /// Seed of the posterior samples that evaluation averages; every trial gets the same noise.
 const EVALUATION_SEED: u64 = 0x1FAD5;
@@ -121,21 +121,6 @@ impl Lfads {
     /// The configuration the model was built from.
     pub fn config(&self) -> &LfadsConfig {
         &self.config
-    }
-
-    /// The model with the layers of `session` set from a closed form, which training may then move.
-    ///
-    /// # Errors
-    /// If the session is unknown, sizes do not fit, or the model has no shared channels.
-    pub fn with_alignment(
-        mut self,
-        session: &SessionId,
-        alignment: &LfadsAlignment,
-        device: &Device,
-    ) -> Result<Self, ModelError> {
-        let idx = self.session_idx(session)?;
-        self.stitches[idx] = alignment.stitch(&self.config, &self.table[idx], device)?;
-        Ok(self)
     }
 
     /// All that the model infers, with posteriors at their means. `external` `[B, T_enc, E]` holds the external inputs of
@@ -382,6 +367,19 @@ impl PopulationModel for Lfads {
         let fresh = |spec: &SessionSpec| Ok(LfadsStitch::new(&self.config, spec, seed, device));
         let stitches = kept_or_fresh(sessions, (&self.table, &self.stitches), fresh)?;
         Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
+    }
+
+    fn with_alignment(
+        &self,
+        session: &SessionId,
+        alignment: &Alignment,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let idx = self.session_idx(session)?;
+        let mut model = self.clone();
+        model.stitches[idx] =
+            self.stitches[idx].aligned(&self.config, &self.table[idx], alignment, device)?;
+        Ok(model)
     }
 
     fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {

@@ -3,9 +3,9 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
-use neurobrick_core::sessions::check_size;
-use neurobrick_core::{ModelError, SessionSpec};
-use neurobrick_nn::{InitStreams, gru_drive};
+use neurobrick_core::sessions::check_alignment;
+use neurobrick_core::{Alignment, ModelError, SessionSpec};
+use neurobrick_nn::{InitStreams, SessionStitch, gru_drive};
 
 use super::LfadsConfig;
 
@@ -54,6 +54,30 @@ impl LfadsStitch {
         }
         Self { read_in, drive, read_out }
     }
+
+    /// The same with read-in and read-out of a closed form (Pandarinath et al. 2018).
+    ///
+    /// # Errors
+    /// If units drive the encoders directly, or the sizes do not fit: components are both channels and factors.
+    pub(super) fn aligned(
+        &self,
+        config: &LfadsConfig,
+        spec: &SessionSpec,
+        alignment: &Alignment,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let Some(read_in) = &self.read_in else {
+            return Err(ModelError::Unsupported {
+                what: "start from an alignment, since its units drive the encoders directly".to_owned(),
+                hint: "set `d_read_in` to the number of shared channels".to_owned(),
+            });
+        };
+        let n_channels = config.n_factors.min(read_in.weight.dims()[1]);
+        check_alignment(spec, n_channels, alignment)?;
+        let stitch = SessionStitch { read_in: read_in.clone(), read_out: self.read_out.clone() };
+        let SessionStitch { read_in, read_out } = stitch.aligned(alignment, config.read_out_scale, device);
+        Ok(Self { read_in: Some(read_in), drive: None, read_out })
+    }
 }
 
 /// LFADS's linear layers: weights normal with variance 1 over the number of inputs, here times `scale` squared; bias 0.
@@ -73,53 +97,4 @@ fn values<const D: usize>(values: &[f64], shape: [usize; D], device: &Device) ->
     #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
     let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Layers of a session from a closed form, such as regression of its condition averages on principal components that all
-/// sessions share (Pandarinath et al. 2018).
-#[derive(Clone, Debug, PartialEq)]
-pub struct LfadsAlignment {
-    /// Units → shared channels, row by row: `[N, D]`.
-    pub read_in: Vec<f64>,
-    /// Added after that, `[D]`.
-    pub read_in_bias: Vec<f64>,
-    /// Factors → log rates, row by row: `[F, N]`.
-    pub read_out: Vec<f64>,
-    /// Log rates without factors, `[N]`: the log of the mean rates, say.
-    pub read_out_bias: Vec<f64>,
-}
-
-impl LfadsAlignment {
-    /// The layers it describes.
-    pub(super) fn stitch(
-        &self,
-        config: &LfadsConfig,
-        spec: &SessionSpec,
-        device: &Device,
-    ) -> Result<LfadsStitch, ModelError> {
-        let Some(width) = config.d_read_in else {
-            return Err(ModelError::Unsupported {
-                what: "start from an alignment, since its units drive the encoders directly".to_owned(),
-                hint: "set `d_read_in` to the number of shared channels".to_owned(),
-            });
-        };
-        let (n, f) = (spec.n_units, config.n_factors);
-        for (what, wanted, given) in [
-            ("values of the read-in", n * width, self.read_in.len()),
-            ("values of the bias of the read-in", width, self.read_in_bias.len()),
-            ("values of the read-out", f * n, self.read_out.len()),
-            ("values of the bias of the read-out", n, self.read_out_bias.len()),
-        ] {
-            check_size(spec, what, wanted, given)?;
-        }
-        let layer = |weight: &[f64], bias: &[f64], shape: [usize; 2]| Linear {
-            weight: Param::from_tensor(values(weight, shape, device)),
-            bias: Some(Param::from_tensor(values(bias, [shape[1]], device))),
-        };
-        Ok(LfadsStitch {
-            read_in: Some(layer(&self.read_in, &self.read_in_bias, [n, width])),
-            drive: None,
-            read_out: layer(&self.read_out, &self.read_out_bias, [f, n]),
-        })
-    }
 }

@@ -6,8 +6,8 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
-use neurobrick_core::sessions::{check_input, check_unique, kept_or_fresh};
-use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
+use neurobrick_core::sessions::{check_alignment, check_input, check_unique, kept_or_fresh};
+use neurobrick_core::{Alignment, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, linear};
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
@@ -66,9 +66,12 @@ impl LinearStitch {
     }
 }
 
+/// Weights of read-outs start at this part of their usual size, so that a fresh model says the mean rates.
+const READ_OUT_SCALE: f64 = 0.1;
+
 fn stitch(config: &LinearStitchConfig, spec: &SessionSpec, seed: u64, device: &Device) -> SessionStitch {
     let start = match &spec.log_mean_rates {
-        Some(log_mean_rates) => ReadOutStart::LogMeanRates { log_mean_rates, weight_scale: 0.1 },
+        Some(log_mean_rates) => ReadOutStart::LogMeanRates { log_mean_rates, weight_scale: READ_OUT_SCALE },
         None => ReadOutStart::Default,
     };
     let mut init = InitStreams::new(seed, spec.session.as_str());
@@ -97,6 +100,19 @@ impl PopulationModel for LinearStitch {
         let fresh = |spec: &SessionSpec| Ok(stitch(&self.config, spec, seed, device));
         let stitches = kept_or_fresh(sessions, (&self.table, &self.stitches), fresh)?;
         Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
+    }
+
+    fn with_alignment(
+        &self,
+        session: &SessionId,
+        alignment: &Alignment,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let idx = self.session_idx(session)?;
+        check_alignment(&self.table[idx], self.config.d_latent, alignment)?;
+        let mut model = self.clone();
+        model.stitches[idx] = self.stitches[idx].clone().aligned(alignment, READ_OUT_SCALE, device);
+        Ok(model)
     }
 
     fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {

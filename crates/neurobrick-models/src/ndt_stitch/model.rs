@@ -9,8 +9,10 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
-use neurobrick_core::sessions::{check_input, check_size, check_unique};
-use neurobrick_core::{Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
+use neurobrick_core::sessions::{check_alignment, check_input, check_size, check_unique};
+use neurobrick_core::{
+    Alignment, Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec,
+};
 use neurobrick_nn::{
     AttentionMask, Dropout, InitStreams, LayerNorm, PrefixVisibility, ReadOutStart, SessionStitch,
     TransformerLayer, affine, affine_counts, context_mask, embedding, linear, normalize, softsign,
@@ -214,6 +216,28 @@ impl PopulationModel for NdtStitch {
             first_row: 0,
             ..self.clone()
         })
+    }
+
+    fn with_alignment(
+        &self,
+        session: &SessionId,
+        alignment: &Alignment,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let idx = self.session_idx(session)?;
+        if self.config.faithful {
+            return Err(ModelError::Unsupported {
+                what: "start a stitch from a closed form and be `faithful`, since sessions with equally many units share theirs"
+                    .to_owned(),
+                hint: "set `faithful = false`, or leave `alignment` out".to_owned(),
+            });
+        }
+        let n_channels = self.config.d_stitch.min(self.config.d_model);
+        check_alignment(&self.table[idx], n_channels, alignment)?;
+        let mut model = self.clone();
+        let stitch = &mut model.stitches[self.stitch_of[idx]];
+        *stitch = stitch.clone().aligned(alignment, self.config.read_out_scale, device);
+        Ok(model)
     }
 
     fn for_session(&self, session: &SessionId) -> Result<Self, ModelError> {

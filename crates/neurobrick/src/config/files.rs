@@ -11,7 +11,7 @@ use neurobrick_train::{TrainConfig, TrainError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataConfig, ScoringConfig, StackConfig};
+use super::{AlignmentConfig, DataConfig, ScoringConfig, StackConfig};
 use crate::PipelineError;
 
 /// Pretraining on many sessions.
@@ -35,6 +35,9 @@ pub struct PretrainConfig {
     /// What closed forms learn from the same sessions; absent: nothing.
     #[serde(default = "StackConfig::none")]
     pub stack: StackConfig,
+    /// Layers of sessions that start from a closed form; absent: at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<AlignmentConfig>,
 }
 
 /// What fine-tuning starts from.

@@ -1,5 +1,6 @@
 //! Configuration files of the verbs: TOML or YAML, strict, with every path relative to the working folder.
 
+mod alignment;
 mod bwb;
 mod decode;
 mod files;
@@ -11,6 +12,7 @@ mod poyo;
 mod scale;
 mod transfer;
 
+pub use alignment::AlignmentConfig;
 pub use bwb::{BwbConfig, ClassTarget, EventTarget};
 pub use decode::{DecodeConfig, DecodeFeature};
 pub use files::{

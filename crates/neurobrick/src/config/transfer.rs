@@ -10,7 +10,7 @@ use neurobrick_train::TrainConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ScoringConfig, StackAblation, StackConfig, check_model, check_train};
+use super::{AlignmentConfig, ScoringConfig, StackAblation, StackConfig, check_model, check_train};
 use crate::PipelineError;
 
 /// Pretraining on all but one group of sessions, in turn; every session is met unseen once, with few or many trials.
@@ -68,6 +68,9 @@ pub struct RivalConfig {
     pub calibration: Vec<usize>,
     /// The model.
     pub model: ModelConfig,
+    /// Layers of sessions that start from a closed form in pretraining, and when a session is met; absent: at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<AlignmentConfig>,
     /// How to pretrain.
     pub pretrain: TrainConfig,
     /// How to fine-tune.
@@ -82,6 +85,9 @@ pub struct NetworkConfig {
     pub calibration: Vec<usize>,
     /// The model.
     pub model: ModelConfig,
+    /// Layers of sessions that start from a closed form in pretraining, and when a session is met; absent: at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<AlignmentConfig>,
     /// How to pretrain.
     pub pretrain: TrainConfig,
     /// How to fine-tune.
@@ -147,10 +153,15 @@ impl TransferConfig {
         let refuse =
             |field: &str, message: String| Err(PipelineError::BadValue { field: field.to_owned(), message });
         let mut trained = Vec::new();
-        if let Some(NetworkConfig { calibration, model, pretrain, finetune, from_scratch }) = &self.network {
+        if let Some(NetworkConfig { calibration, model, pretrain, finetune, from_scratch, .. }) =
+            &self.network
+        {
             let tables = [("pretrain", pretrain), ("finetune", finetune), ("from_scratch", from_scratch)];
             trained.push(("network", model, calibration, tables.to_vec()));
         }
+        let aligned =
+            self.network.iter().map(|n| &n.alignment).chain(self.rivals.iter().map(|r| &r.alignment));
+        aligned.flatten().try_for_each(AlignmentConfig::validate)?;
         for RivalConfig { calibration, model, pretrain, finetune, .. } in &self.rivals {
             trained.push((
                 "rivals",

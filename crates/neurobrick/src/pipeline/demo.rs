@@ -132,6 +132,7 @@ fn train_all(
         model: config.model.clone(),
         train: config.pretrain.clone(),
         stack: config.stack.clone(),
+        alignment: None,
     };
     let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, compute, steps.next())?;
     manifest.stages.extend(record.stages);

@@ -44,6 +44,7 @@ pub fn finetune(
                 units: config.data.units.clone(),
                 trained_on: Vec::new(),
                 imported_from: None,
+                alignment: None,
             };
             (model.build(&[], config.seed, &device)?, record)
         }
@@ -71,9 +72,15 @@ pub fn finetune(
         record.trained_on.push(TrainedSession::new(&session.hash, &config.data, config.seed));
         let specs = [session.train.spec()];
         let session_folder = RunFolder::open(&out.join(id.as_str()))?;
+        let mut model = start.with_sessions(&specs, config.seed, &device)?;
+        if let Some(shared) = &origin.alignment
+            && start.session_idx(&id).is_err()
+        {
+            model = shared.start(model, std::slice::from_ref(&session.train), &device)?;
+        }
         let run = TrainingRun {
             stage: format!("{name} {id}"),
-            model: start.with_sessions(&specs, config.seed, &device)?,
+            model,
             sessions: vec![session.train],
             train: &config.train,
             record,

@@ -99,6 +99,7 @@ impl Request<'_> {
             units: self.data.units.clone(),
             trained_on: Vec::new(),
             imported_from: None,
+            alignment: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The end-to-end runs behind the verbs of `cargo xtask`.
 
+mod alignment;
 mod answers;
 mod arrays;
 mod audit;
@@ -24,6 +25,7 @@ mod training;
 mod transfer;
 mod weights;
 
+pub use alignment::SharedConditions;
 pub use arrays::{ArrayFile, ArrayQuestion, TrialSet, embed, predict_rates};
 pub use audit::audit;
 pub use bwb::brain_wide_bench;

@@ -7,9 +7,10 @@ use neurobrick_evaluate::evaluation::{LessonFold, LessonPlan, STACK_FILE};
 use neurobrick_schema::{SessionId, Store};
 use neurobrick_train::EvalTask;
 
+use super::alignment::SharedConditions;
 use super::stack::{learn, required};
 use super::training::{ModelRecord, TrainedSession, TrainingRun, train_in};
-use crate::config::{DataConfig, PretrainConfig, check_model, check_train};
+use crate::config::{AlignmentConfig, DataConfig, PretrainConfig, check_model, check_train};
 use crate::pipeline::Observer;
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions};
 
@@ -48,6 +49,7 @@ pub fn pretrain(
     check_model(&config.model, &config.data.window)?;
     check_train("train", &config.train)?;
     config.stack.validate()?;
+    config.alignment.iter().try_for_each(AlignmentConfig::validate)?;
     let device = compute.open()?;
     let ids = sessions_to_learn(&config.data, &config.sessions, &config.exclude)?;
     let folder = RunFolder::open(out)?;
@@ -81,9 +83,16 @@ pub fn pretrain(
     }
     let sessions: Vec<_> = loaded.into_iter().map(|l| l.train).collect();
     let specs: Vec<_> = sessions.iter().map(neurobrick_train::TrainSession::spec).collect();
+    let mut model = config.model.build(&specs, config.seed, &device)?;
+    let mut alignment = None;
+    if let Some(aligned) = &config.alignment {
+        let shared = SharedConditions::fit(aligned, &sessions)?;
+        model = shared.start(model, &sessions, &device)?;
+        alignment = Some(shared);
+    }
     let run = TrainingRun {
         stage: "pretrain".to_owned(),
-        model: config.model.build(&specs, config.seed, &device)?,
+        model,
         sessions,
         train: &config.train,
         record: ModelRecord {
@@ -94,6 +103,7 @@ pub fn pretrain(
             units: config.data.units.clone(),
             trained_on,
             imported_from: None,
+            alignment,
         },
         compute,
     };

@@ -143,6 +143,7 @@ impl Climb<'_> {
             model: config.model_of(size),
             train: config.pretrain_at(size),
             stack: StackConfig::none(),
+            alignment: None,
         };
         let (command, compute) = (self.manifest.command.clone(), self.compute);
         let record = pretrain(&pretraining, &path, &command, compute, self.observer)?;

@@ -18,6 +18,7 @@ use neurobrick_train::{
 
 use serde::{Deserialize, Serialize};
 
+use super::alignment::SharedConditions;
 use crate::config::DataConfig;
 use crate::decoding::BehaviorKind;
 use crate::pipeline::{Observer, Progress};
@@ -43,6 +44,9 @@ pub struct ModelRecord<C = ModelConfig> {
     /// Published weights that it began with; absent for a model that began here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported_from: Option<ImportedFrom>,
+    /// What its sessions were aligned by, and new ones are; absent: layers of sessions start at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<SharedConditions>,
 }
 
 /// A session that a model was trained on, and on which part of it.

@@ -21,8 +21,8 @@ use super::ingest::ingest_all;
 use super::stack::{learn, required};
 use super::{finetune, pretrain};
 use crate::config::{
-    DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig, StackSource, Start,
-    TransferConfig,
+    AlignmentConfig, DataConfig, EvaluateConfig, FinetuneConfig, ModelSource, PretrainConfig, StackConfig,
+    StackSource, Start, TransferConfig,
 };
 use crate::pipeline::Observer;
 use crate::{Compute, PipelineError, RunFolder, RunManifest, load_sessions, peak_memory_bytes};
@@ -243,8 +243,12 @@ impl Fold<'_> {
         let is_trained = |calibration: &[usize]| budget.is_none_or(|n| calibration.contains(&n));
         let mut models = Vec::new();
         if let Some(network) = config.network.as_ref().filter(|network| is_trained(&network.calibration)) {
-            let pretrained =
-                self.pretrained(&self.path.join("pretrain"), &network.model, &network.pretrain)?;
+            let pretrained = self.pretrained(
+                &self.path.join("pretrain"),
+                &network.model,
+                &network.alignment,
+                &network.pretrain,
+            )?;
             let fine_tuned = Start::Pretrained(pretrained);
             let from_scratch = Start::Scratch(network.model.clone());
             models.push(self.tuned("fine_tuned", fine_tuned, &network.finetune, &path, session, &data)?);
@@ -259,7 +263,12 @@ impl Fold<'_> {
         }
         for rival in config.rivals.iter().filter(|rival| is_trained(&rival.calibration)) {
             let folder = self.path.join(&rival.name).join("pretrain");
-            let start = Start::Pretrained(self.pretrained(&folder, &rival.model, &rival.pretrain)?);
+            let start = Start::Pretrained(self.pretrained(
+                &folder,
+                &rival.model,
+                &rival.alignment,
+                &rival.pretrain,
+            )?);
             models.push(self.tuned(&rival.name, start, &rival.finetune, &path, session, &data)?);
         }
         let started = Instant::now();
@@ -327,6 +336,7 @@ impl Fold<'_> {
         &mut self,
         path: &Path,
         model: &ModelConfig,
+        alignment: &Option<AlignmentConfig>,
         train: &TrainConfig,
     ) -> Result<PathBuf, PipelineError> {
         let trained = path.join("model");
@@ -343,6 +353,7 @@ impl Fold<'_> {
             train: train.clone(),
             // All folds' stacks are learned at once.
             stack: StackConfig::none(),
+            alignment: alignment.clone(),
         };
         let (command, compute) = (self.manifest.command.clone(), self.compute);
         let record = pretrain(&pretraining, path, &command, compute, self.observer)?;

@@ -71,6 +71,7 @@ pub fn import_weights(config: &ImportConfig, dict: &Path, out: &Path) -> Result<
             names: config.names,
             sessions: config.sessions.iter().map(|s| s.session.clone()).collect(),
         }),
+        alignment: None,
     };
     save_model_dir(out, &model, &record, n_bins)?;
     Ok(Imported { n_imported, n_new: n_values(&state_dict(&model)).saturating_sub(n_imported), difference })
