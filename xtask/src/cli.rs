@@ -65,6 +65,22 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Sessions of a store behind `s3://`, `http://`, `https://` or `file://` into a store of this machine, every byte checked;
+    /// sessions that are there already are skipped. Needs a build with the feature `remote`.
+    ///
+    /// Example: cargo run --release --bin xtask --features remote -- fetch https://example.org/store --store runs/store
+    Fetch {
+        /// Where the other store lies. `s3://` takes keys, region and endpoint from `AWS_...` of the environment.
+        url: String,
+        /// Sessions; all if none is named and the server lists its folders.
+        sessions: Vec<String>,
+        /// The store to copy to; made if needed.
+        #[arg(long, required_unless_present = "list")]
+        store: Option<PathBuf>,
+        /// Only say what is there.
+        #[arg(long, conflicts_with = "store")]
+        list: bool,
+    },
     /// Masked pretraining on many sessions; of a decoder of single spikes (POYO) if the file lists `behaviors`, of spikes and
     /// behavior from each other (NEDS) if it has `modalities`.
     ///

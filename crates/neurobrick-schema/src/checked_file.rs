@@ -26,9 +26,24 @@ enum Inner {
     /// Checked, and in memory.
     Whole(Bytes),
     /// On disk. A file that is replaced or changed under way is found out by the next piece.
-    Pieces { file: Mutex<File>, n_bytes: u64, pieces: Vec<ChainingValue>, kept: Mutex<Kept> },
+    Pieces { source: Source, n_bytes: u64, pieces: Vec<ChainingValue>, kept: Mutex<Kept> },
     /// On disk, from a store that has no hashes of pieces: checked when it was opened.
-    CheckedBefore { file: Mutex<File>, n_bytes: u64 },
+    CheckedBefore { source: Source, n_bytes: u64 },
+}
+
+/// Where pieces come from.
+#[derive(Debug)]
+enum Source {
+    Disk(Mutex<File>),
+    #[cfg(feature = "remote")]
+    Remote(Box<dyn Ranges>),
+}
+
+/// A file that is read by ranges of bytes, from far away.
+#[cfg(feature = "remote")]
+pub(crate) trait Ranges: std::fmt::Debug + Send + Sync {
+    /// The bytes from `start` on and before `end`.
+    fn read(&self, start: u64, end: u64) -> io::Result<Bytes>;
 }
 
 /// The pieces that were used last, and which have been checked at all.
@@ -63,11 +78,31 @@ impl CheckedFile {
         let file = File::open(path).map_err(SchemaError::io("open", path))?;
         let n_bytes = file.metadata().map_err(SchemaError::io("measure", path))?.len();
         entry.check_length(path, n_bytes)?;
-        let pieces = entry.pieces(path)?;
+        Self::of_source(Source::Disk(Mutex::new(file)), path, entry, n_columns)
+    }
+
+    /// The same for a file that is far away.
+    #[cfg(feature = "remote")]
+    pub(crate) fn by_ranges(
+        ranges: Box<dyn Ranges>,
+        path: &Path,
+        entry: &FileEntry,
+        n_columns: usize,
+    ) -> Result<Self, SchemaError> {
+        Self::of_source(Source::Remote(ranges), path, entry, n_columns)
+    }
+
+    fn of_source(
+        source: Source,
+        path: &Path,
+        entry: &FileEntry,
+        n_columns: usize,
+    ) -> Result<Self, SchemaError> {
+        let (n_bytes, pieces) = (entry.bytes, entry.pieces(path)?);
         let n_recent = (n_columns + 1).min(MAX_KEPT);
         let is_checked = vec![false; pieces.len()];
         let kept = Kept { recent: Vec::new(), n_recent, spare: Vec::new(), is_checked };
-        Ok(Self(Arc::new(Inner::Pieces { file: Mutex::new(file), n_bytes, pieces, kept: Mutex::new(kept) })))
+        Ok(Self(Arc::new(Inner::Pieces { source, n_bytes, pieces, kept: Mutex::new(kept) })))
     }
 
     /// Opens a file that has no pieces and checks it at once, in small steps, and keeps none of it.
@@ -78,7 +113,10 @@ impl CheckedFile {
         let limited = (&mut file).take(entry.bytes.saturating_add(1));
         hasher.update_reader(limited).map_err(SchemaError::io("read", path))?;
         entry.check(path, hasher.count(), &hasher.finalize().to_hex())?;
-        Ok(Self(Arc::new(Inner::CheckedBefore { file: Mutex::new(file), n_bytes: entry.bytes })))
+        Ok(Self(Arc::new(Inner::CheckedBefore {
+            source: Source::Disk(Mutex::new(file)),
+            n_bytes: entry.bytes,
+        })))
     }
 
     /// Checks the pieces that nobody has needed, so that every byte of the file has been.
@@ -96,37 +134,31 @@ impl CheckedFile {
     /// The piece of that index; empty behind the end.
     fn piece(&self, index: usize) -> io::Result<Bytes> {
         let start = index.saturating_mul(PIECE_BYTES);
-        let mut bytes = Vec::new();
-        let (file, n_bytes) = match &*self.0 {
+        let mut spare = Vec::new();
+        let (source, n_bytes) = match &*self.0 {
             Inner::Whole(bytes) => {
                 let end = start.saturating_add(PIECE_BYTES).min(bytes.len());
                 return Ok(bytes.slice(start.min(end)..end));
             }
-            Inner::Pieces { file, n_bytes, kept, .. } => {
+            Inner::Pieces { source, n_bytes, kept, .. } => {
                 let mut kept = locked(kept);
                 if let Some(at) = kept.recent.iter().position(|(kept, _)| *kept == index) {
                     kept.recent[at..].rotate_left(1);
                     return Ok(kept.recent[kept.recent.len() - 1].1.clone());
                 }
-                bytes = std::mem::take(&mut kept.spare);
-                (file, *n_bytes)
+                spare = std::mem::take(&mut kept.spare);
+                (source, *n_bytes)
             }
-            Inner::CheckedBefore { file, n_bytes } => (file, *n_bytes),
+            Inner::CheckedBefore { source, n_bytes } => (source, *n_bytes),
         };
         if index >= n_pieces(n_bytes) {
             return Ok(Bytes::new());
         }
-        bytes.reserve_exact(PIECE_BYTES);
-        let hash = {
-            let mut file = locked(file);
-            file.seek(SeekFrom::Start(start as u64))?;
-            read_piece(&mut *file, index, &mut bytes)?
-        };
         let due = (n_bytes - start as u64).min(PIECE_BYTES as u64);
+        let (bytes, hash) = source.piece(index, due, spare)?;
         if bytes.len() as u64 != due {
             return Err(damage(format!("{} of {due} bytes from byte {start} on", bytes.len())));
         }
-        let bytes = Bytes::from(bytes);
         if let Inner::Pieces { pieces, kept, .. } = &*self.0 {
             // Compared without regard to time: nobody has a secret here.
             if pieces[index] != hash {
@@ -146,6 +178,28 @@ impl CheckedFile {
             kept.recent.push((index, bytes.clone()));
         }
         Ok(bytes)
+    }
+}
+
+impl Source {
+    /// The piece of that index, `due` bytes long, and its hash; `spare` is memory to read it into.
+    fn piece(&self, index: usize, due: u64, mut spare: Vec<u8>) -> io::Result<(Bytes, ChainingValue)> {
+        let start = (index * PIECE_BYTES) as u64;
+        match self {
+            Self::Disk(file) => {
+                spare.reserve_exact(PIECE_BYTES);
+                let mut file = locked(file);
+                file.seek(SeekFrom::Start(start))?;
+                let hash = read_piece(&mut *file, index, &mut spare)?;
+                Ok((spare.into(), hash))
+            }
+            #[cfg(feature = "remote")]
+            Self::Remote(ranges) => {
+                let bytes = ranges.read(start, start + due)?;
+                let hash = crate::pieces::hash_piece(&bytes, index);
+                Ok((bytes, hash))
+            }
+        }
     }
 }
 

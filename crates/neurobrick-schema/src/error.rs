@@ -242,4 +242,12 @@ impl SchemaError {
     pub(crate) fn damaged(path: &Path, detail: impl ToString) -> Self {
         Self::Damaged { path: path.to_path_buf(), detail: detail.to_string() }
     }
+
+    /// Says which session failed, unless that is no fault of the session.
+    pub(crate) fn of_session(self, session: &SessionId) -> Self {
+        match self {
+            cause @ (Self::Io { .. } | Self::UnsupportedVersion { .. } | Self::NoSpikeTimes { .. }) => cause,
+            cause => Self::DamagedSession { session: session.clone(), cause: Box::new(cause) },
+        }
+    }
 }

@@ -30,7 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The crate has no cargo features.
+//! The cargo feature `remote` adds `RemoteStore`: stores behind `s3://`, `http://`, `https://` and `file://`.
 
 mod activity;
 pub mod atomic;
@@ -51,6 +51,8 @@ mod plain_pages;
 mod quality;
 mod recording;
 mod regions;
+#[cfg(feature = "remote")]
+mod remote;
 mod session_file;
 mod signal_tables;
 mod signals;
@@ -73,6 +75,8 @@ pub use names::nearest_name;
 pub use quality::{REFRACTORY_S, UnitQuality, unit_quality};
 pub use recording::{Recording, RecordingParts, Unit};
 pub use regions::{AllenRegion, RegionLevel};
+#[cfg(feature = "remote")]
+pub use remote::{Fetched, RemoteStore};
 pub use session_file::json_schema;
 pub use signals::{Clock, Samples, Signal, SignalColumn};
 pub use spike_file::{SpikeBatches, SpikeFile};

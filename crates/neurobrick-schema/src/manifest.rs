@@ -217,25 +217,34 @@ impl Manifest {
         let file = open(&path)?;
         let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(SchemaError::io("read", &path))?;
+        Self::decode(&bytes, &path)
+    }
+
+    /// Checks and decodes the bytes of a manifest that lies at `path`.
+    pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<Self, SchemaError> {
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(SchemaError::damaged(&path, format!("longer than {MAX_BYTES} bytes")));
+            return Err(SchemaError::damaged(path, format!("longer than {MAX_BYTES} bytes")));
         }
         let on_disk: OnDisk =
-            serde_json::from_slice(&bytes).map_err(|error| SchemaError::damaged(&path, error))?;
+            serde_json::from_slice(bytes).map_err(|error| SchemaError::damaged(path, error))?;
         let manifest = Self { files: on_disk.files };
         if on_disk.digest != manifest.digest_as(on_disk.version) {
-            return Err(SchemaError::damaged(&path, "its list of files does not match its own digest"));
+            return Err(SchemaError::damaged(path, "its list of files does not match its own digest"));
         }
         if on_disk.version > VERSION {
-            return Err(SchemaError::UnsupportedVersion { path, found: on_disk.version, supported: VERSION });
+            return Err(SchemaError::UnsupportedVersion {
+                path: path.to_path_buf(),
+                found: on_disk.version,
+                supported: VERSION,
+            });
         }
-        if bytes != manifest.encode(&path)? {
-            return Err(SchemaError::damaged(&path, "not byte for byte as it was written"));
+        if bytes != manifest.encode(path)? {
+            return Err(SchemaError::damaged(path, "not byte for byte as it was written"));
         }
         for file in &manifest.files {
             check_name(&file.name)?;
             if !file.pieces.is_empty() {
-                file.pieces(&path)?;
+                file.pieces(path)?;
             }
         }
         check_unique(&manifest.files)?;

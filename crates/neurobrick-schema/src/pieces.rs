@@ -49,6 +49,15 @@ pub(crate) fn read_piece(
     Ok(if hasher.count() == 0 { [0; 32] } else { hasher.finalize_non_root() })
 }
 
+/// Hash of a piece that is in memory.
+#[cfg(feature = "remote")]
+pub(crate) fn hash_piece(bytes: &[u8], index: usize) -> ChainingValue {
+    let mut hasher = Hasher::new();
+    hasher.set_input_offset((index * PIECE_BYTES) as u64);
+    hasher.update(bytes);
+    if bytes.is_empty() { [0; 32] } else { hasher.finalize_non_root() }
+}
+
 /// Length of a file, its hash, and the hashes of its pieces where it has more than [`WHOLE_BYTES`].
 pub(crate) fn of_file(path: &Path) -> Result<(u64, Hash, Vec<ChainingValue>), SchemaError> {
     let failed = |error| SchemaError::io("read", path)(error);

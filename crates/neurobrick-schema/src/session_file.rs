@@ -10,6 +10,7 @@ use crate::activity::Activity;
 use crate::card::SessionInfo;
 use crate::columns::{Column, ColumnValues, Table};
 use crate::error::SchemaError;
+use crate::ids::SessionId;
 use crate::recording::Recording;
 use crate::signals::{Clock, Samples, Signal};
 
@@ -307,6 +308,16 @@ impl SessionFile {
             .map_err(|error| SchemaError::Encode { path: path.to_path_buf(), detail: error.to_string() })?;
         bytes.push(b'\n');
         Ok(bytes)
+    }
+
+    /// Refuses a file that lies in the folder of another session.
+    pub(crate) fn of_session(self, session: &SessionId, path: &Path) -> Result<Self, SchemaError> {
+        if self.info.session == *session {
+            return Ok(self);
+        }
+        let detail =
+            format!("it describes session {}, but lies in the folder of {session}", self.info.session);
+        Err(SchemaError::damaged(path, detail))
     }
 
     pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<Self, SchemaError> {

@@ -14,7 +14,7 @@ use crate::activity::Spikes;
 use crate::checked_file::{CheckedFile, unread};
 use crate::error::SchemaError;
 use crate::manifest::FileEntry;
-use crate::tables::{BATCH_ROWS, column, spikes_metadata, spikes_schema};
+use crate::tables::{BATCH_ROWS, column, spikes_metadata};
 
 /// The open spikes table of a session, which decodes bytes that have been checked and no others.
 ///
@@ -30,15 +30,23 @@ pub struct SpikeFile {
 }
 
 impl SpikeFile {
+    /// Time and unit.
+    pub(crate) const N_COLUMNS: usize = 2;
+
     /// Opens and checks the file that `entry` lists.
     pub(crate) fn open(path: &Path, entry: &FileEntry, n_spikes: u64) -> Result<Self, SchemaError> {
         let file = if entry.pieces.is_empty() {
             CheckedFile::checked_now(path, entry)?
         } else {
-            CheckedFile::by_pieces(path, entry, spikes_schema().fields().len())?
+            CheckedFile::by_pieces(path, entry, Self::N_COLUMNS)?
         };
-        let metadata = spikes_metadata(path, &file, n_spikes)?;
-        Ok(Self { path: path.to_path_buf(), file, metadata, n_spikes })
+        Self::of_checked(path.to_path_buf(), file, n_spikes)
+    }
+
+    /// Takes a file that checks itself; `path` is for messages.
+    pub(crate) fn of_checked(path: PathBuf, file: CheckedFile, n_spikes: u64) -> Result<Self, SchemaError> {
+        let metadata = spikes_metadata(&path, &file, n_spikes)?;
+        Ok(Self { path, file, metadata, n_spikes })
     }
 
     /// Number of spikes of the session.

@@ -26,11 +26,11 @@ use crate::spike_file::SpikeFile;
 use crate::tables::{self, CountsShape};
 use crate::trials::IntervalTable;
 
-const STORE_FILE: &str = "store.json";
-const SESSION_FILE: &str = "session.json";
+pub(crate) const STORE_FILE: &str = "store.json";
+pub(crate) const SESSION_FILE: &str = "session.json";
 const UNITS_FILE: &str = "units.parquet";
 const TRIALS_FILE: &str = "trials.parquet";
-const SPIKES_FILE: &str = "spikes.parquet";
+pub(crate) const SPIKES_FILE: &str = "spikes.parquet";
 const COUNTS_FILE: &str = "counts.parquet";
 const ELECTRODES_FILE: &str = "electrodes.parquet";
 
@@ -103,22 +103,7 @@ impl Store {
         if !file.is_file() {
             return Err(SchemaError::NotAStore { path });
         }
-        let bytes = fs::read(&file).map_err(SchemaError::io("read", &file))?;
-        if bytes != store_file_bytes(&path)? {
-            let found: StoreFile =
-                serde_json::from_slice(&bytes).map_err(|error| SchemaError::damaged(&file, error))?;
-            if found.format == FORMAT && found.version > VERSION {
-                return Err(SchemaError::UnsupportedVersion {
-                    path: file,
-                    found: found.version,
-                    supported: VERSION,
-                });
-            }
-            return Err(SchemaError::damaged(
-                &file,
-                "not as it was written; restore it from any other store",
-            ));
-        }
+        check_store_file(&file, &fs::read(&file).map_err(SchemaError::io("read", &file))?)?;
         atomic::recover_dirs(&path)?;
         Ok(Self { path })
     }
@@ -299,13 +284,22 @@ impl Store {
         f: impl FnOnce(&Path) -> Result<T, SchemaError>,
     ) -> Result<T, SchemaError> {
         let dir = self.existing(session)?;
-        f(&dir).map_err(|cause| match cause {
-            cause @ (SchemaError::Io { .. }
-            | SchemaError::UnsupportedVersion { .. }
-            | SchemaError::NoSpikeTimes { .. }) => cause,
-            cause => SchemaError::DamagedSession { session: session.clone(), cause: Box::new(cause) },
-        })
+        f(&dir).map_err(|cause| cause.of_session(session))
     }
+}
+
+/// Refuses a `store.json` that is not as this version writes it.
+pub(crate) fn check_store_file(file: &Path, bytes: &[u8]) -> Result<(), SchemaError> {
+    if bytes == store_file_bytes(file)? {
+        return Ok(());
+    }
+    let found: StoreFile =
+        serde_json::from_slice(bytes).map_err(|error| SchemaError::damaged(file, error))?;
+    if found.format == FORMAT && found.version > VERSION {
+        let (path, found) = (file.to_path_buf(), found.version);
+        return Err(SchemaError::UnsupportedVersion { path, found, supported: VERSION });
+    }
+    Err(SchemaError::damaged(file, "not as it was written; restore it from any other store"))
 }
 
 fn store_file_bytes(path: &Path) -> Result<Vec<u8>, SchemaError> {
@@ -433,11 +427,5 @@ fn read_session_file(
     session: &SessionId,
 ) -> Result<SessionFile, SchemaError> {
     let path = dir.join(SESSION_FILE);
-    let file = SessionFile::decode(&manifest.read_file(dir, SESSION_FILE)?, &path)?;
-    if file.info.session != *session {
-        let detail =
-            format!("it describes session {}, but lies in the folder of {session}", file.info.session);
-        return Err(SchemaError::damaged(&path, detail));
-    }
-    Ok(file)
+    SessionFile::decode(&manifest.read_file(dir, SESSION_FILE)?, &path)?.of_session(session, &path)
 }

@@ -31,7 +31,8 @@
 //! # }
 //! ```
 //!
-//! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device.
+//! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device; `remote` adds
+//! stores behind URLs (`pipeline::fetch`).
 
 pub mod config;
 pub mod decoding;

@@ -12,6 +12,7 @@ The main job
 Step by step
   ingest    Foreign recordings into a store
   inspect   A look at a store: sessions, units per region, rates, trials
+  fetch     Sessions of a store behind a URL into one of this machine
   pretrain  One model on many sessions
   finetune  A model of each session: fine-tuned, or from scratch as the control
   evaluate  Scores on test trials beside all baselines, with a report
