@@ -117,6 +117,21 @@ pub(crate) fn ci(root: &Path) -> Result<(), CheckError> {
         let args = ["check", "--locked", "--release", "-p", "neurobrick-core", "--features", "wgpu,vulkan"];
         command("devices", &mut cargo_at_root(&args))
     })?;
+    times.step("remote", || {
+        // Apart from the rest, since TLS and an asynchronous runtime are in no other build.
+        let args = [
+            "test",
+            "--locked",
+            "--release",
+            "-p",
+            "neurobrick-schema",
+            "--features",
+            "remote",
+            "--test",
+            "remote",
+        ];
+        command("remote", &mut cargo_at_root(&args))
+    })?;
     times.step("doc", || {
         let args = ["doc", "--locked", "--release", "--no-deps", "--workspace"];
         command("doc", cargo_at_root(&args).env("RUSTDOCFLAGS", "-D warnings"))
@@ -151,7 +166,7 @@ fn tidy_step(root: &Path) -> Result<(), CheckError> {
 }
 
 /// The cargo that runs this, so that nested steps use the same toolchain.
-fn cargo() -> PathBuf {
+pub(crate) fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 

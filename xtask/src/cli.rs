@@ -66,9 +66,9 @@ pub(crate) enum Verb {
         json: bool,
     },
     /// Sessions of a store behind `s3://`, `http://`, `https://` or `file://` into a store of this machine, every byte checked;
-    /// sessions that are there already are skipped. Needs a build with the feature `remote`.
+    /// sessions that are there already are skipped. The first time it compiles what speaks with servers, which takes some minutes.
     ///
-    /// Example: cargo run --release --bin xtask --features remote -- fetch https://example.org/store --store runs/store
+    /// Example: cargo xtask fetch https://example.org/store --store runs/store
     Fetch {
         /// Where the other store lies. `s3://` takes keys, region and endpoint from `AWS_...` of the environment.
         url: String,

@@ -5,6 +5,7 @@ mod checks;
 mod cli;
 mod counts;
 mod devices;
+mod fetch;
 mod parity;
 mod recordings;
 mod screen;

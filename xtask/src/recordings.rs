@@ -162,36 +162,3 @@ pub(crate) fn inspect(store: &Path, sessions: &[String], json: bool) -> Result<(
     }
     Ok(())
 }
-
-/// Copies sessions of a store elsewhere, or says what is there if there is no store to copy to.
-#[cfg(feature = "remote")]
-pub(crate) fn fetch(url: &str, sessions: &[String], store: Option<&Path>) -> Result<(), Failure> {
-    let ids = sessions.iter().map(SessionId::new).collect::<Result<Vec<_>, _>>()?;
-    let Some(store) = store else {
-        let header = ["session", "subject", "dataset", "license"].map(str::to_owned);
-        let mut rows = vec![Row { cells: header, below: None }];
-        for info in pipeline::remote_sessions(url, &ids)? {
-            let cells = [
-                info.session.to_string(),
-                info.subject.to_string(),
-                info.dataset.to_string(),
-                info.card.license.clone(),
-            ];
-            rows.push(Row { cells, below: None });
-        }
-        say(&table(&rows));
-        return Ok(());
-    };
-    let fetched = with_screen(1, |screen| pipeline::fetch(url, &ids, store, screen))?;
-    say(&format!("store: {} ({} sessions of {url})", store.display(), fetched.len()));
-    Ok(())
-}
-
-/// Says how to build what this build lacks.
-#[cfg(not(feature = "remote"))]
-pub(crate) fn fetch(url: &str, _sessions: &[String], _store: Option<&Path>) -> Result<(), Failure> {
-    let message = format!(
-        "needs the feature `remote`, which this build lacks: cargo run --release --bin xtask --features remote -- fetch {url} .."
-    );
-    Err(PipelineError::BadValue { field: "fetch".to_owned(), message }.into())
-}

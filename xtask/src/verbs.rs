@@ -15,6 +15,7 @@ use neurobrick::{Compute, PipelineError, RunFolder};
 use crate::bench::{self, BenchFailure};
 use crate::checks::{self, CheckError};
 use crate::cli::{ApplyArgs, Cli, EvaluateArgs, Protocol, StepArgs, Trials, Verb};
+use crate::fetch;
 use crate::recordings;
 use crate::screen::{Screen, say};
 use crate::stream;
@@ -69,7 +70,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Ingest(args) => recordings::ingest(args),
         Verb::ReadSession => recordings::read_session(),
         Verb::Inspect { store, sessions, json } => recordings::inspect(store, sessions, *json),
-        Verb::Fetch { url, sessions, store, list: _ } => recordings::fetch(url, sessions, store.as_deref()),
+        Verb::Fetch { url, sessions, store, list: _ } => fetch::fetch(url, sessions, store.as_deref()),
         Verb::Pretrain(step) => {
             let config = Pretraining::load(&step.config)?;
             let (out, compute) = (&step.run.out, step.run.compute.compute());

@@ -187,7 +187,7 @@ impl Source {
         let start = (index * PIECE_BYTES) as u64;
         match self {
             Self::Disk(file) => {
-                spare.reserve_exact(PIECE_BYTES);
+                spare.reserve_exact(usize::try_from(due).unwrap_or(PIECE_BYTES));
                 let mut file = locked(file);
                 file.seek(SeekFrom::Start(start))?;
                 let hash = read_piece(&mut *file, index, &mut spare)?;

@@ -251,3 +251,42 @@ fn what_is_not_there_is_said() {
     assert!(matches!(missing, SchemaError::SessionNotFound { .. }), "{missing}");
     assert!(RemoteStore::is_url("s3://bucket/x") && !RemoteStore::is_url("/data/store"));
 }
+
+/// The program behind `cargo xtask fetch` tells what happens, and goes on past a session that is damaged.
+#[test]
+fn the_program_copies_what_can_be_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, recordings) = bucket(folder.path());
+    let url = format!("file://{}", path.display());
+    let run = |args: &[&str]| {
+        let program =
+            std::process::Command::new(env!("CARGO_BIN_EXE_neurobrick-fetch")).args(args).output().unwrap();
+        let lines = String::from_utf8(program.stdout).unwrap();
+        let events: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (program.status.code().unwrap(), events, String::from_utf8(program.stderr).unwrap())
+    };
+    let named = |events: &[serde_json::Value], name: &str| {
+        let these = events.iter().filter(|event| event["event"] == name);
+        these.map(|event| event["session"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (code, events, _) = run(&["--list", &url]);
+    assert_eq!((code, named(&events, "listed")), (0, vec!["long".to_owned(), "short".to_owned()]));
+    let file = path.join("long/units.parquet");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let own = folder.path().join("own");
+    let own = own.to_str().unwrap();
+    let (code, events, _) = run(&[&url, own]);
+    assert_eq!(code, 65);
+    assert_eq!(named(&events, "refused"), ["long"]);
+    assert_eq!(named(&events, "copied"), ["short"]);
+    let short = &recordings[0];
+    assert_eq!(Store::open(own).unwrap().read(&short.info().session).unwrap(), *short);
+    let (code, events, _) = run(&[&url, own, "short"]);
+    assert_eq!((code, named(&events, "unchanged")), (0, vec!["short".to_owned()]));
+    let (code, _, message) = run(&["file:///nowhere/at/all", own]);
+    assert!(code == 1 && message.contains("/nowhere/at/all"), "{message}");
+    assert_eq!(run(&[&url]).0, 2);
+}

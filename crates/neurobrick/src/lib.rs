@@ -32,7 +32,7 @@
 //! ```
 //!
 //! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device; `remote` adds
-//! stores behind URLs (`pipeline::fetch`).
+//! stores behind URLs ([`schema`]'s `RemoteStore`).
 
 pub mod config;
 pub mod decoding;

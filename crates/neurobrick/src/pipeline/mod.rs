@@ -9,8 +9,6 @@ mod decode;
 mod decoder;
 mod demo;
 mod evaluate;
-#[cfg(feature = "remote")]
-mod fetch;
 mod finetune;
 mod ingest;
 mod learner;
@@ -35,8 +33,6 @@ pub use decode::decode;
 pub use decoder::{finetune_decoder, pretrain_decoder};
 pub use demo::demo;
 pub use evaluate::evaluate;
-#[cfg(feature = "remote")]
-pub use fetch::{fetch, remote_sessions};
 pub use finetune::finetune;
 pub use ingest::{ingest, ingest_with, inspect, plan_ingest};
 pub use neds::{finetune_neds, pretrain_neds};
