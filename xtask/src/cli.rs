@@ -100,6 +100,8 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask evaluate fixtures/configs/evaluate.toml --out runs/evaluation
     ///
+    /// Example: cargo xtask evaluate fixtures/configs/mtm.toml --protocol mtm --out runs/mtm
+    ///
     /// Example: cargo xtask evaluate --protocol nlb --predictions fixtures/golden/nlb/evaluate_submission.h5
     /// --targets fixtures/golden/nlb/evaluate_target.h5
     #[expect(clippy::doc_markdown, reason = "the help shows this text as it is")]

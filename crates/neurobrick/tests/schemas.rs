@@ -64,7 +64,9 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     }
     load::<FinetuneNedsConfig>(&config("neds/finetune.toml")).unwrap().validate().unwrap();
     load::<DecodeConfig>(&config("neds/decode.toml")).unwrap().validate().unwrap();
-    load::<EvaluateConfig>(&config("evaluate.toml")).unwrap();
+    for name in ["evaluate.toml", "mtm.toml"] {
+        load::<EvaluateConfig>(&config(name)).unwrap().validate().unwrap();
+    }
     load::<BwbConfig>(&config("bwb.toml")).unwrap().validate().unwrap();
     for name in ["audit.toml", "audit_sessions.toml"] {
         load::<AuditConfig>(&config(name)).unwrap().validate().unwrap();
