@@ -1,4 +1,5 @@
-//! What a decoder's score is when there is nothing to decode: labels shuffled within groups, or shifted in time.
+//! What a decoder's score is when there is nothing to decode: labels shuffled within groups, shifted in time, or taken from
+//! other sessions.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,11 @@ pub enum NullTest {
     /// Labels of each group rotated against its rows by at least a tenth of its length: keeps the labels' own rhythm, which
     /// a shuffle destroys, so that two slow signals do not pass for one code.
     CircularShift,
+    /// Targets of other sessions in place of one's own ("session permutation", Harris 2020, "Nonsense correlations in
+    /// neuroscience", doi:10.1101/2020.11.29.402719): no time of day, drift or satiety of a session is shuffled away, and
+    /// nothing is assumed of its rhythm, so that two slow signals do not pass for one code. Needs
+    /// [`NullDistribution::of_other_sessions`], and many sessions: its p-value cannot be below one in their number.
+    OtherSessions,
 }
 
 /// The scores of the same decoder on labels without meaning.
@@ -43,7 +49,7 @@ impl NullTest {
     /// How many orders there are, if they can be counted: the shifts of each group, multiplied. Permutations are too many.
     fn n_orders(self, group_of_row: &[usize]) -> Option<usize> {
         match self {
-            Self::LabelShuffle => None,
+            Self::LabelShuffle | Self::OtherSessions => None,
             Self::CircularShift => groups_of(group_of_row)
                 .iter()
                 .try_fold(1_usize, |n, rows| n.checked_mul(shifts(rows.len()).1.max(1))),
@@ -64,7 +70,8 @@ impl NullTest {
     }
 
     /// For each row, the row whose label it gets in draw number `draw`. `group_of_row` names the group of each row;
-    /// rows of a group count in their order. A group of one row keeps its label.
+    /// rows of a group count in their order. A group of one row keeps its label, and so does every row under
+    /// [`Self::OtherSessions`], whose labels are not among those of the groups.
     pub fn order(self, group_of_row: &[usize], seed: u64, draw: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..group_of_row.len()).collect();
         for (slot, rows) in groups_of(group_of_row).into_iter().enumerate() {
@@ -83,6 +90,7 @@ impl NullTest {
                         rotate(&mut order, &rows, margin + stream.below(free));
                     }
                 }
+                Self::OtherSessions => {}
             }
         }
         order
@@ -115,8 +123,8 @@ impl NullDistribution {
     /// [`MetricError::SingleClass`] has no score and is left out. Where there are no more shifts than draws, each is scored
     /// once: drawing the same few again would make a p-value smaller than they can support.
     ///
-    /// Fails if no draw has a score, with any other error of a draw (the first draw's), and if `observed` or the score of a
-    /// draw is not finite.
+    /// Fails if no draw has a score, with any other error of a draw (the first draw's), if `observed` or the score of a
+    /// draw is not finite, and for [`NullTest::OtherSessions`], which is not made of one session's labels.
     pub fn new(
         test: NullTest,
         group_of_row: &[usize],
@@ -124,8 +132,8 @@ impl NullDistribution {
         (seed, n_draws): (u64, usize),
         score: impl Fn(&[usize]) -> Result<f64, MetricError> + Send + Sync,
     ) -> Result<Self, MetricError> {
-        if !observed.is_finite() {
-            return Err(MetricError::NotFinite { what: "observed score", value: observed, index: vec![0] });
+        if test == NullTest::OtherSessions {
+            return Err(MetricError::Empty { what: "list of other sessions; use `of_other_sessions`" });
         }
         let all = test.n_orders(group_of_row).filter(|&n| n <= n_draws);
         let n_draws = all.unwrap_or(n_draws);
@@ -133,8 +141,43 @@ impl NullDistribution {
             Some(_) => NullTest::order_at(group_of_row, draw),
             None => test.order(group_of_row, seed, draw),
         };
-        let drawn: Vec<Result<f64, MetricError>> =
-            (0..n_draws).into_par_iter().map(|draw| score(&order(draw))).collect();
+        let drawn = (0..n_draws).into_par_iter().map(|draw| score(&order(draw))).collect();
+        Self::of_scores(test, observed, drawn)
+    }
+
+    /// The null of a session's decoder in the targets of other sessions: `score` gets the number of one of them, whose first
+    /// `n_rows` targets take the place of the session's own, row by row in the order of time. `rows_of_others` says how many
+    /// targets each has; those with fewer than `n_rows` are asked for and have no score, as those that fail with
+    /// [`MetricError::SingleClass`].
+    ///
+    /// Fails if no other session has a score, with any other error of one, and if `observed` or one of their scores is not
+    /// finite.
+    pub fn of_other_sessions(
+        observed: f64,
+        n_rows: usize,
+        rows_of_others: &[usize],
+        score: impl Fn(usize) -> Result<f64, MetricError> + Send + Sync,
+    ) -> Result<Self, MetricError> {
+        let drawn = rows_of_others.par_iter().enumerate().map(|(other, &rows)| {
+            // Not cut the session to the other's length: the score would be another one than `observed`.
+            if rows < n_rows {
+                Err(MetricError::SingleClass { trials: rows, class: false })
+            } else {
+                score(other)
+            }
+        });
+        Self::of_scores(NullTest::OtherSessions, observed, drawn.collect())
+    }
+
+    fn of_scores(
+        test: NullTest,
+        observed: f64,
+        drawn: Vec<Result<f64, MetricError>>,
+    ) -> Result<Self, MetricError> {
+        if !observed.is_finite() {
+            return Err(MetricError::NotFinite { what: "observed score", value: observed, index: vec![0] });
+        }
+        let n_draws = drawn.len();
         let mut scores = Vec::with_capacity(n_draws);
         for (draw, found) in drawn.into_iter().enumerate() {
             match found {
@@ -234,5 +277,24 @@ mod tests {
         };
         NullDistribution::new(NullTest::CircularShift, &groups, 1.0, (1, 12), score).unwrap();
         assert_eq!(seen.into_inner().unwrap().len(), 12);
+    }
+
+    /// One of nine sessions is as good as one's own, and one is too short to be asked.
+    #[test]
+    fn targets_of_other_sessions_are_a_null() {
+        let rows = [50, 40, 60, 50, 50, 50, 50, 50, 50, 50];
+        let score = |other: usize| match other {
+            4 => Err(MetricError::SingleClass { trials: 50, class: true }),
+            7 => Ok(0.9),
+            _ => Ok(0.5),
+        };
+        let found = NullDistribution::of_other_sessions(0.8, 50, &rows, score).unwrap();
+        assert_eq!((found.test, found.n_draws, found.n_asked), (NullTest::OtherSessions, 8, 10));
+        assert!((found.p_value - 2.0 / 9.0).abs() < 1e-15 && (found.mean - 0.55).abs() < 1e-15, "{found:?}");
+        let none = NullDistribution::of_other_sessions(0.8, 70, &rows, score);
+        assert!(matches!(none, Err(MetricError::Empty { .. })));
+        let groups = [0; 50];
+        let own = NullDistribution::new(NullTest::OtherSessions, &groups, 0.8, (1, 20), |_| Ok(0.5));
+        assert!(matches!(own, Err(MetricError::Empty { .. })), "not of one session's labels");
     }
 }

@@ -136,9 +136,10 @@ fn decoding(text: &mut String, report: &RunReport) {
     paragraph(text, "## Decoding");
     table(
         text,
-        &["Session", "Target", "Feature", "Balanced accuracy", "Test trials", "Majority"],
+        &["Session", "Target", "Feature", "Balanced accuracy", "Test trials", "Majority", "Shuffled labels", "p"],
         report.decoding.iter().map(|result| {
             let accuracy = &result.balanced_accuracy;
+            let [null_mean, p_value] = result.null_in_words();
             vec![
                 result.session.clone(),
                 result.target.label().to_owned(),
@@ -150,6 +151,8 @@ fn decoding(text: &mut String, report: &RunReport) {
                 ),
                 numbers::count(result.n_trials),
                 numbers::decimal(result.majority_baseline, 3),
+                null_mean,
+                p_value,
             ]
         }),
     );

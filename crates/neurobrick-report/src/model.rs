@@ -13,7 +13,7 @@ pub use provenance::{
 };
 pub(crate) use scores::Null;
 pub use scores::{
-    DecodingFeature, DecodingResult, DecodingTarget, Estimate, NullScores, PairedDifference, Predictor,
+    DecodingFeature, DecodingNull, DecodingResult, DecodingTarget, Estimate, NullScores, PairedDifference, Predictor,
     PredictorScores, RegionResult, RegionScore, Task, TaskResult,
 };
 

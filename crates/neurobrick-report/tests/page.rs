@@ -370,3 +370,14 @@ fn predicted_activity_names_its_predictor() {
     let html = render(&RunReport { tasks: Vec::new(), ..report }).unwrap();
     assert!(html.contains("Predicted rates: the first model of the run, by itself"));
 }
+
+/// A decoded label stands beside what the decoder reaches on labels without meaning; without a null the places are empty.
+#[test]
+fn decoded_labels_stand_beside_their_null() {
+    let mut report = example_run::full();
+    let html = render(&report).unwrap();
+    assert!(html.contains("<td>0.500</td><td>0.497</td><td>0.010</td>"), "mean and p of the null");
+    assert!(card(&report).contains(" | 0.500 | 0.497 | 0.010 |"), "{}", card(&report));
+    report.decoding.iter_mut().for_each(|result| result.null = None);
+    assert!(render(&report).unwrap().contains("<td>0.500</td><td>–</td><td>–</td>"));
+}

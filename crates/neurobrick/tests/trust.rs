@@ -198,11 +198,12 @@ fn labels_of_a_session_are_audited_and_decoded() {
     assert!(best > 0.65, "{best}");
     // The probe of an evaluation is the same: one label from one feature has one number.
     let loaded = load_sessions(&decode.data, &decode.sessions, decode.seed).unwrap();
-    let evaluated = decode_session(&loaded[0].train, &[], &decode.labels, decode.seed).unwrap();
+    let evaluated = decode_session(&loaded[0].train, &[], &decode.labels, (decode.seed, 20)).unwrap();
     let logistic = found.rows.iter().find(|r| r.feature == "raw_counts" && r.decoder == "logistic").unwrap();
     let accuracy = evaluated[0].accuracy.as_ref().unwrap();
     let score = logistic.score.as_ref().unwrap();
     assert!((score.value() - accuracy.balanced).abs() < 1e-12, "{score:?} {accuracy:?}");
+    assert_eq!((evaluated[0].null, evaluated[0].shifted), (Some(*score.null()), logistic.shifted));
     assert_eq!(logistic.choice, evaluated[0].c.map(|c| format!("C = {c:e}")));
     let text = std::fs::read_to_string(out.join("decode.md")).unwrap();
     assert!(text.contains(&format!("## side of {SECOND}")), "{text}");

@@ -40,6 +40,8 @@ pub struct Behavior {
     pub test: Vec<usize>,
     /// Cluster of each test trial: windows that share spikes are resampled together.
     pub clusters: Vec<usize>,
+    /// The same behavior in other sessions, `[trial, bin, K]`: the null that takes them for the session's own.
+    pub of_others: Vec<Array3<f64>>,
 }
 
 /// A decoder with what it chose.
@@ -262,11 +264,31 @@ impl Task<'_> {
         let Behavior { values, trials, fit, test, .. } = self.behavior;
         let predicted = self.predict(setting, values, fit, test)?;
         let one_group = vec![0; trials.len()];
-        self.behavior.judge(&predicted, choice, self.judging, |value, (seed, n_shuffles)| {
-            NullDistribution::new(NullTest::CircularShift, &one_group, value, (seed, n_shuffles), |order| {
-                self.score(setting, &values.select(Axis(0), order), fit, test)
-            })
-        })
+        let decoded =
+            self.behavior.judge(&predicted, choice, self.judging, |value, (seed, n_shuffles)| {
+                NullDistribution::new(
+                    NullTest::CircularShift,
+                    &one_group,
+                    value,
+                    (seed, n_shuffles),
+                    |order| self.score(setting, &values.select(Axis(0), order), fit, test),
+                )
+            })?;
+        Ok(Decoded { other_sessions: self.other_sessions(setting, decoded.score.value())?, ..decoded })
+    }
+
+    /// The null in the behavior of other sessions, if one has enough trials.
+    fn other_sessions(&self, setting: Setting, value: f64) -> Result<Option<NullDistribution>, MetricError> {
+        let Behavior { values, fit, test, of_others, .. } = self.behavior;
+        let n_rows = values.len_of(Axis(0));
+        let n_of_others: Vec<usize> = of_others.iter().map(|other| other.len_of(Axis(0))).collect();
+        if n_of_others.iter().all(|&n| n < n_rows) {
+            return Ok(None);
+        }
+        let null = NullDistribution::of_other_sessions(value, n_rows, &n_of_others, |other| {
+            self.score(setting, &of_others[other].slice(s![..n_rows, .., ..]).to_owned(), fit, test)
+        });
+        null.map(Some)
     }
 }
 
@@ -334,7 +356,7 @@ impl Behavior {
             Counted { trials: test.len(), units: 0, entries: truth.len(), spikes: 0.0, sessions: 1 };
         let metric = (DecodingMetric::R2, value);
         let score = TestedScore::new(metric, counted, interval, null, baseline, Split::Test)?;
-        Ok(Decoded { score, shifted: None, choice })
+        Ok(Decoded { score, shifted: None, other_sessions: None, choice })
     }
 }
 
@@ -375,6 +397,7 @@ mod tests {
                 valid: Vec::new(),
                 test: (100..n_windows).collect(),
                 clusters,
+                of_others: Vec::new(),
             };
             let rows = decode_behavior(&session, &behavior, &feature, &judging);
             let interval = *rows[0].score.as_ref().unwrap().interval();

@@ -29,6 +29,9 @@ impl Feature {
     }
 }
 
+/// Blocks of consecutive trials within which labels are shuffled, unless a configuration says otherwise.
+pub const N_BLOCKS: usize = 5;
+
 /// How scores get their nulls and intervals.
 #[derive(Clone, Debug)]
 pub struct Judging {

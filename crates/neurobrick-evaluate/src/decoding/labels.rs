@@ -33,6 +33,17 @@ enum Setting {
     Network { kind: NetworkKind, weight_decay: f64 },
 }
 
+/// A label of a session's usable trials.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelTarget<'a> {
+    /// Name in tables.
+    pub name: &'a str,
+    /// Of every usable trial; `None` where it is undefined.
+    pub labels: &'a [Option<bool>],
+    /// The same label in other sessions, of labeled trials in their order: the null that takes them for the session's own.
+    pub of_others: &'a [Vec<bool>],
+}
+
 /// Labels of the labeled trials with the rows that are fitted to and scored on.
 struct Task<'a> {
     x: Array2<f64>,
@@ -46,35 +57,23 @@ struct Task<'a> {
     /// Rows by which networks stop.
     valid: Vec<usize>,
     test: Vec<usize>,
+    /// Labels of other sessions.
+    of_others: &'a [Vec<bool>],
     judging: &'a Judging,
 }
 
 /// One label from one feature by every decoder of labels.
 pub fn decode_labels(
     session: &TrainSession,
-    (target, labels): (&str, &[Option<bool>]),
+    target: LabelTarget<'_>,
     feature: &Feature,
     judging: &Judging,
 ) -> Vec<DecodeRow> {
-    let trials: Vec<usize> = (0..labels.len()).filter(|&trial| labels[trial].is_some()).collect();
-    let rows_of = |side: &[usize]| -> Vec<usize> {
-        (0..trials.len()).filter(|&row| side.binary_search(&trials[row]).is_ok()).collect()
-    };
-    let valid = rows_of(&session.split.valid);
-    let task = Task {
-        x: feature.of_window.select(Axis(0), &trials),
-        bins: feature.values.select(Axis(0), &trials),
-        labels: trials.iter().map(|&trial| labels[trial] == Some(true)).collect(),
-        fit: [rows_of(&session.split.train), valid.clone()].concat(),
-        valid,
-        test: rows_of(&session.split.test),
-        trials,
-        judging,
-    };
+    let task = Task::new(session, target, feature, judging);
     let id = session.data.session();
     let row = |decoder: &str, choice: Result<(Setting, String), MetricError>| {
         let decoded = choice.and_then(|(setting, choice)| task.judged(setting, choice));
-        DecodeRow::new(id, [target, &feature.name, decoder], decoded)
+        DecodeRow::new(id, [target.name, &feature.name, decoder], decoded)
     };
     let mut rows =
         vec![row("logistic", task.choose_logistic()), row("discriminant", task.choose_discriminant())];
@@ -84,12 +83,64 @@ pub fn decode_labels(
     rows
 }
 
+/// The logistic probe of [`decode_labels`] alone, for evaluations: its accuracy, its inverse penalty, and its score with the
+/// nulls; numbers of training and test rows whether or not there is a score.
+pub(crate) fn decode_by_logistic(
+    session: &TrainSession,
+    target: LabelTarget<'_>,
+    feature: &Feature,
+    judging: &Judging,
+) -> (Result<(Accuracy, f64, Decoded), MetricError>, [usize; 2]) {
+    let task = Task::new(session, target, feature, judging);
+    let sizes = [task.fit.len(), task.test.len()];
+    let found = task.logistic_penalty().and_then(|c| {
+        let setting = Setting::Logistic { c };
+        Ok((task.accuracy(setting)?, c, task.judged(setting, choice_of(c))?))
+    });
+    (found, sizes)
+}
+
+fn choice_of(c: f64) -> String {
+    format!("C = {c:e}")
+}
+
+impl<'a> Task<'a> {
+    fn new(
+        session: &TrainSession,
+        LabelTarget { labels, of_others, .. }: LabelTarget<'a>,
+        feature: &Feature,
+        judging: &'a Judging,
+    ) -> Self {
+        let trials: Vec<usize> = (0..labels.len()).filter(|&trial| labels[trial].is_some()).collect();
+        let rows_of = |side: &[usize]| -> Vec<usize> {
+            (0..trials.len()).filter(|&row| side.binary_search(&trials[row]).is_ok()).collect()
+        };
+        let valid = rows_of(&session.split.valid);
+        Self {
+            x: feature.of_window.select(Axis(0), &trials),
+            bins: feature.values.select(Axis(0), &trials),
+            labels: trials.iter().map(|&trial| labels[trial] == Some(true)).collect(),
+            fit: [rows_of(&session.split.train), valid.clone()].concat(),
+            valid,
+            test: rows_of(&session.split.test),
+            trials,
+            of_others,
+            judging,
+        }
+    }
+}
+
 impl Task<'_> {
     fn choose_logistic(&self) -> Result<(Setting, String), MetricError> {
+        let c = self.logistic_penalty()?;
+        Ok((Setting::Logistic { c }, choice_of(c)))
+    }
+
+    fn logistic_penalty(&self) -> Result<f64, MetricError> {
         let x = self.x.select(Axis(0), &self.fit);
         let grid = ProbeGrid { n_folds: N_FOLDS, ..ProbeGrid::with_seed(self.judging.seed) };
         let (probe, _) = LogisticProbe::fit_search(&x.view(), &pick(&self.labels, &self.fit), &grid)?;
-        Ok((Setting::Logistic { c: probe.c() }, format!("C = {:e}", probe.c())))
+        Ok(probe.c())
     }
 
     /// The shrinkage with the best balanced accuracy over folds, the first of equals.
@@ -188,16 +239,21 @@ impl Task<'_> {
         balanced_accuracy(&numbered(&pick(labels, test)), &numbered(&predicted))
     }
 
-    fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
-        let Judging { seed, n_blocks, n_shuffles, .. } = *self.judging;
+    /// How often the test rows are right. Trials are independent: labels belong to trials, whose windows never overlap; windows
+    /// that slide have none.
+    fn accuracy(&self, setting: Setting) -> Result<Accuracy, MetricError> {
         let predicted = self.predict(setting, &self.labels, &self.fit, &self.test)?;
         let truth = pick(&self.labels, &self.test);
         two_classes(&truth)?;
-        // Trials are independent: labels belong to trials, whose windows never overlap; windows that slide have none.
+        Accuracy::new(&truth, &predicted, &pick(&self.labels, &self.fit), LEVEL)
+    }
+
+    fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
+        let Judging { seed, n_blocks, n_shuffles, .. } = *self.judging;
+        let accuracy = self.accuracy(setting)?;
         let fit_labels = pick(&self.labels, &self.fit);
-        let accuracy = Accuracy::new(&truth, &predicted, &fit_labels, LEVEL)?;
         let (value, interval) = (accuracy.balanced, accuracy.balanced_interval);
-        let truth = numbered(&truth);
+        let truth = numbered(&pick(&self.labels, &self.test));
         let null = |test: NullTest, groups: &[usize]| {
             NullDistribution::new(test, groups, value, (seed, n_shuffles), |order| {
                 let labels: Vec<bool> = order.iter().map(|&row| self.labels[row]).collect();
@@ -208,11 +264,30 @@ impl Task<'_> {
             })
         };
         let majority = usize::from(2 * fit_labels.iter().filter(|&&label| label).count() >= fit_labels.len());
-        Scored { value, interval, truth: &truth, majority }.tested(
-            (self.trials.len(), n_blocks),
-            null,
-            choice,
-        )
+        let scored = Scored { value, interval, truth: &truth, majority };
+        let decoded = scored.tested((self.trials.len(), n_blocks), null, choice)?;
+        Ok(Decoded { other_sessions: self.other_sessions(setting, value)?, ..decoded })
+    }
+
+    /// The null in labels of other sessions, if one has enough.
+    fn other_sessions(&self, setting: Setting, value: f64) -> Result<Option<NullDistribution>, MetricError> {
+        let n_rows = self.labels.len();
+        let n_of_others: Vec<usize> = self.of_others.iter().map(Vec::len).collect();
+        if n_of_others.iter().all(|&n| n < n_rows) {
+            return Ok(None);
+        }
+        let found = NullDistribution::of_other_sessions(value, n_rows, &n_of_others, |other| {
+            let labels = &self.of_others[other][..n_rows];
+            two_classes(&pick(labels, &self.fit))?;
+            two_classes(&pick(labels, &self.test))?;
+            self.score(setting, labels, &self.fit, &self.test)
+        });
+        match found {
+            Ok(null) => Ok(Some(null)),
+            // All others have one class there.
+            Err(MetricError::Empty { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -299,7 +374,7 @@ impl Scored<'_> {
         let shifted = null(NullTest::CircularShift, &vec![0; n_rows])?;
         let metric = (DecodingMetric::BalancedAccuracy, self.value);
         let score = TestedScore::new(metric, counted, self.interval, shuffled, baseline, Split::Test)?;
-        Ok(Decoded { score, shifted: Some(shifted), choice })
+        Ok(Decoded { score, shifted: Some(shifted), other_sessions: None, choice })
     }
 }
 

@@ -10,9 +10,9 @@ mod target;
 
 pub use behavior::{Behavior, Predicted, decode_behavior, judge_prediction, rows};
 pub use encoding::{Encoded, EncodingEvaluation, EncodingScores, judge_encoding};
-pub use feature::{Feature, Judging};
-pub(crate) use labels::SHRINKAGES;
-pub use labels::{PredictedClasses, decode_labels, judge_classes};
+pub use feature::{Feature, Judging, N_BLOCKS};
+pub use labels::{LabelTarget, PredictedClasses, decode_labels, judge_classes};
+pub(crate) use labels::{SHRINKAGES, decode_by_logistic};
 pub use network::{NetworkConfig, NetworkDecoder, NetworkKind, NetworkRows, NetworkTargets};
 pub use result::{DecodeResult, DecodeRow};
 pub use target::{BehaviorTarget, OfAngle};

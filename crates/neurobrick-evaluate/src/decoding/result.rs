@@ -26,6 +26,10 @@ pub struct DecodeRow {
     /// The second null: circular shifts of labels, which keep their rhythm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shifted: Option<NullDistribution>,
+    /// The third, with several sessions: their labels or behavior in place of one's own, whose slow changes are thereby no code.
+    /// Absent where none of them has as many trials, and of models trained before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_sessions: Option<NullDistribution>,
     /// Why there is no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undefined: Option<String>,
@@ -35,6 +39,7 @@ pub struct DecodeRow {
 pub(crate) struct Decoded {
     pub(crate) score: TestedScore,
     pub(crate) shifted: Option<NullDistribution>,
+    pub(crate) other_sessions: Option<NullDistribution>,
     pub(crate) choice: String,
 }
 
@@ -53,9 +58,9 @@ impl DecodeRow {
             Ok(found) => (Some(found), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let (score, shifted, choice) = match found {
-            Some(found) => (Some(found.score), found.shifted, Some(found.choice)),
-            None => (None, None, None),
+        let (score, [shifted, other_sessions], choice) = match found {
+            Some(found) => (Some(found.score), [found.shifted, found.other_sessions], Some(found.choice)),
+            None => (None, [None, None], None),
         };
         Self {
             session: session.clone(),
@@ -65,6 +70,7 @@ impl DecodeRow {
             choice,
             score,
             shifted,
+            other_sessions,
             undefined,
         }
     }
@@ -88,7 +94,8 @@ impl DecodeResult {
         let mut text = String::from(
             "# Decoding\n\nScores on test trials: balanced accuracy of labels, R² of behavior. Penalties are chosen on training \
              and validation trials only. The null refits the decoder to labels shuffled within blocks of trials (behavior: \
-             shifted against the trials); `p shifted` shifts labels as well. A model that was trained before (`poyo`, `neds`) \
+             shifted against the trials); `p shifted` shifts labels as well; `p others` takes the targets of so many other sessions for \
+             the session's own, and cannot be below one in their number and one. A model that was trained before (`poyo`, `neds`) \
              is not refitted: its null is its own prediction against the behavior of other test trials.\n",
         );
         let mut last = None;
@@ -99,20 +106,23 @@ impl DecodeResult {
                 last = Some(key);
                 let _ = write!(
                     text,
-                    "\n## {} of {}\n\n| from | decoder | score [95 %] | naive | null mean | p | p shifted | test trials | chosen |\n\
-                     |---|---|---:|---:|---:|---:|---:|---:|---|\n",
+                    "\n## {} of {}\n\n| from | decoder | score [95 %] | naive | null mean | p | p shifted | p others | test trials | chosen |\n\
+                     |---|---|---:|---:|---:|---:|---:|---:|---:|---|\n",
                     row.target, row.session
                 );
             }
             let Some(score) = &row.score else {
                 let reason = row.undefined.as_deref().unwrap_or("undefined");
-                let _ = writeln!(text, "| {} | {} | {reason} | | | | | | |", row.feature, row.decoder);
+                let _ = writeln!(text, "| {} | {} | {reason} | | | | | | | |", row.feature, row.decoder);
                 continue;
             };
             let shifted = row.shifted.map_or_else(|| "–".to_owned(), |null| format!("{:.3}", null.p_value));
+            let others = row
+                .other_sessions
+                .map_or_else(|| "–".to_owned(), |null| format!("{:.3} of {}", null.p_value, null.n_draws));
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.3} [{:.3}, {:.3}] | {:.3} | {:.3} | {:.3} | {shifted} | {} | {} |",
+                "| {} | {} | {:.3} [{:.3}, {:.3}] | {:.3} | {:.3} | {:.3} | {shifted} | {others} | {} | {} |",
                 row.feature,
                 row.decoder,
                 score.value(),

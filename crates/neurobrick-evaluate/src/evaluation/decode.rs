@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use ndarray::{Array2, Array3, Axis};
-use neurobrick_metrics::{Accuracy, LogisticProbe, MetricError, ProbeGrid, Split};
+use ndarray::Array3;
+use neurobrick_metrics::Split;
 use neurobrick_schema::ColumnValues;
 use neurobrick_train::TrainSession;
 
 use super::DecodeTarget;
 use super::results::DecodingEvaluation;
 use super::score::{text_at, unknown_column};
+use crate::decoding::{Feature, Judging, LabelTarget, N_BLOCKS, decode_by_logistic};
 use crate::{EvaluateError, LoadedSession};
 
 /// Level of all intervals.
@@ -19,7 +20,8 @@ pub const LEVEL: f64 = 0.95;
 /// `[trial, bin, L]` of all usable trials.
 ///
 /// Features are means over the window: the square root of each unit's count, or each latent. The probe is an
-/// L2-regularized logistic regression fitted on training and validation trials.
+/// L2-regularized logistic regression fitted on training and validation trials; its nulls refit it `n_shuffles` times to labels
+/// shuffled within blocks of trials, and as often to shifted ones. All of it is the probe of the verb `decode`.
 ///
 /// # Errors
 /// If a label's column is missing. A label that cannot be decoded (one class, too few trials) is recorded with its
@@ -28,21 +30,20 @@ pub fn decode_session(
     session: &TrainSession,
     latents: &[(String, Array3<f64>)],
     targets: &[DecodeTarget],
-    seed: u64,
+    (seed, n_shuffles): (u64, usize),
 ) -> Result<Vec<DecodingEvaluation>, EvaluateError> {
     let data = &session.data;
     let all: Vec<usize> = (0..data.n_trials()).collect();
-    let mut features =
-        vec![("raw_counts".to_owned(), data.counts_of(&all).sum_axis(Axis(1)).mapv(f64::sqrt))];
-    for (name, latents) in latents {
-        let bins = latents.len_of(Axis(1)).max(1) as f64;
-        features.push((name.clone(), latents.sum_axis(Axis(1)) / bins));
-    }
+    let mut features = vec![Feature::raw_counts(&data.counts_of(&all))];
+    features.extend(latents.iter().map(|(name, latents)| Feature::latents(name, latents.clone())));
+    // Wilson's intervals need no resamples.
+    let judging = Judging { seed, n_blocks: N_BLOCKS, n_shuffles, n_resamples: 0, networks: None };
     let mut found = Vec::new();
     for target in targets {
         let labels = labels(session, target)?;
-        for (name, x) in &features {
-            found.push(decode(session, target.name(), name, x, &labels, seed));
+        for feature in &features {
+            let target = LabelTarget { name: target.name(), labels: &labels, of_others: &[] };
+            found.push(decode(session, target, feature, &judging));
         }
     }
     Ok(found)
@@ -103,36 +104,27 @@ pub fn values_of(session: &TrainSession, column: &str) -> BTreeSet<String> {
 
 fn decode(
     session: &TrainSession,
-    target: &str,
-    feature: &str,
-    x: &Array2<f64>,
-    labels: &[Option<bool>],
-    seed: u64,
+    target: LabelTarget<'_>,
+    feature: &Feature,
+    judging: &Judging,
 ) -> DecodingEvaluation {
-    let labeled = |trials: &[usize]| -> (Vec<usize>, Vec<bool>) {
-        trials.iter().filter_map(|&t| labels[t].map(|label| (t, label))).unzip()
+    let (found, [n_train, n_test]) = decode_by_logistic(session, target, feature, judging);
+    let undefined = found.as_ref().err().map(ToString::to_string);
+    let (accuracy, c, decoded) = match found {
+        Ok((accuracy, c, decoded)) => (Some(accuracy), Some(c), Some(decoded)),
+        Err(_) => (None, None, None),
     };
-    let (fit_trials, fit_labels) = labeled(&[&session.split.train[..], &session.split.valid].concat());
-    let (test_trials, test_labels) = labeled(&session.split.test);
-    let run = || -> Result<(Accuracy, f64), MetricError> {
-        let (probe, _) = LogisticProbe::fit_search(
-            &x.select(Axis(0), &fit_trials).view(),
-            &fit_labels,
-            &ProbeGrid::with_seed(seed),
-        )?;
-        let predicted = probe.predict(&x.select(Axis(0), &test_trials).view())?;
-        Ok((Accuracy::new(&test_labels, &predicted, &fit_labels, LEVEL)?, probe.c()))
-    };
-    let result = run();
     DecodingEvaluation {
-        target: target.to_owned(),
-        feature: feature.to_owned(),
-        n_train: fit_trials.len(),
-        n_test: test_trials.len(),
+        target: target.name.to_owned(),
+        feature: feature.name.clone(),
+        accuracy,
+        null: decoded.as_ref().map(|decoded| *decoded.score.null()),
+        shifted: decoded.and_then(|decoded| decoded.shifted),
+        c,
+        n_train,
+        n_test,
         split: Split::Test,
-        undefined: result.as_ref().err().map(ToString::to_string),
-        c: result.as_ref().ok().map(|(_, c)| *c),
-        accuracy: result.ok().map(|(accuracy, _)| accuracy),
+        undefined,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What an evaluation finds: the contents of `metrics.json`.
 
-use neurobrick_metrics::{Accuracy, Convention, Counted, Difference, NullModel, Score, Split};
+use neurobrick_metrics::{
+    Accuracy, Convention, Counted, Difference, NullDistribution, NullModel, Score, Split,
+};
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
@@ -107,6 +109,13 @@ pub struct DecodingEvaluation {
     pub feature: String,
     /// Accuracy on test trials with its interval; absent where undefined, for the reason given.
     pub accuracy: Option<Accuracy>,
+    /// Balanced accuracies of the same probe on labels shuffled within blocks of trials; absent without a score, and in files
+    /// written before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null: Option<NullDistribution>,
+    /// The same on labels shifted against the trials, which keeps their rhythm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shifted: Option<NullDistribution>,
     /// Inverse penalty chosen on training trials.
     pub c: Option<f64>,
     /// Labeled training (train and valid) trials.

@@ -24,6 +24,8 @@ pub struct ScoringConfig {
     pub condition_columns: Vec<String>,
     /// Labels to decode.
     pub decode: Vec<DecodeTarget>,
+    /// Draws of each null of a decoded label: the probe is fitted again as often to labels without meaning.
+    pub n_shuffles: usize,
     /// Resamples of the bootstrap over trials.
     pub n_resamples: usize,
     /// Test spikes a unit needs to count as active.
@@ -39,6 +41,7 @@ impl Default for ScoringConfig {
             with_linear: true,
             condition_columns: Vec::new(),
             decode: Vec::new(),
+            n_shuffles: 100,
             n_resamples: 1000,
             active_min_spikes: 50,
         }
@@ -49,7 +52,7 @@ impl ScoringConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// If there are no tasks or resamples, a limit is zero, or a label has several classes.
+    /// If there are no tasks, too few resamples or shuffles, a limit is zero, or a label has several classes.
     pub fn validate(&self) -> Result<(), EvaluateError> {
         let refuse = |field: &str, message: &str| {
             Err(EvaluateError::BadValue { field: format!("scoring.{field}"), message: message.to_owned() })
@@ -59,6 +62,9 @@ impl ScoringConfig {
         }
         if self.n_resamples < 100 {
             return refuse("n_resamples", "needs at least 100 for an interval");
+        }
+        if self.n_shuffles < 20 {
+            return refuse("n_shuffles", "needs at least 20 to tell one in twenty");
         }
         if self.max_units == Some(0) {
             return refuse("max_units", "must be positive; leave it out to score all units");

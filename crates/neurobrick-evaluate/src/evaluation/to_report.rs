@@ -297,6 +297,12 @@ fn decoding(result: &EvaluationResult) -> Vec<report::DecodingResult> {
                 n_trials: d.n_test as u64,
                 // Always answering one class is right on all trials of it and on none of the other.
                 majority_baseline: 0.5,
+                null: d.null.map(|null| report::DecodingNull {
+                    mean: null.mean,
+                    upper: null.upper,
+                    p_value: null.p_value,
+                    n_draws: null.n_draws as u64,
+                }),
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::nullable;
+use crate::{nullable, numbers};
 
 /// A value with its 95 % interval. Non-finite parts are shown as "–" together with `reason`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -413,6 +413,31 @@ pub struct DecodingResult {
     /// Balanced accuracy of always answering the commonest class.
     #[serde(with = "nullable::scalar")]
     pub majority_baseline: f64,
+    /// What the same decoder reaches on labels without meaning; absent where that was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null: Option<DecodingNull>,
+}
+
+impl DecodingResult {
+    /// Mean of the null and the p-value under it; "–" where there is none.
+    pub(crate) fn null_in_words(&self) -> [String; 2] {
+        let word = |value: Option<f64>| numbers::decimal(value.unwrap_or(f64::NAN), 3);
+        [word(self.null.map(|null| null.mean)), word(self.null.map(|null| null.p_value))]
+    }
+}
+
+/// Balanced accuracies of a decoder on shuffled labels.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecodingNull {
+    /// Their mean.
+    pub mean: f64,
+    /// The one that one in twenty exceeds.
+    pub upper: f64,
+    /// Share of the draws, the real labels among them, that are at least as high as that of the real labels.
+    pub p_value: f64,
+    /// Draws.
+    pub n_draws: u64,
 }
 
 /// Score of one region.

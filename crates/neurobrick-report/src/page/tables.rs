@@ -67,6 +67,8 @@ pub(super) struct DecodingRow {
     pub(super) cell: Cell,
     pub(super) n_trials: String,
     pub(super) majority: String,
+    /// Mean of the null, and the p-value under it.
+    pub(super) null: [String; 2],
     pub(super) opens_block: bool,
 }
 
@@ -315,6 +317,7 @@ pub(super) fn decoding(report: &RunReport) -> Option<DecodingTable> {
             cell: estimate_cell(&result.balanced_accuracy, numbers_3),
             n_trials: numbers::count(result.n_trials),
             majority: numbers::decimal(result.majority_baseline, 3),
+            null: result.null_in_words(),
             opens_block,
         });
         previous = Some(result);

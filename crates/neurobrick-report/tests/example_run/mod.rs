@@ -161,6 +161,7 @@ fn decoding(sessions: &[SessionFacts]) -> Vec<DecodingResult> {
                     balanced_accuracy: Estimate::new(value, value - 0.11, value + 0.09),
                     n_trials: session.n_test,
                     majority_baseline: 0.5,
+                    null: Some(DecodingNull { mean: 0.497, upper: 0.61, p_value: 0.0099, n_draws: 100 }),
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use neurobrick_evaluate::decoding::NetworkConfig;
+use neurobrick_evaluate::decoding::{N_BLOCKS, NetworkConfig};
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub struct DecodeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub networks: Option<NetworkConfig>,
     /// Blocks of consecutive trials within which labels are shuffled for the null.
-    #[serde(default = "five")]
+    #[serde(default = "default_blocks")]
     pub n_blocks: usize,
     /// Draws of every null.
     #[serde(default = "hundred")]
@@ -70,8 +70,8 @@ pub struct DecodeConfig {
 fn all_features() -> Vec<DecodeFeature> {
     vec![DecodeFeature::RawCounts, DecodeFeature::TemporalFactors]
 }
-fn five() -> usize {
-    5
+fn default_blocks() -> usize {
+    N_BLOCKS
 }
 fn hundred() -> usize {
     100

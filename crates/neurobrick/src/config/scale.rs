@@ -96,9 +96,9 @@ impl ScaleScoring {
             baselines: self.baselines,
             with_linear: false,
             condition_columns: self.condition_columns.clone(),
-            decode: Vec::new(),
             n_resamples: self.n_resamples,
             active_min_spikes: self.active_min_spikes,
+            ..ScoringConfig::default()
         }
     }
 }

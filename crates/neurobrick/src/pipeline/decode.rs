@@ -8,8 +8,8 @@ use ndarray::Axis;
 use neurobrick_core::Prompt;
 use neurobrick_data::{DataError, ResampleRule, resampling_clusters};
 use neurobrick_evaluate::decoding::{
-    Behavior, DecodeResult, DecodeRow, EncodingEvaluation, Feature, Judging, Predicted, PredictedClasses,
-    decode_behavior, decode_labels, judge_classes, judge_encoding, judge_prediction,
+    Behavior, DecodeResult, DecodeRow, EncodingEvaluation, Feature, Judging, LabelTarget, Predicted,
+    PredictedClasses, decode_behavior, decode_labels, judge_classes, judge_encoding, judge_prediction,
 };
 use neurobrick_evaluate::evaluation::{check_values, classes, labels};
 use neurobrick_metrics::{MetricError, TemporalFactors, TemporalFactorsConfig};
@@ -53,9 +53,16 @@ pub fn decode(
         n_resamples: config.n_resamples,
         networks: config.networks.clone(),
     };
+    let mut targets = sessions
+        .iter()
+        .map(|session| Targets::of(config, session, observer))
+        .collect::<Result<Vec<_>, _>>()?;
+    for number in 0..sessions.len() {
+        Targets::tell_of_others(&mut targets, number);
+    }
     let mut rows: Vec<DecodeRow> = Vec::new();
     let mut encoding = Vec::new();
-    for session in &sessions {
+    for (session, targets) in sessions.iter().zip(&targets) {
         note_left_out(&session.train.data, observer);
         let features = features(config, session, compute)?;
         let answers = answers(config, session, compute)?;
@@ -71,12 +78,11 @@ pub fn decode(
             observer.progress(&state);
             state.done += 1;
         };
-        for target in &config.labels {
-            rows.extend(one.label(target, &mut || advance(target.name(), observer))?);
+        for (target, labels) in config.labels.iter().zip(&targets.labels) {
+            rows.extend(one.label(target, labels, &mut || advance(target.name(), observer))?);
         }
-        for target in &config.behaviors {
-            let behavior = behavior(config, session, target, observer)?;
-            rows.extend(one.behavior(target, &behavior, &mut || advance(&target.name, observer))?);
+        for (target, behavior) in config.behaviors.iter().zip(&targets.behaviors) {
+            rows.extend(one.behavior(target, behavior, &mut || advance(&target.name, observer))?);
         }
         encoding.extend(one.encoding(&mut || advance("encoding", observer))?);
     }
@@ -100,6 +106,52 @@ pub fn decode(
     folder.write_json("manifest.json", &manifest)?;
     write_file(&out.join("decode.md"), result.markdown().as_bytes())?;
     Ok(result)
+}
+
+/// What is decoded of a session, and what of the others is, since each of their targets is a null of it.
+struct Targets {
+    labels: Vec<Labels>,
+    behaviors: Vec<Behavior>,
+}
+
+/// A label of two classes; none of several.
+struct Labels {
+    own: Option<Vec<Option<bool>>>,
+    of_others: Vec<Vec<bool>>,
+}
+
+impl Targets {
+    fn of(
+        config: &DecodeConfig,
+        session: &LoadedSession,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, PipelineError> {
+        let mut found = Self { labels: Vec::new(), behaviors: Vec::new() };
+        for target in &config.labels {
+            let is_binary = !matches!(target, DecodeTarget::Classes { .. });
+            let own = if is_binary { Some(labels(&session.train, target)?) } else { None };
+            found.labels.push(Labels { own, of_others: Vec::new() });
+        }
+        for target in &config.behaviors {
+            found.behaviors.push(behavior(config, session, target, observer)?);
+        }
+        Ok(found)
+    }
+
+    /// Gives the session of this number the targets of all others.
+    fn tell_of_others(all: &mut [Self], number: usize) {
+        for target in 0..all[number].labels.len() {
+            let others = all.iter().enumerate().filter(|(other, _)| *other != number);
+            let labels = others.filter_map(|(_, other)| other.labels[target].own.as_ref());
+            all[number].labels[target].of_others =
+                labels.map(|labels| labels.iter().copied().flatten().collect()).collect();
+        }
+        for target in 0..all[number].behaviors.len() {
+            let others = all.iter().enumerate().filter(|(other, _)| *other != number);
+            all[number].behaviors[target].of_others =
+                others.map(|(_, other)| other.behaviors[target].values.clone()).collect();
+        }
+    }
 }
 
 /// A session, and everything that answers for it.
@@ -135,13 +187,14 @@ impl OneSession<'_> {
     fn label(
         &self,
         target: &DecodeTarget,
+        labels: &Labels,
         advance: &mut dyn FnMut(),
     ) -> Result<Vec<DecodeRow>, PipelineError> {
         let Self { session, judging, .. } = *self;
         let mut rows = Vec::new();
         for feature in &self.features {
             advance();
-            rows.extend(decode_label(session, target, feature, judging)?);
+            rows.extend(decode_label(session, (target, labels), feature, judging));
         }
         let classes = classes(&session.train, target)?;
         for answers in &self.answers {
@@ -244,26 +297,27 @@ fn features(
 /// A label from a feature by every decoder of labels; those of several classes by none.
 fn decode_label(
     session: &LoadedSession,
-    target: &DecodeTarget,
+    (target, labels): (&DecodeTarget, &Labels),
     feature: &Feature,
     judging: &Judging,
-) -> Result<Vec<DecodeRow>, PipelineError> {
-    if let DecodeTarget::Classes { name, classes, .. } = target {
+) -> Vec<DecodeRow> {
+    let Some(own) = &labels.own else {
+        let (name, n_classes) = (target.name(), target.classes().len());
         let (what, must) =
             ("number of classes of a label", "2, named with `category`, for the decoders fitted here");
-        let error = MetricError::InvalidSetting { what, value: classes.len() as f64, must };
-        let names = [name.as_str(), &feature.name, "linear decoders"];
-        return Ok(vec![DecodeRow::undefined(&session.hash.session, names, error)]);
-    }
-    let labels = labels(&session.train, target)?;
-    let mut rows = decode_labels(&session.train, (target.name(), &labels), feature, judging);
-    let [negative, positive] = target.classes()[..] else { return Ok(rows) };
+        let error = MetricError::InvalidSetting { what, value: n_classes as f64, must };
+        let names = [name, &feature.name, "linear decoders"];
+        return vec![DecodeRow::undefined(&session.hash.session, names, error)];
+    };
+    let label = LabelTarget { name: target.name(), labels: own, of_others: &labels.of_others };
+    let mut rows = decode_labels(&session.train, label, feature, judging);
+    let [negative, positive] = target.classes()[..] else { return rows };
     // Decoders of two classes know them as false and true.
     let names_classes = |reason: &&mut String| reason.contains("false") || reason.contains("true");
     for reason in rows.iter_mut().filter_map(|row| row.undefined.as_mut()).filter(names_classes) {
         let _ = write!(reason, " (true is `{positive}`, false is `{negative}`)");
     }
-    Ok(rows)
+    rows
 }
 
 /// Where the model of a session lies.
@@ -312,5 +366,6 @@ fn behavior(
         clusters: resampling_clusters(&windows),
         test,
         trials,
+        of_others: Vec::new(),
     })
 }

@@ -360,7 +360,8 @@ fn decode<M: PopulationModel>(
     for (name, _, model) in models {
         features.push((name.clone(), latents(model, data, &all, Prompt::Neuron, compute.n_threads)?));
     }
-    Ok(decode_session(&session.train, &features, &config.scoring.decode, config.seed)?)
+    let draws = (config.seed, config.scoring.n_shuffles);
+    Ok(decode_session(&session.train, &features, &config.scoring.decode, draws)?)
 }
 
 /// Sizes of a model, for its report.
