@@ -112,7 +112,7 @@ fn joined_interval(classes: impl ExactSizeIterator<Item = [f64; 2]>, level: f64)
 }
 
 /// Wilson's score interval (1927) of `successes` out of `n`.
-fn wilson(successes: f64, n: f64, level: f64) -> ConfidenceInterval {
+pub(crate) fn wilson(successes: f64, n: f64, level: f64) -> ConfidenceInterval {
     let z = normal_quantile(f64::midpoint(1.0, level));
     let p = successes / n;
     let center = p + z * z / (2.0 * n);

@@ -11,8 +11,9 @@
 //! - [`nlb`]: the metrics of the Neural Latents Benchmark and its `evaluate`; [`bwb`]: how `BrainWideBench` scores activity.
 //! - [`GroupSummary`]: scores by group with the worst shown; [`Retrieval`]: top-k and two-way identification.
 //! - [`stack`]: closed forms combined as other sessions teach, for sessions with few trials.
-//! - [`scaling`]: power laws with a floor, their intervals and backtests; [`TwoAlternative`] and
-//!   [`clustered_accuracy`].
+//! - [`scaling`]: power laws with a floor, their intervals and backtests.
+//! - [`TwoAlternative`]: the true of two alternatives preferred, with [`Calibration`], comparisons and intervals;
+//!   [`Surrogates`]: spike sequences altered in one respect; [`clustered_accuracy`].
 //! - [`audit`]: leak and shortcut tests on a dataset, its split and its score; [`NullDistribution`] and [`TestedScore`] for
 //!   decoders.
 //! - [`SharedComponents`]: components that several sessions share, and maps to and from the units of each.
@@ -71,6 +72,7 @@ mod smoothing;
 mod spike_distance;
 pub mod stack;
 mod student;
+mod surrogates;
 mod tested_score;
 mod two_alternative;
 
@@ -98,5 +100,8 @@ pub use session_alignment::{SessionAlignment, SharedComponents};
 pub use sessions::{Combine, Resampling, SessionBits};
 pub use smoothing::{Edge, smooth_over_time};
 pub use spike_distance::{van_rossum, victor_purpura};
+pub use surrogates::{Alteration, Surrogates, log_likelihood_ratio};
 pub use tested_score::{DecodingMetric, TestedScore};
-pub use two_alternative::{PairedAccuracy, TwoAlternative, clustered_accuracy};
+pub use two_alternative::{
+    Calibration, CalibrationBin, ClusteredComparison, PairedAccuracy, TwoAlternative, clustered_accuracy,
+};
