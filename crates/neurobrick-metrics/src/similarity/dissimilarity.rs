@@ -71,6 +71,23 @@ impl Dissimilarity {
         })
     }
 
+    /// From the upper triangle by rows, without the diagonal, as measured by others. Fails on a number of pairs that no matrix
+    /// has, and on values that are not finite.
+    pub fn from_pairs(pairs: Vec<f64>) -> Result<Self, MetricError> {
+        if let Some((index, &value)) = pairs.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+            return Err(MetricError::NotFinite { what: "dissimilarities", value, index: vec![index] });
+        }
+        let n_pairs = |n: usize| n * (n - 1) / 2;
+        let Some(n_conditions) = (2..=pairs.len() + 1).find(|&n| n_pairs(n) >= pairs.len()) else {
+            return Err(MetricError::Empty { what: "list of dissimilarities" });
+        };
+        if n_pairs(n_conditions) != pairs.len() {
+            let (expected, got) = (vec![n_pairs(n_conditions)], vec![pairs.len()]);
+            return Err(MetricError::ShapeMismatch { what: "upper triangle", expected, got });
+        }
+        Ok(Self { pairs, n_conditions })
+    }
+
     fn of(
         n_conditions: usize,
         distance: impl Fn(usize, usize) -> Result<f64, MetricError>,
@@ -111,7 +128,7 @@ impl Dissimilarity {
 }
 
 /// Ranks from one, ties at their mean.
-fn ranks(values: &[f64]) -> Vec<f64> {
+pub(super) fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];

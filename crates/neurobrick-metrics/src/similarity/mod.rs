@@ -1,15 +1,19 @@
 //! How alike two representations of the same conditions are, and how much of what can be explained is.
 //!
 //! [`linear_cka`], [`Procrustes`] and [`Dissimilarity`] compare `[conditions, features]` matrices with the same rows.
-//! [`Reliability`] and [`NormalizedScore`] say how much of a noisy response any model could explain.
+//! [`Reliability`], [`fraction_explainable`] and [`RdmCeiling`] say how much of a noisy response any model could explain.
 
 mod alignment;
 mod dissimilarity;
+mod rdm_ceiling;
 mod reliability;
 
 pub use alignment::{Procrustes, linear_cka, linear_cka_unbiased};
 pub use dissimilarity::{Dissimilarity, DissimilarityKind};
-pub use reliability::{NormalizedScore, Reliability, fraction_explainable};
+pub use rdm_ceiling::{RdmAgreement, RdmCeiling};
+pub use reliability::{Correlation, ExplainedVariance, NormalizedScore, Reliability, fraction_explainable};
+
+use dissimilarity::ranks;
 
 use ndarray::ArrayView2;
 

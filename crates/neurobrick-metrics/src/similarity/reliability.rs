@@ -1,13 +1,37 @@
 //! What a noisy response lets any model explain.
 //!
-//! A correlation with a noisy response has a ceiling below one. The types here keep apart what may be divided by what:
-//! a correlation is normalized by the *square root* of the response's reliability, an explained variance by the
-//! explainable variance.
+//! A correlation with a noisy response has a ceiling below one. The types here keep apart what may be divided by what: a
+//! [`Correlation`] is normalized by the *square root* of the response's reliability, an explained variance by the explainable
+//! variance, and neither is a plain number, so that an R² cannot be divided by the ceiling of a correlation.
 
 use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::ranks;
 use crate::{MetricError, pearson};
+
+/// A correlation of two lists, which only the lists can make.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+pub struct Correlation(f64);
+
+impl Correlation {
+    /// Pearson's. Fails as [`pearson`](crate::pearson).
+    pub fn pearson(a: &[f64], b: &[f64]) -> Result<Self, MetricError> {
+        Ok(Self(pearson(a, b)?))
+    }
+
+    /// Spearman's: Pearson's of the ranks, equal values sharing their mean rank. Fails as [`pearson`](crate::pearson).
+    pub fn spearman(a: &[f64], b: &[f64]) -> Result<Self, MetricError> {
+        // Ranks of what is no number would hide it.
+        pearson(a, b)?;
+        Ok(Self(pearson(&ranks(a), &ranks(b))?))
+    }
+
+    /// Its value, from −1 to 1.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
 
 /// How well repetitions of a measurement agree: the expected correlation of the mean over `n_repeats` repetitions with
 /// the mean over as many others.
@@ -77,19 +101,44 @@ impl Reliability {
 
     /// A model's correlation with the mean response over this many repetitions, normalized. Fails as
     /// [`Self::ceiling`].
-    pub fn normalize(self, correlation: f64) -> Result<NormalizedScore, MetricError> {
-        let ceiling = self.ceiling()?;
-        Ok(NormalizedScore { raw: correlation, ceiling, normalized: correlation / ceiling })
+    ///
+    /// An R² is no correlation, and is refused when the code is compiled; it belongs to [`fraction_explainable`]:
+    ///
+    /// ```compile_fail
+    /// # use neurobrick_metrics::similarity::Reliability;
+    /// let halves = Reliability::of_halves(&[1.0, 2.0, 4.0], &[1.0, 3.0, 4.0], 5)?;
+    /// let r2: f64 = 0.4;
+    /// halves.normalize(r2)?;
+    /// # Ok::<(), neurobrick_metrics::MetricError>(())
+    /// ```
+    pub fn normalize(self, correlation: Correlation) -> Result<NormalizedScore, MetricError> {
+        let (raw, ceiling) = (correlation.value(), self.ceiling()?);
+        Ok(NormalizedScore { raw, ceiling, normalized: raw / ceiling })
     }
+}
+
+/// A unit's explained variance, its ceiling and the one divided by the other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedVariance {
+    /// Share of the variance over single repetitions that the predictions explain, `1 − mean squared error / variance`.
+    pub raw: f64,
+    /// The share that is not noise, the highest that a perfect model could be expected to reach.
+    pub ceiling: f64,
+    /// `raw / ceiling`, the fraction of explainable variance explained; beyond 1 is chance, and is not cut.
+    pub normalized: f64,
 }
 
 /// Fraction of explainable variance explained (FEVE, Cadena et al. 2019) of one unit: predictions by condition against
 /// responses `[conditions, repetitions]`, `1 − (mean squared error − noise) / (variance − noise)`, with the noise
-/// variance estimated from the repetitions.
+/// variance estimated from the repetitions. It takes the predictions, not a score, for only against single repetitions is
+/// their error one that this noise is in.
 ///
 /// Fails on mismatched lengths, fewer than two repetitions or conditions, values not finite, and if the noise leaves
 /// nothing to explain.
-pub fn fraction_explainable(predicted: &[f64], responses: &ArrayView2<f64>) -> Result<f64, MetricError> {
+pub fn fraction_explainable(
+    predicted: &[f64],
+    responses: &ArrayView2<f64>,
+) -> Result<ExplainedVariance, MetricError> {
     let (n_conditions, n_repeats) = responses.dim();
     if predicted.len() != n_conditions {
         let (expected, got) = (vec![n_conditions], vec![predicted.len()]);
@@ -115,5 +164,9 @@ pub fn fraction_explainable(predicted: &[f64], responses: &ArrayView2<f64>) -> R
         let (what, must) = ("explainable variance", "above zero");
         return Err(MetricError::InvalidSetting { what, value: variance - noise, must });
     }
-    Ok(1.0 - (error - noise) / (variance - noise))
+    Ok(ExplainedVariance {
+        raw: 1.0 - error / variance,
+        ceiling: (variance - noise) / variance,
+        normalized: 1.0 - (error - noise) / (variance - noise),
+    })
 }
