@@ -24,6 +24,7 @@ pub fn card(report: &RunReport) -> String {
     section(&mut text, "Not for", &model.not_for, "No excluded use was stated.");
     data(&mut text, report);
     scores(&mut text, report);
+    choices(&mut text, report);
     decoding(&mut text, report);
     section(&mut text, "Limits", &report.notes, "No limits were stated; read that as unknown, not as none.");
     reproduce(&mut text, report);
@@ -129,6 +130,37 @@ fn score_rows(result: &TaskResult) -> impl Iterator<Item = Vec<String>> {
     })
 }
 
+fn choices(text: &mut String, report: &RunReport) {
+    if report.choices.is_empty() {
+        return;
+    }
+    paragraph(text, "## Real spikes or altered ones");
+    paragraph(
+        text,
+        "Share of pairs in which the real spikes of what is hidden are found likelier than altered ones; chance is 0.5.",
+    );
+    let rows = report.choices.iter().flat_map(|result| {
+        result.rows.iter().map(move |row| {
+            let accuracy = &row.accuracy;
+            vec![
+                result.session.clone(),
+                result.task.label().to_owned(),
+                result.alteration.clone(),
+                row.predictor.label().to_owned(),
+                format!(
+                    "{} {}",
+                    numbers::decimal(accuracy.value, 3),
+                    numbers::interval(accuracy.low, accuracy.high)
+                ),
+                numbers::decimal(row.calibration_error, 3),
+                numbers::count(result.n_items),
+            ]
+        })
+    });
+    let header = ["Session", "Task", "Altered", "Predictor", "Accuracy", "Calibration error", "Pairs"];
+    table(text, &header, rows);
+}
+
 fn decoding(text: &mut String, report: &RunReport) {
     if report.decoding.is_empty() {
         return;
@@ -136,7 +168,16 @@ fn decoding(text: &mut String, report: &RunReport) {
     paragraph(text, "## Decoding");
     table(
         text,
-        &["Session", "Target", "Feature", "Balanced accuracy", "Test trials", "Majority", "Shuffled labels", "p"],
+        &[
+            "Session",
+            "Target",
+            "Feature",
+            "Balanced accuracy",
+            "Test trials",
+            "Majority",
+            "Shuffled labels",
+            "p",
+        ],
         report.decoding.iter().map(|result| {
             let accuracy = &result.balanced_accuracy;
             let [null_mean, p_value] = result.null_in_words();

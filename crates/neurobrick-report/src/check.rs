@@ -13,6 +13,7 @@ pub(crate) fn check(report: &RunReport) -> Result<()> {
 
 fn check_sessions(report: &RunReport) -> Result<()> {
     let named = (report.tasks.iter().map(|part| ("a task result", &part.session)))
+        .chain(report.choices.iter().map(|part| ("a result of choices", &part.session)))
         .chain(report.decoding.iter().map(|part| ("a decoding result", &part.session)))
         .chain(report.fine_tuning.iter().map(|part| ("a fine-tuning curve", &part.session)))
         .chain(report.rasters.iter().map(|part| ("a trial raster", &part.session)))
@@ -43,6 +44,13 @@ fn check_scores(report: &RunReport) -> Result<()> {
             interval(&pair.difference, || {
                 place(&format!("{} minus {}", pair.left.label(), pair.right.label()))
             })?;
+        }
+    }
+    for result in &report.choices {
+        for row in &result.rows {
+            let place = || format!("{}, {} of {}", row.predictor.label(), result.alteration, result.session);
+            interval(&row.accuracy, place)?;
+            row.difference.as_ref().map_or(Ok(()), |difference| interval(difference, place))?;
         }
     }
     for result in &report.decoding {

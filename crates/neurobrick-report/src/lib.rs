@@ -29,10 +29,11 @@ pub use svg::loglog::{LogCurve, LogPanel, log_panels};
 pub use verdict::{Answer, Outcome, SessionVerdict, TaskVerdict, verdicts};
 
 pub use model::{
-    AttentionContext, Curve, DataHash, DataSource, DecodingFeature, DecodingNull, DecodingResult, DecodingTarget, Estimate,
-    Fact, FineTuningCurves, MaskPicture, MaskScheme, ModelFacts, NullScores, PairedDifference, Predictor,
-    PredictorCurve, PredictorScores, PretrainingCurves, RegionResult, RegionScore, Reproduction, RunReport,
-    SchemeCurve, SessionFacts, SessionRole, Stage, Task, TaskResult, TrialRaster, UnitTrace,
+    AttentionContext, ChoiceResult, ChoiceRow, Curve, DataHash, DataSource, DecodingFeature, DecodingNull,
+    DecodingResult, DecodingTarget, Estimate, Fact, FineTuningCurves, MaskPicture, MaskScheme, ModelFacts,
+    NullScores, PairedDifference, Predictor, PredictorCurve, PredictorScores, PretrainingCurves,
+    RegionResult, RegionScore, Reproduction, RunReport, SchemeCurve, SessionFacts, SessionRole, Stage, Task,
+    TaskResult, TrialRaster, UnitTrace,
 };
 
 mod card;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use choices::{ChoiceResult, ChoiceRow};
 pub use figures::{
     AttentionContext, Curve, FineTuningCurves, MaskPicture, MaskScheme, PredictorCurve, PretrainingCurves,
     SchemeCurve, TrialRaster, UnitTrace,
@@ -13,10 +14,11 @@ pub use provenance::{
 };
 pub(crate) use scores::Null;
 pub use scores::{
-    DecodingFeature, DecodingNull, DecodingResult, DecodingTarget, Estimate, NullScores, PairedDifference, Predictor,
-    PredictorScores, RegionResult, RegionScore, Task, TaskResult,
+    DecodingFeature, DecodingNull, DecodingResult, DecodingTarget, Estimate, NullScores, PairedDifference,
+    Predictor, PredictorScores, RegionResult, RegionScore, Task, TaskResult,
 };
 
+mod choices;
 mod figures;
 mod provenance;
 mod scores;
@@ -48,6 +50,9 @@ pub struct RunReport {
     /// Scores, one entry per evaluation session and task.
     #[serde(default)]
     pub tasks: Vec<TaskResult>,
+    /// Real spikes told from altered ones, one entry per evaluation session, task and alteration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<ChoiceResult>,
     /// Behavior decoded from features of a trial.
     #[serde(default)]
     pub decoding: Vec<DecodingResult>,

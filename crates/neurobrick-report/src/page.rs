@@ -5,6 +5,7 @@ use std::path::Path;
 use askama::Template;
 use neurobrick_schema::atomic;
 
+use self::choices::ChoiceTable;
 use self::figures::{Figure, FigureGroup};
 use self::tables::{DecodingTable, TaskSection};
 use crate::error::{ReportError, Result};
@@ -12,6 +13,7 @@ use crate::model::{DataSource, RunReport, SessionFacts, SessionRole};
 use crate::verdict::{Answer, Outcome, SessionVerdict, TaskVerdict, verdicts};
 use crate::{check, numbers, svg};
 
+mod choices;
 mod figures;
 mod tables;
 
@@ -46,6 +48,7 @@ struct Page<'a> {
     has_only_ingested: bool,
     sources: Vec<SourceRow<'a>>,
     tasks: Vec<TaskSection>,
+    choices: Vec<ChoiceTable>,
     decoding: Option<DecodingTable>,
     curves: Vec<FigureGroup>,
     rasters: Vec<FigureGroup>,
@@ -120,6 +123,7 @@ impl<'a> Page<'a> {
             has_only_ingested: report.sessions.iter().any(|facts| facts.role == SessionRole::IngestedOnly),
             sources: report.data.iter().map(SourceRow::new).collect(),
             tasks: tables::task_sections(report),
+            choices: choices::choices(report),
             decoding: tables::decoding(report),
             curves: figures::curves(report),
             has_trials: !report.rasters.is_empty() || !report.traces.is_empty(),

@@ -40,6 +40,7 @@ fn full_page_is_well_formed_and_complete() {
         "headline",
         "done",
         "results",
+        "choices",
         "decoding",
         "curves",
         "rasters",
@@ -84,7 +85,7 @@ fn missing_parts_become_a_sentence_or_leave_the_page() {
     ] {
         assert!(html.contains(sentence), "{sentence}");
     }
-    for section in ["decoding", "curves", "rasters", "regions", "masks"] {
+    for section in ["choices", "decoding", "curves", "rasters", "regions", "masks"] {
         assert!(!html.contains(&format!("#{section}\"")), "{section} in the navigation");
         assert!(!html.contains(&format!("id=\"{section}\"")), "{section}");
     }
@@ -210,8 +211,12 @@ fn best_of_each_column_is_bold_once() {
 #[test]
 fn contradictions_are_errors_that_say_where() {
     type Damage = fn(&mut RunReport);
-    let cases: [(Damage, &str); 5] = [
+    let cases: [(Damage, &str); 6] = [
         (|report| assert!(report.rasters[0].counts.pop().is_some()), "29359 values, its axes give 29360"),
+        (
+            |report| report.choices[0].session = "Nobody".to_owned(),
+            "a result of choices names session \"Nobody\"",
+        ),
         (
             |report| report.decoding[0].session = "Nobody".to_owned(),
             "a decoding result names session \"Nobody\"",
@@ -327,6 +332,7 @@ fn names_of_sessions_stay_inside_their_boxes() {
     report.rasters.clear();
     report.traces.clear();
     report.tasks.clear();
+    report.choices.clear();
     report.decoding.clear();
     report.fine_tuning.clear();
     report.regions.clear();
@@ -380,4 +386,17 @@ fn decoded_labels_stand_beside_their_null() {
     assert!(card(&report).contains(" | 0.500 | 0.497 | 0.010 |"), "{}", card(&report));
     report.decoding.iter_mut().for_each(|result| result.null = None);
     assert!(render(&report).unwrap().contains("<td>0.500</td><td>–</td><td>–</td>"));
+}
+
+#[test]
+fn choices_stand_with_chance_and_size() {
+    let report = example_run::full();
+    let html = render(&report).unwrap();
+    assert!(html.contains("Chance is 0.5") && html.contains("3.9 units altered on average"));
+    assert!(
+        html.contains("<td>0.842<small>[0.802, 0.872]</small></td><td>0.061</td><td><small></small></td>")
+    );
+    assert!(html.contains("<td>+0.055<small>[0.035, 0.075]</small></td>"));
+    let card = card(&report);
+    assert!(card.contains("| unit swap | ridge | 0.787 [0.747, 0.817] | 0.061 |"), "{card}");
 }

@@ -38,7 +38,9 @@ fn every_shipped_configuration_loads_and_is_in_range() {
         assert_eq!(both, None, "{name}: a session is both seen and unseen");
     }
     load::<PretrainConfig>(&config("pretrain.toml")).unwrap().train.validate().unwrap();
-    load::<FinetuneConfig>(&config("finetune.toml")).unwrap().train.validate().unwrap();
+    for name in ["finetune.toml", "gru_stitch/from_scratch.toml"] {
+        load::<FinetuneConfig>(&config(name)).unwrap().train.validate().unwrap();
+    }
     for name in ["pretrain.toml", "published_small.toml"] {
         let Pretraining::Decoder(pretrain) = Pretraining::load(&config("poyo").join(name)).unwrap() else {
             panic!("{name} trains a decoder");
@@ -64,7 +66,7 @@ fn every_shipped_configuration_loads_and_is_in_range() {
     }
     load::<FinetuneNedsConfig>(&config("neds/finetune.toml")).unwrap().validate().unwrap();
     load::<DecodeConfig>(&config("neds/decode.toml")).unwrap().validate().unwrap();
-    for name in ["evaluate.toml", "mtm.toml"] {
+    for name in ["evaluate.toml", "mtm.toml", "two_alternative.toml"] {
         load::<EvaluateConfig>(&config(name)).unwrap().validate().unwrap();
     }
     load::<BwbConfig>(&config("bwb.toml")).unwrap().validate().unwrap();

@@ -16,6 +16,7 @@ mod stack_config;
 mod to_report;
 mod transfer;
 mod transfer_curve;
+mod two_alternative;
 
 pub use baselines::is_reserved;
 pub use compare::{ComparedScore, RunComparison};
@@ -38,3 +39,4 @@ pub use stack_config::{StackAblation, StackConfig};
 pub use to_report::{ReportInputs, run_report};
 pub use transfer::{TransferGain, TransferResult, TransferScore};
 pub use transfer_curve::{CURVE_PREFIX, CurveLaw, CurvePoint};
+pub use two_alternative::{ChoiceDifference, ChoiceScore, TwoAlternativeConfig, TwoAlternativeEvaluation};

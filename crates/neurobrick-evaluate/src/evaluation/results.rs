@@ -7,6 +7,8 @@ use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
+use super::two_alternative::TwoAlternativeEvaluation;
+
 /// Models and baselines are told apart in tables and verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,6 +100,9 @@ pub struct TaskEvaluation {
     pub differences: Vec<DifferenceEvaluation>,
     /// Regions, for the first model and the best baseline.
     pub regions: Vec<RegionEvaluation>,
+    /// Real spikes of what was hidden against altered ones; empty where that was not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub two_alternative: Vec<TwoAlternativeEvaluation>,
 }
 
 /// One label decoded from one kind of features.

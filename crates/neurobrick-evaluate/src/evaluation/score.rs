@@ -16,6 +16,7 @@ use super::results::{
     DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
 };
 use super::stack::{SharedStack, StackedRates, StackedSession};
+use super::two_alternative::Choices;
 use crate::EvaluateError;
 
 const NULLS: [NullModel; 2] = [NullModel::EvaluatedMean, NullModel::TrainMean];
@@ -241,6 +242,15 @@ fn evaluate_task(
     // The train-mean null and the unit-mean baseline know whole windows of training trials.
     let train = parts.train.select(Axis(2), &plan.units);
     let clusters = clusters_of(session, &session.split.test);
+    let two_alternative = match &scoring.two_alternative {
+        Some(config) => {
+            let rates = train.mean_axis(Axis(0)).and_then(|mean| mean.mean_axis(Axis(0)));
+            let rates = rates.map_or_else(Vec::new, |rates| rates.to_vec());
+            let choices = Choices { test: &test, rates: &rates, clusters: &clusters, bootstrap };
+            choices.evaluate(config, &predictors)?
+        }
+        None => Vec::new(),
+    };
     let spread = Spread { clusters: &clusters, bootstrap, active_min_spikes: scoring.active_min_spikes };
     let Scored { evaluations, tables } = score_answers(predictors, [&test, &train], &spread)?;
     let Some(n) = tables.first().map(|(_, _, table)| table.n()) else {
@@ -260,6 +270,7 @@ fn evaluate_task(
         differences: differences(&tables, &bootstrap)?,
         regions: regions(session, plan, &tables, &bootstrap)?,
         predictors: evaluations,
+        two_alternative,
     })
 }
 

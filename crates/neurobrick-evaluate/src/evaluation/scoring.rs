@@ -4,7 +4,7 @@ use neurobrick_train::EvalTask;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DecodeTarget;
+use super::{DecodeTarget, TwoAlternativeConfig};
 use crate::EvaluateError;
 
 /// What is scored and how.
@@ -24,6 +24,9 @@ pub struct ScoringConfig {
     pub condition_columns: Vec<String>,
     /// Labels to decode.
     pub decode: Vec<DecodeTarget>,
+    /// Whether predictors tell the real spikes of what was hidden from altered ones; absent: not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub two_alternative: Option<TwoAlternativeConfig>,
     /// Draws of each null of a decoded label: the probe is fitted again as often to labels without meaning.
     pub n_shuffles: usize,
     /// Resamples of the bootstrap over trials.
@@ -41,6 +44,7 @@ impl Default for ScoringConfig {
             with_linear: true,
             condition_columns: Vec::new(),
             decode: Vec::new(),
+            two_alternative: None,
             n_shuffles: 100,
             n_resamples: 1000,
             active_min_spikes: 50,
@@ -68,6 +72,9 @@ impl ScoringConfig {
         }
         if self.max_units == Some(0) {
             return refuse("max_units", "must be positive; leave it out to score all units");
+        }
+        if let Some(config) = &self.two_alternative {
+            config.validate()?;
         }
         self.decode.iter().try_for_each(|target| target.validate_binary("scoring.decode"))
     }

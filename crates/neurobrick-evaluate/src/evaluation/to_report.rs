@@ -60,6 +60,12 @@ pub fn run_report(inputs: ReportInputs<'_>) -> report::RunReport {
             .iter()
             .flat_map(|s| s.tasks.iter().map(|t| task_result(s.session.as_str(), t)))
             .collect(),
+        choices: inputs
+            .result
+            .sessions
+            .iter()
+            .flat_map(|s| s.tasks.iter().flat_map(|t| choices(s.session.as_str(), t)))
+            .collect(),
         decoding: decoding(inputs.result),
         pretraining: inputs.pretraining.map(|(records, schemes)| pretraining(records, schemes)),
         fine_tuning: finetuning(inputs.finetuning),
@@ -307,6 +313,43 @@ fn decoding(result: &EvaluationResult) -> Vec<report::DecodingResult> {
         }
     }
     found
+}
+
+/// The first model's difference from each predictor stands beside that predictor's accuracy.
+fn choices(session: &str, task: &TaskEvaluation) -> Vec<report::ChoiceResult> {
+    let interval = |value: f64, interval: Option<ConfidenceInterval>| match interval {
+        Some(interval) => estimate(value, &interval),
+        None => report::Estimate::new(value, f64::NAN, f64::NAN),
+    };
+    let scored = task.two_alternative.iter().filter(|found| found.undefined.is_none());
+    scored
+        .map(|found| {
+            let first = found.predictors.iter().find(|p| p.group == Group::Model);
+            let difference = |right: &str| {
+                let left = &first?.predictor;
+                let of = found.differences.iter().find(|d| d.left == *left && d.right == right)?;
+                Some(interval(of.difference, of.interval))
+            };
+            report::ChoiceResult {
+                session: session.to_owned(),
+                task: report_task(task.task),
+                alteration: found.alteration.name().replace('_', " "),
+                n_trials: found.n_trials as u64,
+                n_items: found.n_items as u64,
+                mean_altered_units: found.mean_altered_units,
+                rows: found
+                    .predictors
+                    .iter()
+                    .map(|p| report::ChoiceRow {
+                        predictor: predictor(&p.predictor, p.group),
+                        accuracy: interval(p.accuracy, p.interval),
+                        calibration_error: p.calibration_error,
+                        difference: difference(&p.predictor),
+                    })
+                    .collect(),
+            }
+        })
+        .collect()
 }
 
 fn pretraining(records: &[MetricsRecord], schemes: &[MaskScheme]) -> report::PretrainingCurves {

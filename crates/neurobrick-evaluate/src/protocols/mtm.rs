@@ -187,6 +187,7 @@ mod tests {
             predictors: vec![predictor],
             differences: Vec::new(),
             regions: Vec::new(),
+            two_alternative: Vec::new(),
         };
         let session = SessionId::new(name).ok()?;
         Some(SessionEvaluation { session, tasks: vec![task], decoding: Vec::new(), skipped: Vec::new() })

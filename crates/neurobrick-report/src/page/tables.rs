@@ -19,6 +19,14 @@ pub(super) struct Cell {
     pub(super) opens_group: bool,
 }
 
+impl Cell {
+    /// Nothing to show.
+    pub(super) fn empty() -> Self {
+        let nothing = String::new;
+        Self { value: nothing(), interval: nothing(), is_best: false, reason: nothing(), opens_group: false }
+    }
+}
+
 /// One predictor.
 pub(super) struct Row {
     pub(super) label: String,
@@ -263,11 +271,11 @@ fn is_best(value: f64, best: f64) -> bool {
     value.is_finite() && value.total_cmp(&best).is_eq()
 }
 
-fn numbers_3(value: f64) -> String {
+pub(super) fn numbers_3(value: f64) -> String {
     numbers::decimal(value, 3)
 }
 
-fn estimate_cell(estimate: &Estimate, show: impl Fn(f64) -> String) -> Cell {
+pub(super) fn estimate_cell(estimate: &Estimate, show: impl Fn(f64) -> String) -> Cell {
     let reason = if estimate.is_defined() {
         String::new()
     } else {

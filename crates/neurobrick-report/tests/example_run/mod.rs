@@ -147,6 +147,31 @@ fn tasks(sessions: &[SessionFacts]) -> Vec<TaskResult> {
     results
 }
 
+fn choices(sessions: &[SessionFacts]) -> Vec<ChoiceResult> {
+    let row = |predictor, value: f64, difference: Option<f64>| ChoiceRow {
+        predictor,
+        accuracy: Estimate::new(value, value - 0.04, value + 0.03),
+        calibration_error: 0.061,
+        difference: difference.map(|d| Estimate::new(d, d - 0.02, d + 0.02)),
+    };
+    ["time shift", "unit swap"]
+        .into_iter()
+        .map(|alteration| ChoiceResult {
+            session: sessions[0].id.clone(),
+            task: Task::CoSmoothingGroup,
+            alteration: alteration.to_owned(),
+            n_trials: sessions[0].n_test,
+            n_items: 10 * sessions[0].n_test,
+            mean_altered_units: 3.9,
+            rows: vec![
+                row(Predictor::FineTuned, 0.842, None),
+                row(Predictor::UnitMean, 0.5, Some(0.342)),
+                row(Predictor::Ridge, 0.787, Some(0.055)),
+            ],
+        })
+        .collect()
+}
+
 fn decoding(sessions: &[SessionFacts]) -> Vec<DecodingResult> {
     let mut results = Vec::new();
     for session in &sessions[..2] {
@@ -406,6 +431,7 @@ pub(crate) fn full() -> RunReport {
         }],
         rows: vec![fact("ridge", "Linear regression from the visible units.")],
         tasks: tasks(&sessions),
+        choices: choices(&sessions),
         decoding: decoding(&sessions),
         pretraining: Some(pretraining()),
         fine_tuning: fine_tuning(&sessions),
@@ -431,6 +457,7 @@ pub(crate) fn bare() -> RunReport {
         sessions: Vec::new(),
         rows: Vec::new(),
         tasks: Vec::new(),
+        choices: Vec::new(),
         decoding: Vec::new(),
         pretraining: None,
         fine_tuning: Vec::new(),
