@@ -315,19 +315,26 @@ impl BitsTable {
         blocks.concat()
     }
 
+    /// The table summed over units: a single column, which is all that [`Convention::Pooled`] needs, and little to keep. Its null
+    /// rate is the sum of the units', and the other conventions see one unit.
+    #[must_use]
+    pub fn pooled(&self) -> Self {
+        let sum = |table: &Array2<f64>| table.sum_axis(Axis(1)).insert_axis(Axis(1));
+        Self {
+            gain: sum(&self.gain),
+            spikes: sum(&self.spikes),
+            n_trials: self.n_trials,
+            null_rates: vec![self.null_rates.iter().sum()],
+            entries: vec![self.entries.iter().sum()],
+        }
+    }
+
     /// The pooled convention needs only the sum over units, a table with a single column.
     pub(crate) fn reduced(&self, convention: Convention) -> std::borrow::Cow<'_, Self> {
         if convention != Convention::Pooled {
             return std::borrow::Cow::Borrowed(self);
         }
-        let sum = |table: &Array2<f64>| table.sum_axis(Axis(1)).insert_axis(Axis(1));
-        std::borrow::Cow::Owned(Self {
-            gain: sum(&self.gain),
-            spikes: sum(&self.spikes),
-            n_trials: self.n_trials,
-            null_rates: Vec::new(),
-            entries: Vec::new(),
-        })
+        std::borrow::Cow::Owned(self.pooled())
     }
 }
 

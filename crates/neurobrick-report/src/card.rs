@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{RunReport, SessionRole, TaskResult};
+use crate::model::{Estimate, RunReport, SessionRole, TaskResult};
 use crate::numbers;
 use crate::verdict::verdicts;
 
@@ -24,6 +24,7 @@ pub fn card(report: &RunReport) -> String {
     section(&mut text, "Not for", &model.not_for, "No excluded use was stated.");
     data(&mut text, report);
     scores(&mut text, report);
+    over_sessions(&mut text, report);
     choices(&mut text, report);
     decoding(&mut text, report);
     section(&mut text, "Limits", &report.notes, "No limits were stated; read that as unknown, not as none.");
@@ -128,6 +129,51 @@ fn score_rows(result: &TaskResult) -> impl Iterator<Item = Vec<String>> {
             numbers::count(result.n_spikes),
         ]
     })
+}
+
+fn over_sessions(text: &mut String, report: &RunReport) {
+    let Some(summary) = &report.over_sessions else { return };
+    let number = |estimate: &Estimate| {
+        let (value, interval) =
+            (numbers::decimal(estimate.value, 3), numbers::interval(estimate.low, estimate.high));
+        format!("{value} {interval}").trim_end().to_owned()
+    };
+    if !summary.scores.is_empty() {
+        paragraph(text, "## Over sessions");
+        paragraph(
+            text,
+            "Mean over sessions of pooled bits/spike; in brackets 95 % intervals over sessions and trials.",
+        );
+        let rows = summary.scores.iter().map(|score| {
+            vec![
+                score.task.label().to_owned(),
+                score.predictor.label().to_owned(),
+                number(&score.mean),
+                numbers::count(score.n_sessions),
+                format!("{} ({})", numbers::decimal(score.worst, 3), score.worst_session),
+            ]
+        });
+        table(text, &["Task", "Predictor", "Mean", "Sessions", "Worst session"], rows);
+    }
+    let several = || summary.regions.iter().filter(|found| found.regions.len() > 1);
+    if several().next().is_some() {
+        paragraph(text, "## Worst regions");
+        let rows = several().flat_map(|found| {
+            found.regions.iter().filter(|row| row.is_worst).map(move |row| {
+                vec![
+                    found.task.label().to_owned(),
+                    found.predictor.label().to_owned(),
+                    row.region.clone(),
+                    number(&row.score),
+                    numbers::count(row.n_sessions),
+                    numbers::count(row.n_units),
+                    number(&found.mean),
+                ]
+            })
+        });
+        let header = ["Task", "Predictor", "Region", "Mean", "Sessions", "Units", "Mean over regions"];
+        table(text, &header, rows);
+    }
 }
 
 fn choices(text: &mut String, report: &RunReport) {

@@ -46,6 +46,18 @@ fn check_scores(report: &RunReport) -> Result<()> {
             })?;
         }
     }
+    if let Some(summary) = &report.over_sessions {
+        for score in &summary.scores {
+            let place = || format!("{} in {} over sessions", score.predictor.label(), score.task.label());
+            interval(&score.mean, place)?;
+            score.difference.as_ref().map_or(Ok(()), |difference| interval(difference, place))?;
+        }
+        for found in &summary.regions {
+            let place = || format!("regions in {} over sessions", found.task.label());
+            interval(&found.mean, place)?;
+            found.regions.iter().try_for_each(|row| interval(&row.score, place))?;
+        }
+    }
     for result in &report.choices {
         for row in &result.rows {
             let place = || format!("{}, {} of {}", row.predictor.label(), result.alteration, result.session);

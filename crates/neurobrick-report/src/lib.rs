@@ -32,8 +32,8 @@ pub use model::{
     AttentionContext, ChoiceResult, ChoiceRow, Curve, DataHash, DataSource, DecodingFeature, DecodingNull,
     DecodingResult, DecodingTarget, Estimate, Fact, FineTuningCurves, MaskPicture, MaskScheme, ModelFacts,
     NullScores, PairedDifference, Predictor, PredictorCurve, PredictorScores, PretrainingCurves,
-    RegionResult, RegionScore, Reproduction, RunReport, SchemeCurve, SessionFacts, SessionRole, Stage, Task,
-    TaskResult, TrialRaster, UnitTrace,
+    RegionResult, RegionRow, RegionScore, RegionSummary, Reproduction, RunReport, SchemeCurve, SessionFacts,
+    SessionRole, Stage, Summary, SummaryScore, Task, TaskResult, TrialRaster, UnitTrace,
 };
 
 mod card;

@@ -17,11 +17,13 @@ pub use scores::{
     DecodingFeature, DecodingNull, DecodingResult, DecodingTarget, Estimate, NullScores, PairedDifference,
     Predictor, PredictorScores, RegionResult, RegionScore, Task, TaskResult,
 };
+pub use summary::{RegionRow, RegionSummary, Summary, SummaryScore};
 
 mod choices;
 mod figures;
 mod provenance;
 mod scores;
+mod summary;
 
 /// Everything the page and the card show. Empty lists and `None` become a sentence instead of a figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct RunReport {
     /// Scores, one entry per evaluation session and task.
     #[serde(default)]
     pub tasks: Vec<TaskResult>,
+    /// Over sessions and regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_sessions: Option<Summary>,
     /// Real spikes told from altered ones, one entry per evaluation session, task and alteration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<ChoiceResult>,

@@ -7,6 +7,7 @@ use neurobrick_schema::atomic;
 
 use self::choices::ChoiceTable;
 use self::figures::{Figure, FigureGroup};
+use self::summary::{RegionTable, SummaryTable};
 use self::tables::{DecodingTable, TaskSection};
 use crate::error::{ReportError, Result};
 use crate::model::{DataSource, RunReport, SessionFacts, SessionRole};
@@ -15,6 +16,7 @@ use crate::{check, numbers, svg};
 
 mod choices;
 mod figures;
+mod summary;
 mod tables;
 
 /// The whole page as HTML, the same bytes for the same report.
@@ -48,6 +50,8 @@ struct Page<'a> {
     has_only_ingested: bool,
     sources: Vec<SourceRow<'a>>,
     tasks: Vec<TaskSection>,
+    over_sessions: Vec<SummaryTable>,
+    over_regions: Vec<RegionTable>,
     choices: Vec<ChoiceTable>,
     decoding: Option<DecodingTable>,
     curves: Vec<FigureGroup>,
@@ -123,6 +127,8 @@ impl<'a> Page<'a> {
             has_only_ingested: report.sessions.iter().any(|facts| facts.role == SessionRole::IngestedOnly),
             sources: report.data.iter().map(SourceRow::new).collect(),
             tasks: tables::task_sections(report),
+            over_sessions: summary::over_sessions(report),
+            over_regions: summary::over_regions(report),
             choices: choices::choices(report),
             decoding: tables::decoding(report),
             curves: figures::curves(report),

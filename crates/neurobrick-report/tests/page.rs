@@ -40,6 +40,7 @@ fn full_page_is_well_formed_and_complete() {
         "headline",
         "done",
         "results",
+        "summary",
         "choices",
         "decoding",
         "curves",
@@ -85,7 +86,7 @@ fn missing_parts_become_a_sentence_or_leave_the_page() {
     ] {
         assert!(html.contains(sentence), "{sentence}");
     }
-    for section in ["choices", "decoding", "curves", "rasters", "regions", "masks"] {
+    for section in ["summary", "choices", "decoding", "curves", "rasters", "regions", "masks"] {
         assert!(!html.contains(&format!("#{section}\"")), "{section} in the navigation");
         assert!(!html.contains(&format!("id=\"{section}\"")), "{section}");
     }
@@ -332,6 +333,7 @@ fn names_of_sessions_stay_inside_their_boxes() {
     report.rasters.clear();
     report.traces.clear();
     report.tasks.clear();
+    report.over_sessions = None;
     report.choices.clear();
     report.decoding.clear();
     report.fine_tuning.clear();
@@ -399,4 +401,24 @@ fn choices_stand_with_chance_and_size() {
     assert!(html.contains("<td>+0.055<small>[0.035, 0.075]</small></td>"));
     let card = card(&report);
     assert!(card.contains("| unit swap | ridge | 0.787 [0.747, 0.817] | 0.061 |"), "{card}");
+}
+
+/// Over sessions stand means with the worst session, over regions the worst one is marked; a single region is no table.
+#[test]
+fn the_worst_session_and_region_are_named() {
+    let mut report = example_run::full();
+    let html = render(&report).unwrap();
+    assert!(
+        html.contains(
+            "<td>0.133<small>[0.083, 0.183]</small></td><td>+0.028<small>[0.018, 0.038]</small></td>"
+        )
+    );
+    assert!(html.contains("<td>0.123</td><td class=\"left\">Cori_2016-12-17</td>"));
+    assert_eq!(html.matches("<td>worst</td>").count(), 1);
+    let text = card(&report);
+    assert!(text.contains("| 0.151 (Cori\\_2016-12-17) |"), "{text}");
+    assert!(text.contains("| Inter-region | ") && text.contains(" | root | "), "{text}");
+    report.over_sessions.as_mut().unwrap().scores.clear();
+    report.over_sessions.as_mut().unwrap().regions[0].regions.truncate(1);
+    assert!(!render(&report).unwrap().contains("id=\"summary\"") && !card(&report).contains("Worst regions"));
 }

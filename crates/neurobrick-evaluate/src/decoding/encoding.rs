@@ -144,7 +144,7 @@ fn scores(
     let bootstrap = Bootstrap { seed, n_resamples, level: LEVEL };
     let active_min_spikes = ScoringConfig::default().active_min_spikes;
     let spread = Spread { clusters: &clusters, bootstrap, active_min_spikes };
-    let Scored { evaluations, tables } = score_answers(answers, [&test, &train], &spread)?;
+    let Scored { evaluations, tables, .. } = score_answers(answers, [&test, &train], &spread)?;
     let differences = differences(&tables, &spread.bootstrap)?;
     let (_, _, own) = &tables[0];
     let null_rates = NullModel::EvaluatedMean.rates(&test.view(), &train.view())?;

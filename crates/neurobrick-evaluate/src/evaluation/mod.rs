@@ -8,11 +8,13 @@ mod figures;
 mod label;
 mod lessons;
 mod parts;
+mod report_summary;
 mod results;
 mod score;
 mod scoring;
 mod stack;
 mod stack_config;
+mod summary;
 mod to_report;
 mod transfer;
 mod transfer_curve;
@@ -36,6 +38,10 @@ pub use score::{ModelPredictions, Predict, ScoredSession, evaluate_session, plan
 pub use scoring::ScoringConfig;
 pub use stack::{STACK_FILE, SharedStack};
 pub use stack_config::{StackAblation, StackConfig};
+pub use summary::{
+    ChoiceSummary, ChoiceSummaryDifference, EvaluationSummary, RegionRow, RegionSummary, SummaryBuilder,
+    SummaryDifference, SummaryScore, TaskTables,
+};
 pub use to_report::{ReportInputs, run_report};
 pub use transfer::{TransferGain, TransferResult, TransferScore};
 pub use transfer_curve::{CURVE_PREFIX, CurveLaw, CurvePoint};

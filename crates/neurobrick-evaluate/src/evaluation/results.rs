@@ -7,6 +7,7 @@ use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
+use super::summary::EvaluationSummary;
 use super::two_alternative::TwoAlternativeEvaluation;
 
 /// Models and baselines are told apart in tables and verdicts.
@@ -154,4 +155,7 @@ pub struct EvaluationResult {
     pub format_version: u32,
     /// Sessions.
     pub sessions: Vec<SessionEvaluation>,
+    /// Over sessions and regions; absent in files written before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<EvaluationSummary>,
 }

@@ -14,8 +14,10 @@ use super::decode::LEVEL;
 use super::parts::{Parts, clusters_of};
 use super::results::{
     DifferenceEvaluation, Group, PredictorEvaluation, RegionEvaluation, ScoreEntry, TaskEvaluation,
+    quoted_null,
 };
 use super::stack::{SharedStack, StackedRates, StackedSession};
+use super::summary::TaskTables;
 use super::two_alternative::Choices;
 use crate::EvaluateError;
 
@@ -57,6 +59,8 @@ pub struct ScoredSession {
     pub drawn: Option<(TaskPlan, Array3<f64>)>,
     /// Tasks that had nothing to score, and why.
     pub skipped: Vec<String>,
+    /// What the scores were made from, for a summary over sessions.
+    pub tables: Vec<TaskTables>,
 }
 
 /// Scores all models, stacks and baselines on all tasks of a session.
@@ -98,7 +102,7 @@ pub fn evaluate_session(
         stacked = Some(StackedSession::new(regions, &parts, &plans, forms.as_ref(), is_weighed)?);
     }
     drop(forms);
-    let mut evaluations = Vec::new();
+    let (mut evaluations, mut tables) = (Vec::new(), Vec::new());
     let mut drawn = None;
     for (position, plan) in plans.iter().enumerate() {
         let task = plan.task;
@@ -151,9 +155,11 @@ pub fn evaluate_session(
             choice: b.choice,
             rates: b.rates,
         }));
-        evaluations.push(evaluate_task(session, plan, &parts, all, scoring, seed)?);
+        let (evaluation, of_task) = evaluate_task(session, plan, &parts, all, scoring, seed)?;
+        evaluations.push(evaluation);
+        tables.push(of_task);
     }
-    Ok(ScoredSession { tasks: evaluations, drawn, skipped })
+    Ok(ScoredSession { tasks: evaluations, drawn, skipped, tables })
 }
 
 /// The tasks of `scoring` made concrete for a session, and why others have nothing to score there.
@@ -234,7 +240,7 @@ fn evaluate_task(
     predictors: Vec<Answer>,
     scoring: &ScoringConfig,
     seed: u64,
-) -> Result<TaskEvaluation, EvaluateError> {
+) -> Result<(TaskEvaluation, TaskTables), EvaluateError> {
     let slice =
         |counts: &Array3<f64>| counts.slice(s![.., plan.first_bin.., ..]).select(Axis(2), &plan.units);
     let test = slice(&parts.test);
@@ -252,7 +258,7 @@ fn evaluate_task(
         None => Vec::new(),
     };
     let spread = Spread { clusters: &clusters, bootstrap, active_min_spikes: scoring.active_min_spikes };
-    let Scored { evaluations, tables } = score_answers(predictors, [&test, &train], &spread)?;
+    let Scored { evaluations, tables, trained } = score_answers(predictors, [&test, &train], &spread)?;
     let Some(n) = tables.first().map(|(_, _, table)| table.n()) else {
         return Err(EvaluateError::BadValue {
             field: "models".to_owned(),
@@ -263,7 +269,13 @@ fn evaluate_task(
         let floor = f64::from(scoring.active_min_spikes);
         table.spikes_per_unit().iter().filter(|&&spikes| spikes >= floor).count()
     });
-    Ok(TaskEvaluation {
+    let predictors = if quoted_null(plan.task) == NullModel::TrainMean {
+        trained
+    } else {
+        tables.iter().map(|(name, group, table)| (name.clone(), *group, table.pooled())).collect()
+    };
+    let kept = TaskTables { task: plan.task, predictors };
+    let evaluation = TaskEvaluation {
         task: plan.task,
         n,
         n_active_units,
@@ -271,7 +283,8 @@ fn evaluate_task(
         regions: regions(session, plan, &tables, &bootstrap)?,
         predictors: evaluations,
         two_alternative,
-    })
+    };
+    Ok((evaluation, kept))
 }
 
 /// How scores get their intervals, and which units are active.
@@ -286,6 +299,8 @@ pub(crate) struct Spread<'a> {
 pub(crate) struct Scored {
     pub(crate) evaluations: Vec<PredictorEvaluation>,
     pub(crate) tables: Vec<(String, Group, BitsTable)>,
+    /// The same over the null of the training means, summed over units.
+    pub(crate) trained: Vec<(String, Group, BitsTable)>,
 }
 
 /// Scores answers to `test` under both nulls and all conventions; `train` gives the naive baseline, the unit's mean.
@@ -309,7 +324,7 @@ pub(crate) fn score_answers(
         Convention::UnitMedian,
         Convention::ActiveUnitMean { min_spikes: spread.active_min_spikes },
     ];
-    let mut tables: Vec<(String, Group, BitsTable)> = Vec::new();
+    let (mut tables, mut trained) = (Vec::new(), Vec::new());
     let mut evaluations = Vec::new();
     for predictor in predictors {
         let mut scores = Vec::new();
@@ -320,8 +335,11 @@ pub(crate) fn score_answers(
             for convention in conventions {
                 scores.push(score_entry(&table, &naive_table, *null, convention, &spread.bootstrap));
             }
+            let (name, group) = (predictor.name.clone(), predictor.group);
             if *null == NullModel::EvaluatedMean {
-                tables.push((predictor.name.clone(), predictor.group, table));
+                tables.push((name, group, table));
+            } else {
+                trained.push((name, group, table.pooled()));
             }
         }
         evaluations.push(PredictorEvaluation {
@@ -331,7 +349,7 @@ pub(crate) fn score_answers(
             scores,
         });
     }
-    Ok(Scored { evaluations, tables })
+    Ok(Scored { evaluations, tables, trained })
 }
 
 /// One score with its interval, naive baseline and split, or the reason why there is none.

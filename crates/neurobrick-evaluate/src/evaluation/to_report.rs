@@ -6,6 +6,7 @@ use neurobrick_report as report;
 use neurobrick_train::{EvalTask, TrainSession};
 
 use super::figures::{Figures, report_scheme};
+use super::report_summary::{choices, summary};
 use super::results::{EvaluationResult, Group, PredictorEvaluation, TaskEvaluation};
 use crate::{MetricsRecord, RunManifest};
 
@@ -60,6 +61,7 @@ pub fn run_report(inputs: ReportInputs<'_>) -> report::RunReport {
             .iter()
             .flat_map(|s| s.tasks.iter().map(|t| task_result(s.session.as_str(), t)))
             .collect(),
+        over_sessions: inputs.result.summary.as_ref().map(|found| summary(found, inputs.result)),
         choices: inputs
             .result
             .sessions
@@ -102,7 +104,7 @@ fn facts(session: &TrainSession, role: report::SessionRole) -> report::SessionFa
     }
 }
 
-fn report_task(task: EvalTask) -> report::Task {
+pub(super) fn report_task(task: EvalTask) -> report::Task {
     match task {
         EvalTask::CoSmoothing => report::Task::CoSmoothingLeaveOneOut,
         EvalTask::CoSmoothingGroup => report::Task::CoSmoothingGroup,
@@ -112,7 +114,7 @@ fn report_task(task: EvalTask) -> report::Task {
     }
 }
 
-fn predictor(name: &str, group: Group) -> report::Predictor {
+pub(super) fn predictor(name: &str, group: Group) -> report::Predictor {
     match name {
         "fine_tuned" => report::Predictor::FineTuned,
         "new_stitch" => report::Predictor::NewStitch,
@@ -252,7 +254,7 @@ fn task_result(session: &str, task: &TaskEvaluation) -> report::TaskResult {
     }
 }
 
-fn estimate(value: f64, interval: &ConfidenceInterval) -> report::Estimate {
+pub(super) fn estimate(value: f64, interval: &ConfidenceInterval) -> report::Estimate {
     report::Estimate::new(value, interval.lo, interval.hi)
 }
 
@@ -313,43 +315,6 @@ fn decoding(result: &EvaluationResult) -> Vec<report::DecodingResult> {
         }
     }
     found
-}
-
-/// The first model's difference from each predictor stands beside that predictor's accuracy.
-fn choices(session: &str, task: &TaskEvaluation) -> Vec<report::ChoiceResult> {
-    let interval = |value: f64, interval: Option<ConfidenceInterval>| match interval {
-        Some(interval) => estimate(value, &interval),
-        None => report::Estimate::new(value, f64::NAN, f64::NAN),
-    };
-    let scored = task.two_alternative.iter().filter(|found| found.undefined.is_none());
-    scored
-        .map(|found| {
-            let first = found.predictors.iter().find(|p| p.group == Group::Model);
-            let difference = |right: &str| {
-                let left = &first?.predictor;
-                let of = found.differences.iter().find(|d| d.left == *left && d.right == right)?;
-                Some(interval(of.difference, of.interval))
-            };
-            report::ChoiceResult {
-                session: session.to_owned(),
-                task: report_task(task.task),
-                alteration: found.alteration.name().replace('_', " "),
-                n_trials: found.n_trials as u64,
-                n_items: found.n_items as u64,
-                mean_altered_units: found.mean_altered_units,
-                rows: found
-                    .predictors
-                    .iter()
-                    .map(|p| report::ChoiceRow {
-                        predictor: predictor(&p.predictor, p.group),
-                        accuracy: interval(p.accuracy, p.interval),
-                        calibration_error: p.calibration_error,
-                        difference: difference(&p.predictor),
-                    })
-                    .collect(),
-            }
-        })
-        .collect()
 }
 
 fn pretraining(records: &[MetricsRecord], schemes: &[MaskScheme]) -> report::PretrainingCurves {

@@ -3,6 +3,8 @@
 //! The questions are those of the tasks, and are answered already: what is visible is real, and the rates of what is hidden say
 //! how likely any counts there are. Nothing is asked of a model that its scores do not need.
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array3, Axis};
 use neurobrick_metrics::{
     Alteration, Bootstrap, CalibrationBin, ConfidenceInterval, MetricError, Surrogates, TwoAlternative,
@@ -98,6 +100,9 @@ pub struct ChoiceScore {
     pub calibration_error: f64,
     /// Confidence minus accuracy, mean over items: above zero, it is surer than it has reason to be.
     pub overconfidence: f64,
+    /// Accuracy by cluster of trials, for a summary over sessions; not in files.
+    #[serde(skip)]
+    pub(super) of_trials: Vec<f64>,
 }
 
 /// Two predictors on the same items.
@@ -257,6 +262,7 @@ impl Choices<'_> {
             calibration: calibration.bins,
             calibration_error: calibration.expected_error,
             overconfidence: calibration.overconfidence,
+            of_trials: by_cluster(&choice.credits(), clusters),
         })
     }
 
@@ -283,6 +289,15 @@ impl Choices<'_> {
         }
         Ok(found)
     }
+}
+
+/// Means by cluster, in the clusters' order.
+fn by_cluster(credits: &[f64], clusters: &[usize]) -> Vec<f64> {
+    let mut members: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for (&cluster, &credit) in clusters.iter().zip(credits) {
+        members.entry(cluster).or_default().push(credit);
+    }
+    members.values().map(|credits| credits.iter().sum::<f64>() / credits.len() as f64).collect()
 }
 
 /// An altered copy of a trial, as everybody judged it.

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn units_are_averaged_before_sessions() {
         let sessions = [session("a", 0.2), session("b", 0.4)].into_iter().flatten().collect();
-        let result = EvaluationResult { format_version: 1, sessions };
+        let result = EvaluationResult { format_version: 1, sessions, summary: None };
         let table = MtmTable::new(&result);
         assert_eq!(table.scores.len(), 1);
         let score = &table.scores[0];

@@ -2,7 +2,10 @@
 //!
 //! All numbers are drawn from a small generator; none is a result.
 
+mod summaries;
+
 use neurobrick_report::*;
+use summaries::{choices, summary};
 
 const REGIONS: [&str; 12] =
     ["ACA", "CA1", "CA3", "DG", "LP", "LS", "MOs", "PL", "SUB", "VISam", "VISp", "root"];
@@ -145,31 +148,6 @@ fn tasks(sessions: &[SessionFacts]) -> Vec<TaskResult> {
     results[9].differences[5].difference = Estimate::new(0.004, -0.006, 0.013);
     results[5].differences[1].difference = Estimate::new(-0.02, -0.031, -0.011);
     results
-}
-
-fn choices(sessions: &[SessionFacts]) -> Vec<ChoiceResult> {
-    let row = |predictor, value: f64, difference: Option<f64>| ChoiceRow {
-        predictor,
-        accuracy: Estimate::new(value, value - 0.04, value + 0.03),
-        calibration_error: 0.061,
-        difference: difference.map(|d| Estimate::new(d, d - 0.02, d + 0.02)),
-    };
-    ["time shift", "unit swap"]
-        .into_iter()
-        .map(|alteration| ChoiceResult {
-            session: sessions[0].id.clone(),
-            task: Task::CoSmoothingGroup,
-            alteration: alteration.to_owned(),
-            n_trials: sessions[0].n_test,
-            n_items: 10 * sessions[0].n_test,
-            mean_altered_units: 3.9,
-            rows: vec![
-                row(Predictor::FineTuned, 0.842, None),
-                row(Predictor::UnitMean, 0.5, Some(0.342)),
-                row(Predictor::Ridge, 0.787, Some(0.055)),
-            ],
-        })
-        .collect()
 }
 
 fn decoding(sessions: &[SessionFacts]) -> Vec<DecodingResult> {
@@ -431,6 +409,7 @@ pub(crate) fn full() -> RunReport {
         }],
         rows: vec![fact("ridge", "Linear regression from the visible units.")],
         tasks: tasks(&sessions),
+        over_sessions: Some(summary(&sessions)),
         choices: choices(&sessions),
         decoding: decoding(&sessions),
         pretraining: Some(pretraining()),
@@ -457,6 +436,7 @@ pub(crate) fn bare() -> RunReport {
         sessions: Vec::new(),
         rows: Vec::new(),
         tasks: Vec::new(),
+        over_sessions: None,
         choices: Vec::new(),
         decoding: Vec::new(),
         pretraining: None,

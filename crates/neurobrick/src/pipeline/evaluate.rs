@@ -6,10 +6,11 @@ use std::time::Instant;
 use burn::module::Module;
 use neurobrick_core::{ComputeDevice, PopulationModel, Prompt};
 use neurobrick_evaluate::evaluation::{
-    DecodingEvaluation, EvaluationResult, Figures, ModelPredictions, ReportInputs, ScoredSession,
-    SessionEvaluation, SharedStack, check_targets, decode_session, evaluate_session, run_report,
-    session_figures,
+    DecodingEvaluation, EvaluationResult, Figures, LEVEL, ModelPredictions, ReportInputs, ScoredSession,
+    SessionEvaluation, SharedStack, SummaryBuilder, check_targets, decode_session, evaluate_session,
+    run_report, session_figures,
 };
+use neurobrick_metrics::Bootstrap;
 use neurobrick_models::{AnyModel, ModelConfig, rounded};
 use neurobrick_report as report;
 use neurobrick_schema::SessionId;
@@ -278,12 +279,13 @@ pub(super) fn evaluate_with<M: PopulationModel>(
     let total = (sessions.len() * per_session) as u64;
     let mut state = Progress { stage: "evaluate".to_owned(), done: 0, total, message: String::new() };
     let mut evaluated = Evaluated {
-        result: EvaluationResult { format_version: 1, sessions: Vec::new() },
+        result: EvaluationResult { format_version: 1, sessions: Vec::new(), summary: None },
         figures: Figures::default(),
         sessions: Vec::new(),
         curves: Vec::new(),
         model: None,
     };
+    let mut summary = SummaryBuilder::default();
     for session in &sessions {
         let id = &session.hash.session;
         let answers = Answers::read_all(session, config)?;
@@ -291,7 +293,7 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         for (_, stack) in &stacks {
             stack.check_data(&config.data, &session.hash)?;
         }
-        let ScoredSession { tasks, drawn, skipped } = {
+        let ScoredSession { tasks, drawn, skipped, tables } = {
             let mut askers: Vec<ModelPredictions<'_>> =
                 models.iter().map(|model| asker(model, &session.train, compute)).collect();
             askers.extend(answers.iter().map(Answers::asker));
@@ -318,9 +320,12 @@ pub(super) fn evaluate_with<M: PopulationModel>(
         for reason in &skipped {
             observer.note(&format!("left out: {reason}"));
         }
+        summary.add(id.clone(), tables);
         let evaluation = SessionEvaluation { session: id.clone(), tasks, decoding, skipped };
         evaluated.result.sessions.push(evaluation);
     }
+    let bootstrap = Bootstrap { seed: config.seed, n_resamples: config.scoring.n_resamples, level: LEVEL };
+    evaluated.result.summary = Some(summary.finish(&evaluated.result.sessions, &bootstrap)?);
     state.done = state.total;
     "done".clone_into(&mut state.message);
     observer.progress(&state);
