@@ -49,7 +49,7 @@ impl Values {
     }
 
     /// The values at `order`, in that order.
-    fn pick(&self, order: &[usize]) -> Self {
+    pub(crate) fn pick(&self, order: &[usize]) -> Self {
         fn pick<T: Clone>(values: &[T], order: &[usize]) -> Vec<T> {
             order.iter().map(|&index| values[index].clone()).collect()
         }
@@ -71,16 +71,42 @@ impl Values {
 impl Array {
     /// An array whose values lie with the first axis fastest, as MATLAB keeps them, in row order.
     pub(crate) fn from_column_order(shape: Vec<usize>, values: Values) -> Self {
-        let [n_rows, n_columns] = shape[..] else {
-            // One axis has one order; more than two are refused by whoever asks for vectors and tables.
-            return Self { shape, values };
-        };
-        if n_rows <= 1 || n_columns <= 1 {
+        // Where no more than one axis is longer than one, both orders are the same.
+        if shape.iter().filter(|&&length| length != 1).count() <= 1 {
             return Self { shape, values };
         }
-        let order: Vec<usize> =
-            (0..n_rows).flat_map(|row| (0..n_columns).map(move |column| column * n_rows + row)).collect();
-        Self { values: values.pick(&order), shape }
+        let values = values.pick(&column_places(&shape));
+        Self { shape, values }
+    }
+
+    /// The values in row order of the axes `wanted`, which are those of the array, called `axes` in its own order; one that
+    /// the array lacks has length one.
+    ///
+    /// Errors: the shape, where it has another number of axes. Axes of length one around a vector are passed over, since
+    /// MATLAB has no arrays of one axis.
+    pub(crate) fn arranged<A: PartialEq, const N: usize>(
+        mut self,
+        axes: &[A],
+        wanted: [A; N],
+    ) -> Result<([usize; N], Values), Vec<usize>> {
+        if axes.len() == 1 && self.shape.len() != 1 {
+            self = self.squeezed();
+        }
+        if self.shape.len() != axes.len() {
+            return Err(self.shape);
+        }
+        let found = wanted.map(|wanted| axes.iter().position(|axis| *axis == wanted));
+        let lengths = found.map(|axis| axis.map_or(1, |axis| self.shape[axis]));
+        if axes.iter().enumerate().any(|(axis, _)| !found.contains(&Some(axis))) {
+            return Err(self.shape);
+        }
+        // Axes in their own order need no copy.
+        if found.iter().flatten().is_sorted() || lengths.contains(&0) {
+            return Ok((lengths, self.values));
+        }
+        let step = |axis: usize| self.shape[axis + 1..].iter().product::<usize>();
+        let steps = found.map(|axis| axis.map_or(0, step));
+        Ok((lengths, self.values.pick(&places(&lengths, &steps))))
     }
 
     /// The same values without axes of length one, unless all are.
@@ -92,6 +118,26 @@ impl Array {
         }
         self
     }
+}
+
+/// Where the values of an array lie that has these axes, each with the step from one entry to the next: in row order.
+fn places(lengths: &[usize], steps: &[usize]) -> Vec<usize> {
+    // The axes before one of length zero may promise anything.
+    if lengths.contains(&0) {
+        return Vec::new();
+    }
+    lengths.iter().zip(steps).fold(vec![0], |places, (&length, &step)| {
+        places.iter().flat_map(|place| (0..length).map(move |entry| place + entry * step)).collect()
+    })
+}
+
+/// Where the values of an array lie whose first axis is the fastest: in row order.
+pub(crate) fn column_places(shape: &[usize]) -> Vec<usize> {
+    if shape.contains(&0) {
+        return Vec::new();
+    }
+    let steps: Vec<usize> = (0..shape.len()).map(|axis| shape[..axis].iter().product()).collect();
+    places(shape, &steps)
 }
 
 /// Rows without a character that a matrix of text may have; each takes 24 bytes of memory and none of the file.
@@ -118,6 +164,8 @@ mod tests {
 
     #[test]
     fn column_order_becomes_row_order() {
+        let cube = Array::from_column_order(vec![2, 2, 2], Values::Int(vec![1, 5, 3, 7, 2, 6, 4, 8]));
+        assert_eq!(cube.values, Values::Int((1..9).collect()));
         let array = Array::from_column_order(vec![2, 3], Values::Int(vec![1, 4, 2, 5, 3, 6]));
         assert_eq!(array.values, Values::Int(vec![1, 2, 3, 4, 5, 6]));
         assert_eq!(array.squeezed().shape, [2, 3]);
@@ -127,6 +175,25 @@ mod tests {
             let n = shape.iter().product();
             let array = Array { shape, values: Values::Int(vec![7; n]) };
             assert_eq!(array.squeezed(), Array { shape: squeezed, values: Values::Int(vec![7; n]) });
+        }
+    }
+
+    #[test]
+    fn axes_are_arranged_by_their_names() {
+        let array = |shape: &[usize]| Array {
+            shape: shape.to_vec(),
+            values: Values::Int((0..).take(shape.iter().product()).collect()),
+        };
+        let ints = |values: &[i64]| Values::Int(values.to_vec());
+        assert_eq!(array(&[2, 3]).arranged(b"tb", *b"tub"), Ok(([2, 1, 3], ints(&[0, 1, 2, 3, 4, 5]))));
+        assert_eq!(array(&[2, 3]).arranged(b"bt", *b"tub"), Ok(([3, 1, 2], ints(&[0, 3, 1, 4, 2, 5]))));
+        let turned = array(&[2, 2, 2]).arranged(b"tbu", *b"tub");
+        assert_eq!(turned, Ok(([2, 2, 2], ints(&[0, 2, 1, 3, 4, 6, 5, 7]))));
+        assert_eq!(array(&[1, 3, 1]).arranged(b"b", *b"tub"), Ok(([1, 1, 3], ints(&[0, 1, 2]))));
+        for (shape, axes) in
+            [(&[2, 3][..], &b"tbu"[..]), (&[2, 3], b"b"), (&[1, 3, 1], b"tb"), (&[2, 3], b"tx")]
+        {
+            assert_eq!(array(shape).arranged(axes, *b"tub"), Err(shape.to_vec()), "{axes:?}");
         }
     }
 

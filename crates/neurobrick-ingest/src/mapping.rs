@@ -28,6 +28,24 @@
 //! columns = [{ name = "band", file = "song.mat", array = "SONG", time_axis = 1 }]
 //! ```
 //!
+//! Counts take the place of spikes where a recording has no others, and signals may be cut into trials:
+//!
+//! ```toml
+//! [session.counts]
+//! bin_size_s = 0.02
+//! axes = ["trial", "bin", "unit"]    # in the order of the arrays; bin or unit may be absent, and trial
+//! arrays = [{ id = "ca1", region = "CA1", file = "counts.npz", array = "ca1" }]
+//!
+//! [[session.signals]]
+//! name = "wheel"
+//! axes = ["trial", "time"]           # and channel
+//! start_s = -0.5                     # from the start of the trial to the first sample
+//! rate_hz = 50
+//! columns = [{ name = "velocity", file = "wheel.npy" }]
+//! ```
+//!
+//! Without `trials.start` such trials lie end to end; with it, `end` may be left out where counts say how long a trial is.
+//!
 //! Files: `npy`, `npz`, `mat` (versions 5 to 7, and 7.3), `csv` and `parquet` by name of the column; `csv`, `tsv` and `txt`
 //! without a header by position from zero (`array = 0`). `dataset.toml` beside it gives the card.
 //!
@@ -37,18 +55,18 @@
 
 mod arrays;
 mod config;
+mod counts;
+mod signals;
+mod trials;
 mod unit_table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use neurobrick_schema::{
-    Activity, Clock, Column, ColumnValues, Interval, Recording, RecordingParts, Samples, SessionId, Signal,
-    SignalColumn, Spikes, Table, Trials, Unit,
-};
+use neurobrick_schema::{Activity, ColumnValues, Recording, RecordingParts, Signal, Spikes, Table, Unit};
 
 pub(crate) use self::config::MappingFile;
-use self::config::{ColumnMap, SessionMap, SignalMap, TimeUnit, TimesMap, TrialsMap, called};
+use self::config::{ColumnMap, SessionMap, TimeUnit, TimesMap, called};
 use crate::array::{Array, Values};
 use crate::dataset_file::{DatasetFile, Place};
 use crate::error::IngestError;
@@ -87,18 +105,37 @@ impl Reader for Mapping {
             return Err(IngestError::DatasetFile { path: source.main.clone(), detail });
         };
         let files = Files { root: &source.root };
-        let (mut units, spikes) = files.units(&map)?;
-        let (unit_columns, step) = match &map.unit_table {
-            Some(table) => files.unit_table(table, &mut units)?,
-            None => Default::default(),
+        let counted = map.counts.as_ref().map(|counts| files.counts(counts)).transpose()?;
+        let cuts = map.signals.iter().filter(|signal| signal.axes.is_some());
+        let cuts = cuts.map(|signal| files.cut(signal)).collect::<Result<Vec<_>, _>>()?;
+        let laid = files.trials(&map, counted.as_ref(), &cuts, &dataset)?;
+        dataset.check_notes(&source.root, laid.trials.columns())?;
+        let mut step = laid.step.clone();
+        let mut cuts = cuts.into_iter();
+        let mut signals: Vec<Signal> = Vec::new();
+        for signal in &map.signals {
+            let cut = if signal.axes.is_some() { cuts.next() } else { None };
+            signals.push(match cut {
+                Some(cut) => files.lay(signal, cut, &laid, &mut step)?,
+                None => files.signal(signal)?,
+            });
+        }
+        let (mut units, activity) = if let Some(counted) = counted {
+            let (units, counts) = counted.of_rows(&laid.rows, &files)?;
+            (units, Activity::Counts(counts))
+        } else {
+            let (units, spikes) = files.units(&map)?;
+            (units, Activity::Spikes(spikes))
         };
-        let trials = match &map.trials {
-            Some(trials) => files.trials(trials, &dataset)?,
-            None => Trials::default(),
+        files.check_units_of_measure(&map, &laid.trials, &activity, &signals)?;
+        let unit_columns = match &map.unit_table {
+            Some(table) => {
+                let (columns, more) = files.unit_table(table, &mut units)?;
+                step += &more;
+                columns
+            }
+            None => Vec::new(),
         };
-        dataset.check_notes(&source.root, trials.columns())?;
-        let signals = map.signals.iter().map(|signal| files.signal(signal)).collect::<Result<Vec<_>, _>>()?;
-        files.check_units_of_measure(&source.session, &trials, &spikes, &signals)?;
         let step = format!("read by neurobrick as mapping.toml says{step}");
         let info = dataset.info(source.session.clone(), map.subject.clone(), source.hash_files()?, step);
         Recording::from_parts(RecordingParts {
@@ -107,8 +144,8 @@ impl Reader for Mapping {
             units,
             unit_columns,
             electrodes: Table::default(),
-            activity: Activity::Spikes(spikes),
-            trials,
+            activity,
+            trials: laid.trials,
             intervals: Vec::new(),
             signals,
         })
@@ -141,12 +178,17 @@ impl Files<'_> {
     }
 
     fn times(&self, map: &TimesMap) -> Result<Vec<f64>, IngestError> {
+        self.times_or_missing(map, false)
+    }
+
+    /// Times, where NaN may stand for one that is missing.
+    fn times_or_missing(&self, map: &TimesMap, may_lack: bool) -> Result<Vec<f64>, IngestError> {
         let array = self.one(&map.file, map.array.as_ref())?;
-        self.seconds(map, array)
+        self.seconds(map, array, may_lack)
     }
 
     /// Times in seconds, one after another.
-    fn seconds(&self, map: &TimesMap, array: Array) -> Result<Vec<f64>, IngestError> {
+    fn seconds(&self, map: &TimesMap, array: Array, may_lack: bool) -> Result<Vec<f64>, IngestError> {
         let path = self.path(&map.file);
         let part = format!("times {}", called(map.array.as_ref()));
         let Array { shape, values } = array.squeezed();
@@ -165,7 +207,7 @@ impl Files<'_> {
                 (TimeUnit::Microseconds, _) => *time / 1e6,
                 (TimeUnit::Samples, rate_hz) => *time / rate_hz.unwrap_or(f64::NAN),
             };
-            if !time.is_finite() {
+            if !(time.is_finite() || may_lack && time.is_nan()) {
                 let detail = format!("{time} is not a time; remove it at the source");
                 return Err(IngestError::bad_value(&path, &part, index, detail));
             }
@@ -208,37 +250,12 @@ impl Files<'_> {
                 let index = u32::try_from(units.len()).unwrap_or(u32::MAX);
                 let id = stars.iter().fold(map.id.clone(), |id, star| format!("{id}.{star}"));
                 units.push(unit(id, region(&map.region)));
-                times_s.extend(self.seconds(&map.times, array)?);
+                times_s.extend(self.seconds(&map.times, array, false)?);
                 unit_of.resize(times_s.len(), index);
             }
         }
         let spikes = Spikes::from_unsorted(times_s, unit_of);
         Ok((units, spikes.map_err(IngestError::invalid(&self.path(MappingFile::NAME)))?))
-    }
-
-    fn trials(&self, map: &TrialsMap, dataset: &DatasetFile) -> Result<Trials, IngestError> {
-        let (starts, ends) = (self.times(&map.start)?, self.times(&map.end)?);
-        if starts.len() != ends.len() {
-            return Err(IngestError::Disagreement {
-                path: self.path(&map.end.file),
-                what: "number of ends of trials".into(),
-                found: ends.len().to_string(),
-                expected: starts.len().to_string(),
-            });
-        }
-        let intervals = starts.into_iter().zip(ends).map(|(start_s, end_s)| Interval { start_s, end_s });
-        let column = |map: &ColumnMap| {
-            let values = self.column_values(map)?;
-            let (unit, description) = (map.unit.clone(), map.description.clone());
-            Ok::<_, IngestError>(dataset.describe(Column {
-                name: map.name.clone(),
-                unit,
-                description,
-                values,
-            }))
-        };
-        let columns = map.columns.iter().map(column).collect::<Result<_, _>>()?;
-        Trials::new(intervals.collect(), columns).map_err(IngestError::invalid(&self.path(MappingFile::NAME)))
     }
 
     /// A column of trials or units; NaN is missing.
@@ -255,38 +272,6 @@ impl Files<'_> {
         })
     }
 
-    /// Refuses trials that all lie before or after the data: their times, or those of the data, are in another unit of
-    /// measure than the mapping says.
-    fn check_units_of_measure(
-        &self,
-        session: &SessionId,
-        trials: &Trials,
-        spikes: &Spikes,
-        signals: &[Signal],
-    ) -> Result<(), IngestError> {
-        let spiked = spikes.times_s().first().copied().zip(spikes.times_s().last().copied());
-        let sampled = signals.iter().filter(|signal| !signal.is_empty());
-        let sampled = sampled.map(|signal| (signal.time_s(0), signal.time_s(signal.len() - 1)));
-        let join = |a: (f64, f64), b: (f64, f64)| (a.0.min(b.0), a.1.max(b.1));
-        let data = spiked.into_iter().chain(sampled).reduce(join);
-        let tried = trials.intervals().iter().map(|trial| (trial.start_s, trial.end_s)).reduce(join);
-        let (Some(data), Some(tried)) = (data, tried) else { return Ok(()) };
-        if trials.intervals().iter().any(|trial| trial.start_s <= data.1 && trial.end_s >= data.0) {
-            return Ok(());
-        }
-        let detail = format!(
-            "session {session}: none of the {} trials touches the data: trials run from {} s to {} s, spikes and signals \
-             from {} s to {} s; correct the unit (s, ms, us or samples with rate_hz) of the times that are wrong, or leave \
-             the trials out",
-            trials.len(),
-            tried.0,
-            tried.1,
-            data.0,
-            data.1
-        );
-        Err(IngestError::DatasetFile { path: self.path(MappingFile::NAME), detail })
-    }
-
     fn not_numbers(&self, map: &ColumnMap, found: &str) -> IngestError {
         IngestError::WrongType {
             path: self.path(&map.file),
@@ -294,73 +279,6 @@ impl Files<'_> {
             found: found.to_owned(),
             expected: "numbers",
         }
-    }
-
-    fn signal(&self, map: &SignalMap) -> Result<Signal, IngestError> {
-        let clock = match (&map.times, map.start_s, map.rate_hz) {
-            (Some(times), _, _) => Clock::Irregular { times_s: self.times(times)? },
-            (None, start_s, rate_hz) => {
-                Clock::Regular { start_s: start_s.unwrap_or(f64::NAN), rate_hz: rate_hz.unwrap_or(f64::NAN) }
-            }
-        };
-        let mut columns = Vec::new();
-        for column in &map.columns {
-            columns.extend(self.signal_columns(column)?);
-        }
-        let signal = Signal::new(map.name.as_str(), map.description.clone(), clock, columns);
-        signal.map_err(IngestError::invalid(&self.path(MappingFile::NAME)))
-    }
-
-    /// One column, or one for each entry of the axis that is not time.
-    fn signal_columns(&self, map: &ColumnMap) -> Result<Vec<SignalColumn>, IngestError> {
-        let text = match &map.array {
-            Some(config::ArrayName::Name(name)) => arrays::samples_of_text(self.root, &map.file, name)?,
-            _ => None,
-        };
-        let array = text.map_or_else(|| self.one(&map.file, map.array.as_ref()), Ok)?;
-        let Array { shape, values } = array.squeezed();
-        let samples = match values {
-            Values::Float(values) => Samples::Float(values),
-            Values::Float32(values) => Samples::Float32(values),
-            Values::Int(values) => Samples::Int(values),
-            Values::Bool(values) => Samples::Int(values.into_iter().map(i64::from).collect()),
-            other => return Err(self.not_numbers(map, other.kind())),
-        };
-        let column = |name: String, samples| SignalColumn {
-            name,
-            unit: map.unit.clone(),
-            description: map.description.clone(),
-            samples,
-        };
-        match shape[..] {
-            [_] => Ok(vec![column(map.name.clone(), samples)]),
-            [n_rows, n_columns] => {
-                let (n_series, n_samples) =
-                    if map.time_axis == 0 { (n_columns, n_rows) } else { (n_rows, n_columns) };
-                let place = |series: usize, sample: usize| {
-                    if map.time_axis == 0 { sample * n_columns + series } else { series * n_columns + sample }
-                };
-                let one = |series: usize| {
-                    let order: Vec<usize> = (0..n_samples).map(|sample| place(series, sample)).collect();
-                    column(format!("{}.{series}", map.name), pick(&samples, &order))
-                };
-                Ok((0..n_series).map(one).collect())
-            }
-            _ => Err(IngestError::WrongShape {
-                path: self.path(&map.file),
-                part: format!("column {:?}", map.name),
-                found: shape,
-                expected: "one or two axes".into(),
-            }),
-        }
-    }
-}
-
-fn pick(samples: &Samples, order: &[usize]) -> Samples {
-    match samples {
-        Samples::Float(values) => Samples::Float(order.iter().map(|&index| values[index]).collect()),
-        Samples::Float32(values) => Samples::Float32(order.iter().map(|&index| values[index]).collect()),
-        Samples::Int(values) => Samples::Int(order.iter().map(|&index| values[index]).collect()),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Own code, because a header must not decide how much memory is taken: the size it promises is compared with the
 //! bytes that are there before anything is allocated, and a member of an archive may not promise more than Deflate can
-//! deliver. Layout after NEP 1 (`numpy/lib/format.py`, versions 1.0 to 3.0); little-endian, C order.
+//! deliver. Layout after NEP 1 (`numpy/lib/format.py`, versions 1.0 to 3.0); little-endian. Arrays in Fortran order are brought into C order.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
@@ -11,7 +11,7 @@ use std::path::Path;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use crate::array::{Array, Values};
+use crate::array::{Array, Values, column_places};
 use crate::error::IngestError;
 use crate::guard::{announce, guarded};
 
@@ -98,6 +98,7 @@ fn read_member(
 struct Header {
     descr: String,
     shape: Vec<usize>,
+    is_fortran: bool,
     start: usize,
 }
 
@@ -105,8 +106,8 @@ impl<'a> NpyArray<'a> {
     fn parse(path: &'a Path, name: String, bytes: Vec<u8>) -> Result<Self, IngestError> {
         let header =
             parse_header(&bytes).map_err(|detail| IngestError::malformed(path, name.as_str(), detail))?;
-        let Header { descr, shape, start } = header;
-        let array = Self { path, name, descr, shape, bytes, start };
+        let Header { descr, shape, is_fortran, start } = header;
+        let mut array = Self { path, name, descr, shape, bytes, start };
         let promised =
             array.shape.iter().try_fold(array.item_bytes()?, |bytes, &length| bytes.checked_mul(length));
         let present = array.bytes.len() - start;
@@ -116,6 +117,13 @@ impl<'a> NpyArray<'a> {
                 array.descr, array.shape
             );
             return Err(IngestError::malformed(path, array.name.as_str(), detail));
+        }
+        if is_fortran {
+            let width = array.item_bytes()?;
+            let values = &array.bytes[start..];
+            let places = column_places(&array.shape).into_iter();
+            let bytes = places.flat_map(|place| &values[place * width..(place + 1) * width]);
+            (array.bytes, array.start) = (bytes.copied().collect(), 0);
         }
         Ok(array)
     }
@@ -250,12 +258,13 @@ fn parse_header(bytes: &[u8]) -> Result<Header, String> {
     let header =
         bytes.get(prefix..).and_then(|rest| rest.get(..length)).ok_or("it is cut off in the header")?;
     let text = std::str::from_utf8(header).map_err(|_| "its header is not text")?;
-    let (descr, shape) = parse_dict(text).ok_or_else(|| format!("its header is {:?}", text.trim_end()))??;
-    Ok(Header { descr, shape, start: prefix + length })
+    let header = parse_dict(text).ok_or_else(|| format!("its header is {:?}", text.trim_end()))??;
+    Ok(Header { start: prefix + length, ..header })
 }
 
-/// Reads `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`; `None` when it is none.
-fn parse_dict(text: &str) -> Option<Result<(String, Vec<usize>), String>> {
+/// Reads `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`; `None` when it is none. Where the values start is not
+/// in it.
+fn parse_dict(text: &str) -> Option<Result<Header, String>> {
     let mut rest = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
     let (mut descr, mut order, mut shape) = (None, None, None);
     while !rest.is_empty() {
@@ -290,10 +299,9 @@ fn parse_dict(text: &str) -> Option<Result<(String, Vec<usize>), String>> {
         rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
     }
     let (descr, is_fortran, shape) = (descr?, order?, shape?);
-    if is_fortran && shape.len() > 1 {
-        return Some(Err("it is stored in Fortran order; save numpy.ascontiguousarray of it".into()));
-    }
-    Some(Ok((descr, shape)))
+    // One axis has one order.
+    let is_fortran = is_fortran && shape.len() > 1;
+    Some(Ok(Header { descr, shape, is_fortran, start: 0 }))
 }
 
 #[cfg(test)]
@@ -321,6 +329,14 @@ mod tests {
         let array =
             parse("{'shape': (1,), 'fortran_order': True, 'descr': '<f4'}", &1.5_f32.to_le_bytes()).unwrap();
         assert_eq!(array.to_f64().unwrap().iter().sum::<f64>().to_bits(), 1.5_f64.to_bits());
+        let columns = parse(
+            "{'descr': '<u2', 'fortran_order': True, 'shape': (2, 3)}",
+            &[1, 0, 4, 0, 2, 0, 5, 0, 3, 0, 6, 0],
+        );
+        assert_eq!(columns.unwrap().to_unsigned::<u32>().unwrap(), [1, 2, 3, 4, 5, 6]);
+        let empty =
+            parse("{'descr': '<f8', 'fortran_order': True, 'shape': (99999999999, 0, 99999999999)}", &[]);
+        assert!(empty.unwrap().to_f64().unwrap().is_empty());
         let scalar = parse("{'descr': '|u1', 'fortran_order': False, 'shape': (), }", &[7]).unwrap();
         assert_eq!(scalar.to_unsigned::<u32>().unwrap(), [7]);
     }
@@ -344,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_right_is_refused() {
-        let cases: [(&str, &[u8], &str); 9] = [
+        let cases: [(&str, &[u8], &str); 8] = [
             ("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", &[0; 8], "8 bytes of data"),
             (
                 "{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999, 9999999999999), }",
@@ -355,7 +371,6 @@ mod tests {
             ("{'descr': '>f8', 'fortran_order': False, 'shape': (1,), }", &[0; 8], "\">f8\""),
             ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", &[0; 8], "\"|O\""),
             ("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }", &[0; 8], "named fields"),
-            ("{'descr': '<f8', 'fortran_order': True, 'shape': (1, 1), }", &[0; 8], "ascontiguousarray"),
             ("{'descr': '<f8', 'shape': (1,), }", &[0; 8], "its header is"),
             ("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }", &[0; 8], "its header is"),
         ];

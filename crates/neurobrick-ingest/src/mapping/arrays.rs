@@ -18,12 +18,13 @@ use crate::text_table;
 const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 const USER_BLOCK: usize = 512;
 
-/// Reads an array, or all arrays that a path with stars leads to, each with the positions that the stars stand for.
+/// Reads an array, or all arrays that a path with stars leads to, each with what the stars stand for: positions of cells, or texts in names of
+/// columns.
 pub(super) fn load(
     root: &Path,
     file: &str,
     array: Option<&ArrayName>,
-) -> Result<Vec<(Vec<usize>, Array)>, IngestError> {
+) -> Result<Vec<(Vec<String>, Array)>, IngestError> {
     let path = root.join(file);
     if !path.is_file() {
         return Err(IngestError::MissingFile {
@@ -35,30 +36,72 @@ pub(super) fn load(
     let one = |array: Array| Ok(vec![(Vec::new(), array)]);
     match (ending.as_deref(), array) {
         (Some("npy"), None) => one(read_npy(&path)?.to_array()?),
+        (Some("npy"), Some(ArrayName::Position(position))) => {
+            one(column_of(&path, *position, read_npy(&path)?.to_array()?)?)
+        }
         (Some("npz"), Some(ArrayName::Name(name))) => {
             let [array] = read_npz(&path, [name.as_str()])?;
             one(array.to_array()?)
         }
         (Some("csv"), Some(ArrayName::Name(name))) => {
-            column(&path, name, CsvTable::read(&path)?.values(name, None)?)
+            let table = CsvTable::read(&path)?;
+            starred(&path, name, table.names(), |name| column(&path, name, table.values(name, None)?))
         }
         (Some("csv" | "tsv" | "txt"), Some(ArrayName::Position(position))) => {
             one(text_table::column(&path, *position)?)
         }
         (Some("parquet" | "pqt"), Some(ArrayName::Name(name))) => {
             let table = ParquetTable::read(&path, "mapping.toml names it")?;
-            let values = table.values(name)?;
-            let unread = || unsupported(&path, name, "a type of column that is not read".into());
-            column(&path, name, values.ok_or_else(unread)?)
+            starred(&path, name, table.names(), |name| {
+                let unread = || unsupported(&path, name, "a type of column that is not read".into());
+                column(&path, name, table.values(name)?.ok_or_else(unread)?)
+            })
         }
         (Some("mat"), Some(ArrayName::Name(name))) => matlab(&path, name),
         _ => {
             let detail = format!(
                 "file {file:?}: give array = \"name\" for npz, mat, csv and parquet, array = <position> for text tables \
-                 without a header (csv, tsv, txt), and none for npy"
+                 without a header (csv, tsv, txt) and for a column of an npy with two axes, and none for a whole npy"
             );
             Err(IngestError::DatasetFile { path: root.join(super::MappingFile::NAME), detail })
         }
+    }
+}
+
+/// The columns of a table that a name with a star stands for, each with the text in place of the star.
+fn starred(
+    path: &Path,
+    name: &str,
+    names: &[String],
+    read: impl Fn(&str) -> Result<Array, IngestError>,
+) -> Result<Vec<(Vec<String>, Array)>, IngestError> {
+    let Some((front, back)) = name.split_once('*').filter(|_| !names.iter().any(|other| other == name))
+    else {
+        return Ok(vec![(Vec::new(), read(name)?)]);
+    };
+    let text = |name: &String| Some(name.strip_prefix(front)?.strip_suffix(back)?.to_owned());
+    let mut found = Vec::new();
+    for name in names {
+        if let Some(text) = text(name) {
+            found.push((vec![text], read(name)?));
+        }
+    }
+    if found.is_empty() { Err(IngestError::missing_column(path, name, names)) } else { Ok(found) }
+}
+
+/// A column of a table of numbers.
+fn column_of(path: &Path, position: usize, array: Array) -> Result<Array, IngestError> {
+    match array.shape[..] {
+        [n_rows, n_columns] if position < n_columns => {
+            let places: Vec<usize> = (0..n_rows).map(|row| row * n_columns + position).collect();
+            Ok(Array { shape: vec![n_rows], values: array.values.pick(&places) })
+        }
+        _ => Err(IngestError::WrongShape {
+            path: path.to_path_buf(),
+            part: format!("the array, of which column {position} is asked for"),
+            found: array.shape,
+            expected: "rows and columns, which are counted from zero".into(),
+        }),
     }
 }
 
@@ -86,7 +129,7 @@ fn unsupported(path: &Path, part: &str, reason: String) -> IngestError {
 const EXACT: u64 = 1 << 53;
 
 /// A column of a table; a missing number is NaN, which makes real numbers of whole ones, and nothing else may be missing.
-fn column(path: &Path, name: &str, values: ColumnValues) -> Result<Vec<(Vec<usize>, Array)>, IngestError> {
+fn column(path: &Path, name: &str, values: ColumnValues) -> Result<Array, IngestError> {
     fn complete<T>(path: &Path, name: &str, values: Vec<Option<T>>) -> Result<Vec<T>, IngestError> {
         let fill = |(row, value): (usize, Option<T>)| {
             let detail = "missing; complete it at the source or leave the row out";
@@ -115,7 +158,7 @@ fn column(path: &Path, name: &str, values: ColumnValues) -> Result<Vec<(Vec<usiz
         Values::Text(values) => values.len(),
         _ => 0,
     };
-    Ok(vec![(Vec::new(), Array { shape: vec![n_rows], values })])
+    Ok(Array { shape: vec![n_rows], values })
 }
 
 /// One step of a path such as `spikes{1}{*}.time` after the name of the variable.
@@ -150,7 +193,7 @@ fn parse(text: &str) -> Option<(String, Vec<Step>)> {
     (!name.is_empty()).then(|| (name.to_owned(), steps))
 }
 
-fn matlab(path: &Path, name: &str) -> Result<Vec<(Vec<usize>, Array)>, IngestError> {
+fn matlab(path: &Path, name: &str) -> Result<Vec<(Vec<String>, Array)>, IngestError> {
     let bad_path = || {
         let file = path.file_name().unwrap_or_default().display();
         let detail = format!(
@@ -185,9 +228,9 @@ struct Walk<'a> {
     path: &'a Path,
     /// The whole path.
     asked: &'a str,
-    /// Positions of all stars on the way.
-    stars: Vec<usize>,
-    found: Vec<(Vec<usize>, Array)>,
+    /// What all stars on the way stand for, counted from one.
+    stars: Vec<String>,
+    found: Vec<(Vec<String>, Array)>,
 }
 
 impl Walk<'_> {
@@ -222,7 +265,7 @@ impl Walk<'_> {
         let Some((step, rest)) = steps.split_first() else {
             return match value {
                 MatValue::Array(array) => {
-                    self.found.push((self.stars.clone(), array.clone().squeezed()));
+                    self.found.push((self.stars.clone(), array.clone()));
                     Ok(())
                 }
                 MatValue::Other(what) => Err(unsupported(self.path, at, (*what).to_owned())),
@@ -232,7 +275,7 @@ impl Walk<'_> {
         match (step, value) {
             (Step::Item(None), MatValue::Cell(_, items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.stars.push(index + 1);
+                    self.stars.push((index + 1).to_string());
                     self.v5(&format!("{at}{{{}}}", index + 1), item, rest)?;
                     self.stars.pop();
                 }
@@ -249,7 +292,7 @@ impl Walk<'_> {
             }
             (Step::Item(None), MatValue::Struct(_, _, all)) => {
                 for index in 0..all.len() {
-                    self.stars.push(index + 1);
+                    self.stars.push((index + 1).to_string());
                     self.field(&format!("{at}({})", index + 1), value, index, rest)?;
                     self.stars.pop();
                 }
@@ -315,7 +358,7 @@ impl Walk<'_> {
                 return Err(IngestError::malformed(&file.path, at, "the cell leads nowhere"));
             };
             if wanted.is_none() {
-                self.stars.push(index + 1);
+                self.stars.push((index + 1).to_string());
             }
             self.v73(file, &at, cell, rest)?;
             if wanted.is_none() {
@@ -349,7 +392,7 @@ impl Walk<'_> {
         let array = if is_text {
             text(array).map_err(|detail| IngestError::malformed(&file.path, at, detail))?
         } else {
-            array.squeezed()
+            array
         };
         self.found.push((self.stars.clone(), array));
         Ok(())

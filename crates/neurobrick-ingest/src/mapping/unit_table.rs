@@ -132,7 +132,8 @@ struct Rows {
     of_unit: Vec<usize>,
 }
 
-fn length(values: &ColumnValues) -> usize {
+/// Number of values of a column.
+pub(super) fn length(values: &ColumnValues) -> usize {
     match values {
         ColumnValues::Float(values) => values.len(),
         ColumnValues::Int(values) => values.len(),
@@ -153,7 +154,7 @@ fn kind(values: &ColumnValues) -> &'static str {
 }
 
 /// The values of these rows, all of which there are.
-fn picked(values: ColumnValues, rows: &[usize]) -> ColumnValues {
+pub(super) fn picked(values: ColumnValues, rows: &[usize]) -> ColumnValues {
     fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
         rows.iter().map(|&row| values[row].clone()).collect()
     }
