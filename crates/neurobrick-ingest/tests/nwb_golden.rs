@@ -172,5 +172,5 @@ fn every_file_is_read_as_h5py_reads_it() {
     let text = std::fs::read_to_string(folder().join("golden.json")).unwrap();
     let golden: Map<String, Value> = serde_json::from_str(&text).unwrap();
     let n_read = golden.iter().filter_map(|(name, golden)| check_file(&folder().join(name), golden)).count();
-    assert_eq!((golden.len(), n_read), (42, 30));
+    assert_eq!((golden.len(), n_read), (53, 31));
 }

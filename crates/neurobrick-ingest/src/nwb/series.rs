@@ -39,7 +39,13 @@ pub(super) fn read_all(
         }
         let series = Series { file, node };
         match series.read() {
-            Ok(Some(Content::Signal { clock, columns, left })) => {
+            Ok(Some(Content::Signal { clock, columns, left, is_turned })) => {
+                if is_turned {
+                    notes.steps.push(format!(
+                        "data of {} lie column by column, as the number of its columns says, and were turned",
+                        group.path
+                    ));
+                }
                 let (clock, columns) = in_order(clock, columns, &group.path, notes);
                 let name = names.take(&group.path);
                 for (part, reason) in left {
@@ -133,8 +139,17 @@ fn is_inside_table(file: &H5File, tables: &Tables, node: usize) -> bool {
 }
 
 enum Content {
-    Signal { clock: Clock, columns: Vec<SignalColumn>, left: Vec<(String, String)> },
-    Labels { times_s: Vec<f64>, labels: Vec<String> },
+    Signal {
+        clock: Clock,
+        columns: Vec<SignalColumn>,
+        left: Vec<(String, String)>,
+        /// Whether the data lay `[column, time]`.
+        is_turned: bool,
+    },
+    Labels {
+        times_s: Vec<f64>,
+        labels: Vec<String>,
+    },
 }
 
 struct Series<'a> {
@@ -172,13 +187,14 @@ impl Series<'_> {
             return match timestamps {
                 Some(times) => {
                     let clock = Clock::Irregular { times_s: self.times(times)? };
-                    Ok(Some(Content::Signal { clock, columns: Vec::new(), left: Vec::new() }))
+                    let (columns, left) = (Vec::new(), Vec::new());
+                    Ok(Some(Content::Signal { clock, columns, left, is_turned: false }))
                 }
                 None => Err(Unread::Unsupported("no data".into())),
             };
         };
         let shape = self.check_size(data)?;
-        let array = self.file.read(data)?;
+        let mut array = self.file.read(data)?;
         if let Values::Text(labels) = array.values {
             let Some(times) = timestamps.filter(|_| shape.len() == 1) else {
                 return Err(Unread::Unsupported("text without a time for each".into()));
@@ -190,6 +206,14 @@ impl Series<'_> {
             return Ok(Some(Content::Labels { times_s, labels }));
         }
         let clock = self.clock(timestamps, start)?;
+        let is_turned = self.is_turned(&shape, &clock)?;
+        if is_turned {
+            let turned = array.arranged(&["column", "time"], ["time", "column"]);
+            let (shape, values) =
+                turned.map_err(|shape| Unread::Unsupported(format!("data of shape {shape:?}")))?;
+            array = Array { shape: shape.to_vec(), values };
+        }
+        let shape = array.shape.clone();
         if let Clock::Irregular { times_s } = &clock
             && times_s.len() != shape[0]
         {
@@ -197,7 +221,7 @@ impl Series<'_> {
         }
         let columns = self.columns(data, array)?;
         let left = self.left(&["data", "timestamps", "starting_time", "channel_conversion", "electrodes"])?;
-        Ok(Some(Content::Signal { clock, columns, left }))
+        Ok(Some(Content::Signal { clock, columns, left, is_turned }))
     }
 
     /// Shape of the data, `[time]` or `[time, column]`, once it is known to fit.
@@ -213,6 +237,24 @@ impl Series<'_> {
             )));
         }
         Ok(shape)
+    }
+
+    /// Whether data lie `[column, time]` against the format: the rows that say what the columns are, such as regions of
+    /// interest, are then as many as the first axis has entries and not as the second has. Exports of Suite2p do.
+    fn is_turned(&self, shape: &[usize], clock: &Clock) -> Result<bool, Unread> {
+        let [n_first, n_second] = *shape else { return Ok(false) };
+        let is_timed = matches!(clock, Clock::Irregular { times_s } if times_s.len() != n_second);
+        if n_first == n_second || is_timed {
+            return Ok(false);
+        }
+        for name in ["rois", "electrodes"] {
+            if let Some(rows) = self.child(name)
+                && let [n_rows] = self.file.shape(rows)?[..]
+            {
+                return Ok(n_rows == n_first);
+            }
+        }
+        Ok(false)
     }
 
     fn times(&self, node: usize) -> Result<Vec<f64>, Unread> {
@@ -332,7 +374,7 @@ impl Series<'_> {
             let unit = self.file.text(*child, "unit")?.filter(|unit| !unit.is_empty());
             columns.push(SignalColumn { name: name.clone(), unit, description: None, samples });
         }
-        Ok(Content::Signal { clock: Clock::Irregular { times_s }, columns, left })
+        Ok(Content::Signal { clock: Clock::Irregular { times_s }, columns, left, is_turned: false })
     }
 
     /// Datasets of the group that are not among `read`, such as the quality of control of a series.
