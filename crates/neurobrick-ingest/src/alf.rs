@@ -11,7 +11,8 @@
 //! ```
 //!
 //! All probes of a session become one recording; a unit is called `<probe>/<cluster_id>`. Names of session and subject
-//! are those of `dataset.toml`, else those of the folders `<subject>/<date>/<number>`.
+//! are those of `dataset.toml`, else those of the folders `<subject>/<date>/<number>`. A session without probes has behavior
+//! only; it may then also be without trials.
 
 mod objects;
 mod one_cache;
@@ -47,7 +48,7 @@ const NAME_LINES: [&str; 2] = [
     "subject = \"\"  # name of the animal or person",
 ];
 
-/// Session folders with `alf/<probe>/spikes.times.npy` and `alf/_ibl_trials.table.pqt`.
+/// Session folders with a folder `alf`: `alf/<probe>/spikes.times.npy` and `alf/_ibl_trials.table.pqt`, or behavior only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Alf;
 
@@ -71,8 +72,8 @@ impl Reader for Alf {
         let (_, subject) = names(&source.root, &source.main, &dataset)?;
         let alf = source.main.join(ALF_DIR);
         let probes = folders_with(&alf, TIMES_FILE, MAX_PROBE_DEPTH)?;
-        if probes.is_empty() {
-            let path = alf.join("<probe>").join(TIMES_FILE);
+        if let Some(probe) = probe_without_times(&alf, &probes)? {
+            let path = probe.join(TIMES_FILE);
             return Err(IngestError::MissingFile {
                 path,
                 needed_for: "a session needs the spikes of at least one probe; fetch them or leave the session out",
@@ -89,9 +90,15 @@ impl Reader for Alf {
         }
         // Each probe is sorted by itself, which read_spikes has checked; this merges them.
         let spikes = Spikes::from_unsorted(times_s, unit_of).map_err(IngestError::invalid(&alf))?;
-        let trials = read_trials(source, &dataset, &mut left)?;
-        let (signals, intervals) = objects::read(&objects::find(&alf)?, &mut left)?;
+        let objects = objects::find(&alf)?;
+        // Without spikes there may be anything else that was recorded.
+        let has_trials = !probes.is_empty() || objects.is_empty() || alf.join(TRIALS_FILE).is_file();
+        let trials = if has_trials { read_trials(source, &dataset, &mut left)? } else { Trials::default() };
+        let (signals, intervals) = objects::read(&objects, &mut left)?;
         let mut step = String::from("read by neurobrick from alf");
+        if probes.is_empty() {
+            step += ", where no probe has spikes: behavior only";
+        }
         if !left.is_empty() {
             step = format!("{step}; not kept: {}", left.join(", "));
         }
@@ -109,6 +116,19 @@ impl Reader for Alf {
         })
         .map_err(IngestError::invalid(&source.main))
     }
+}
+
+/// A folder that has clusters and not their spikes, where no folder has spikes: they were not fetched.
+fn probe_without_times(alf: &Path, probes: &[PathBuf]) -> Result<Option<PathBuf>, IngestError> {
+    if !probes.is_empty() {
+        return Ok(None);
+    }
+    for name in [CLUSTERS_FILE, METRICS_FILE] {
+        if let Some(probe) = folders_with(alf, name, MAX_PROBE_DEPTH)?.into_iter().next() {
+            return Ok(Some(probe));
+        }
+    }
+    Ok(None)
 }
 
 /// All folders below `path`, itself included, that hold an entry `name`; sorted. Does not look below a hit.
@@ -158,11 +178,15 @@ fn source_of(path: &Path, dir: PathBuf) -> Result<Source, IngestError> {
     let (session, _) = names(&root, &dir, &dataset)?;
     let alf = dir.join(ALF_DIR);
     let mut files = vec![DatasetFile::NAME.to_owned(), relative(&root, &alf.join(TRIALS_FILE))];
-    for probe in folders_with(&alf, TIMES_FILE, MAX_PROBE_DEPTH)? {
+    let probes = folders_with(&alf, TIMES_FILE, MAX_PROBE_DEPTH)?;
+    let objects = objects::find(&alf)?;
+    if probes.is_empty() && !objects.is_empty() && !alf.join(TRIALS_FILE).is_file() {
+        files.pop();
+    }
+    for probe in probes {
         files
             .extend([TIMES_FILE, CLUSTERS_FILE, METRICS_FILE].map(|name| relative(&root, &probe.join(name))));
     }
-    let objects = objects::find(&alf)?;
     files.extend(objects.values().flat_map(BTreeMap::values).map(|file| relative(&root, file)));
     files.extend(one_cache::files(&dir).iter().map(|table| relative_or_above(&root, table)));
     Ok(Source { session, root, main: dir, files })

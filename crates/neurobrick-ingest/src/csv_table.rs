@@ -8,6 +8,7 @@ use neurobrick_schema::ColumnValues;
 use crate::array::Values;
 use crate::dataset_file::CellType;
 use crate::error::IngestError;
+use crate::text_file::read_bytes;
 
 /// A CSV file in memory.
 #[derive(Debug)]
@@ -27,7 +28,8 @@ impl CsvTable {
                 needed_for: "every session needs its own; export it again or remove the session",
             });
         }
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(malformed)?;
+        let bytes = read_bytes(path)?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
         let names: Vec<String> = reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
         let mut seen = HashSet::new();
         if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {

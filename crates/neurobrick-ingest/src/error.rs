@@ -29,6 +29,16 @@ pub enum IngestError {
         /// The formats that are known, joined by commas.
         known: String,
     },
+    /// What lies at a path is of a kind that is known and not read.
+    #[error("{} is {what}; {instead}", path.display())]
+    KnownUnread {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do with it.
+        instead: &'static str,
+    },
     /// A file that the format needs is not there.
     #[error("{} is missing; {needed_for}", path.display())]
     MissingFile {

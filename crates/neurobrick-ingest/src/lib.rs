@@ -77,6 +77,8 @@ mod tensors;
 mod text_file;
 mod text_table;
 
+mod trodes;
+mod unread;
 pub use alf::Alf;
 pub use boris::Boris;
 pub use brainvision::BrainVision;

@@ -20,6 +20,24 @@ pub(crate) fn first_line(path: &Path) -> Option<String> {
     Some(line.trim_start_matches('\u{feff}').trim_end().to_owned())
 }
 
+/// The bytes of a text file, of one that ends in `gz` those that were packed.
+///
+/// Errors: [`IngestError::Io`]; [`IngestError::Malformed`] for what cannot be unpacked or is longer than 2 GiB.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, IngestError> {
+    if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
+        return fs::read(path).map_err(IngestError::io("read", path));
+    }
+    let file = File::open(path).map_err(IngestError::io("open", path))?;
+    let mut bytes = Vec::new();
+    let unpacked = flate2::read::MultiGzDecoder::new(file).take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    unpacked.map_err(|error| IngestError::malformed(path, "the packed text", error))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let detail = format!("over {MAX_BYTES} bytes long when unpacked; cut it into parts");
+        return Err(IngestError::malformed(path, "the packed text", detail));
+    }
+    Ok(bytes)
+}
+
 /// The whole text.
 ///
 /// Errors: [`IngestError::Io`]; [`IngestError::Malformed`] for what is not UTF-8 or longer than 2 GiB.

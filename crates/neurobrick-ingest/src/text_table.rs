@@ -1,14 +1,15 @@
-//! Text tables of numbers without a header: columns parted by commas, tabs or spaces; lines with `#` are remarks.
+//! Text tables of numbers without a header: columns parted by commas, tabs or spaces; lines with `#` are remarks. May be packed
+//! with gzip.
 
-use std::fs;
 use std::path::Path;
 
 use crate::array::{Array, Values};
 use crate::error::IngestError;
+use crate::text_file::read_bytes;
 
 /// Reads column `position`, counted from zero.
 pub(crate) fn column(path: &Path, position: usize) -> Result<Array, IngestError> {
-    let bytes = fs::read(path).map_err(IngestError::io("read", path))?;
+    let bytes = read_bytes(path)?;
     let part = format!("column {position}");
     let text =
         String::from_utf8(bytes).map_err(|error| IngestError::malformed(path, part.as_str(), error))?;

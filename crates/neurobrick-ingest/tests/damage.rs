@@ -317,9 +317,10 @@ fn damaged_alf_is_refused() {
             (
                 "no spikes",
                 &|root| {
-                    fs::remove_dir_all(root.join("Ada/2024-05-06/001/alf/probe00"))
-                        .and_then(|()| fs::remove_dir_all(root.join("Ada/2024-05-06/001/alf/probe01")))
-                        .unwrap();
+                    for probe in ["probe00", "probe01/sorter"] {
+                        let alf = root.join("Ada/2024-05-06/001/alf");
+                        fs::remove_file(alf.join(probe).join("spikes.times.npy")).unwrap();
+                    }
                 },
                 "MissingFile",
                 &["spikes.times.npy", "at least one probe"],

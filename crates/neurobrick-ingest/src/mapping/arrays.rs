@@ -1,5 +1,7 @@
 //! Arrays out of files of any format that `mapping.toml` may name, by the ending of the file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use neurobrick_schema::ColumnValues;
@@ -12,19 +14,18 @@ use crate::hdf5::H5File;
 use crate::mat5::{self, MatValue};
 use crate::npy::{read_npy, read_npz};
 use crate::parquet_table::ParquetTable;
-use crate::text_table;
+use crate::{text_table, trodes, unread};
 
 /// First bytes of an HDF5 file after the header that MATLAB puts before it.
 const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 const USER_BLOCK: usize = 512;
 
+/// An array with what the stars of its path stand for.
+pub(super) type Starred = (Vec<String>, Array);
+
 /// Reads an array, or all arrays that a path with stars leads to, each with what the stars stand for: positions of cells, or texts in names of
 /// columns.
-pub(super) fn load(
-    root: &Path,
-    file: &str,
-    array: Option<&ArrayName>,
-) -> Result<Vec<(Vec<String>, Array)>, IngestError> {
+pub(super) fn load(root: &Path, file: &str, array: Option<&ArrayName>) -> Result<Vec<Starred>, IngestError> {
     let path = root.join(file);
     if !path.is_file() {
         return Err(IngestError::MissingFile {
@@ -32,7 +33,7 @@ pub(super) fn load(
             needed_for: "mapping.toml names it; put it there or correct the name",
         });
     }
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    let ending = ending(&path);
     let one = |array: Array| Ok(vec![(Vec::new(), array)]);
     match (ending.as_deref(), array) {
         (Some("npy"), None) => one(read_npy(&path)?.to_array()?),
@@ -58,14 +59,34 @@ pub(super) fn load(
             })
         }
         (Some("mat"), Some(ArrayName::Name(name))) => matlab(&path, name),
+        (_, Some(ArrayName::Name(name))) if is_trodes(&path) => one(trodes::field(&path, name)?),
         _ => {
+            if let Some(error) = unread::first_below(&path)? {
+                return Err(error);
+            }
             let detail = format!(
-                "file {file:?}: give array = \"name\" for npz, mat, csv and parquet, array = <position> for text tables \
+                "file {file:?}: give array = \"name\" for npz, mat, csv, parquet and records of Trodes, array = <position> for text tables \
                  without a header (csv, tsv, txt) and for a column of an npy with two axes, and none for a whole npy"
             );
             Err(IngestError::DatasetFile { path: root.join(super::MappingFile::NAME), detail })
         }
     }
+}
+
+/// The ending of a file without that of gzip, which text tables may be packed with.
+fn ending(path: &Path) -> Option<String> {
+    let ending = |path: &Path| Some(path.extension()?.to_string_lossy().to_ascii_lowercase());
+    let of_packed = || ending(Path::new(path.file_stem()?));
+    match ending(path).as_deref() {
+        Some("gz") => of_packed().filter(|ending| ["csv", "tsv", "txt"].contains(&ending.as_str())),
+        _ => ending(path),
+    }
+}
+
+fn is_trodes(path: &Path) -> bool {
+    let mut head = [0; 16];
+    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    is_read.is_ok() && trodes::is_one(&head)
 }
 
 /// The columns of a table that a name with a star stands for, each with the text in place of the star.
@@ -74,7 +95,7 @@ fn starred(
     name: &str,
     names: &[String],
     read: impl Fn(&str) -> Result<Array, IngestError>,
-) -> Result<Vec<(Vec<String>, Array)>, IngestError> {
+) -> Result<Vec<Starred>, IngestError> {
     let Some((front, back)) = name.split_once('*').filter(|_| !names.iter().any(|other| other == name))
     else {
         return Ok(vec![(Vec::new(), read(name)?)]);
@@ -105,20 +126,23 @@ fn column_of(path: &Path, position: usize, array: Array) -> Result<Array, Ingest
     }
 }
 
-/// Samples of a signal in a text table with a header, where that is what the file is: missing ones are NaN.
-pub(super) fn samples_of_text(root: &Path, file: &str, name: &str) -> Result<Option<Array>, IngestError> {
+/// Samples of a signal in a text table with a header, where that is what the file is: missing ones are NaN. A star in the name
+/// stands for several columns, each with the text in its place.
+pub(super) fn samples_of_text(
+    root: &Path,
+    file: &str,
+    name: &str,
+) -> Result<Option<Vec<Starred>>, IngestError> {
     let path = root.join(file);
-    let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    if !(is_csv && path.is_file()) {
+    if ending(&path).as_deref() != Some("csv") || !path.is_file() {
         return Ok(None);
     }
-    let values = CsvTable::read(&path)?.samples(name)?;
-    let length = match &values {
-        Values::Int(values) => values.len(),
-        Values::Float(values) => values.len(),
-        _ => 0,
+    let table = CsvTable::read(&path)?;
+    let samples = |name: &str| {
+        let values = table.samples(name)?;
+        Ok(Array { shape: vec![table.len()], values })
     };
-    Ok(Some(Array { shape: vec![length], values }))
+    starred(&path, name, table.names(), samples).map(Some)
 }
 
 fn unsupported(path: &Path, part: &str, reason: String) -> IngestError {
@@ -193,7 +217,7 @@ fn parse(text: &str) -> Option<(String, Vec<Step>)> {
     (!name.is_empty()).then(|| (name.to_owned(), steps))
 }
 
-fn matlab(path: &Path, name: &str) -> Result<Vec<(Vec<String>, Array)>, IngestError> {
+fn matlab(path: &Path, name: &str) -> Result<Vec<Starred>, IngestError> {
     let bad_path = || {
         let file = path.file_name().unwrap_or_default().display();
         let detail = format!(
@@ -203,8 +227,8 @@ fn matlab(path: &Path, name: &str) -> Result<Vec<(Vec<String>, Array)>, IngestEr
     };
     let (variable, steps) = parse(name).ok_or_else(bad_path)?;
     let mut start = vec![0; USER_BLOCK + HDF5_MAGIC.len()];
-    let is_hdf5 = std::fs::File::open(path)
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start))
+    let is_hdf5 = File::open(path)
+        .and_then(|mut file| file.read_exact(&mut start))
         .is_ok_and(|()| start.ends_with(HDF5_MAGIC) || start.starts_with(HDF5_MAGIC));
     let mut walk = Walk { path, asked: name, stars: Vec::new(), found: Vec::new() };
     if is_hdf5 {
@@ -230,7 +254,7 @@ struct Walk<'a> {
     asked: &'a str,
     /// What all stars on the way stand for, counted from one.
     stars: Vec<String>,
-    found: Vec<(Vec<String>, Array)>,
+    found: Vec<Starred>,
 }
 
 impl Walk<'_> {

@@ -2,6 +2,7 @@
 
 use neurobrick_schema::{Clock, Samples, Signal, SignalColumn};
 
+use super::arrays::Starred;
 use super::config::{ArrayName, ColumnMap, SampleAxis, SignalMap, in_words};
 use super::trials::{Laid, TOLERANCE_S};
 use super::{Files, MappingFile, arrays};
@@ -46,11 +47,17 @@ impl Files<'_> {
 
     /// One column, or one for each entry of the axis that is not time.
     fn signal_columns(&self, map: &ColumnMap) -> Result<Vec<SignalColumn>, IngestError> {
-        let text = match &map.array {
-            Some(ArrayName::Name(name)) => arrays::samples_of_text(self.root, &map.file, name)?,
-            _ => None,
-        };
-        let array = text.map_or_else(|| self.one(&map.file, map.array.as_ref()), Ok)?;
+        if let Some(ArrayName::Name(name)) = &map.array
+            && let Some(found) = arrays::samples_of_text(self.root, &map.file, name)?
+        {
+            let one = |(stars, array): Starred| {
+                let samples = samples(array.values).map_err(|kind| self.not_numbers(map, kind))?;
+                let name = stars.iter().fold(map.name.clone(), |name, star| format!("{name}.{star}"));
+                Ok(column(map, name, samples))
+            };
+            return found.into_iter().map(one).collect();
+        }
+        let array = self.one(&map.file, map.array.as_ref())?;
         let Array { shape, values } = array.squeezed();
         let samples = samples(values).map_err(|kind| self.not_numbers(map, kind))?;
         let column = |name: String, samples| column(map, name, samples);

@@ -11,6 +11,7 @@ use super::Refusal;
 use crate::error::IngestError;
 use crate::mapping::Mapping;
 use crate::reader::{Reader, Source};
+use crate::unread;
 
 /// A session and the reader that found it.
 pub(super) type Found<'r> = (&'r dyn Reader, Source);
@@ -44,7 +45,8 @@ pub(super) fn find<'r, P: AsRef<Path>>(
 
 /// The reader that serves a path.
 ///
-/// Errors: [`IngestError::UnknownFormat`]; [`IngestError::Io`].
+/// Errors: [`IngestError::UnknownFormat`], or [`IngestError::KnownUnread`] where what lies there is known and not read;
+/// [`IngestError::Io`].
 pub fn recognize<'r>(path: &Path, readers: &[&'r dyn Reader]) -> Result<&'r dyn Reader, IngestError> {
     if let Err(source) = path.metadata() {
         return Err(IngestError::Io { action: "read", path: path.to_path_buf(), source });
@@ -53,6 +55,9 @@ pub fn recognize<'r>(path: &Path, readers: &[&'r dyn Reader]) -> Result<&'r dyn 
         if reader.probe(path)? {
             return Ok(reader);
         }
+    }
+    if let Some(error) = unread::first_below(path)? {
+        return Err(error);
     }
     let known = readers.iter().map(|reader| reader.format()).collect::<Vec<_>>().join(", ");
     Err(IngestError::UnknownFormat { path: path.to_path_buf(), known })
