@@ -95,6 +95,57 @@ fn the_ibl_excerpt_has_the_published_totals() {
     assert!(step.contains("clusters.presence_ratio"), "{step}");
 }
 
+/// Every value of spikes, units and trials; see `fixtures/formats/alf/golden.py`.
+#[test]
+fn the_ibl_excerpt_is_read_as_numpy_reads_it() {
+    let text = std::fs::read_to_string(foreign::fixtures().join("../formats/alf/golden.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let recording = foreign::read(&Alf, &foreign::fixtures().join("ibl-session-excerpt")).unwrap();
+    let Activity::Spikes(spikes) = recording.activity() else { unreachable!("the source has spikes") };
+    let present = |values: &mut dyn Iterator<Item = u64>| summed(values.map(Some));
+    assert_eq!(present(&mut spikes.times_s().iter().map(|time| time.to_bits())), golden["times"]);
+    assert_eq!(present(&mut spikes.units().iter().map(|&unit| u64::from(unit))), golden["unit_of"]);
+    let units = recording.units();
+    assert_eq!(serde_json::json!(units.iter().map(|unit| &unit.id).collect::<Vec<_>>()), golden["ids"]);
+    assert_eq!(present(&mut units.iter().map(|unit| fnv(&unit.region))), golden["units"]["acronym"]);
+    let bits = |value: Option<f64>| value.map(f64::to_bits);
+    assert_eq!(summed(units.iter().map(|unit| bits(unit.depth_um))), golden["units"]["depths"]);
+    assert_eq!(summed(units.iter().map(|unit| bits(unit.quality))), golden["units"]["label"]);
+    let trials = recording.trials();
+    for (name, golden) in golden["trials"].as_object().unwrap() {
+        let found = match trials.column(name).map(|column| &column.values) {
+            Some(ColumnValues::Float(values)) => summed(values.iter().map(|&value| bits(value))),
+            Some(ColumnValues::Int(values)) => {
+                summed(values.iter().map(|value| value.map(i64::cast_unsigned)))
+            }
+            Some(other) => unreachable!("{name} is {}", other.type_name()),
+            None if name == "trial_start" => {
+                present(&mut trials.intervals().iter().map(|one| one.start_s.to_bits()))
+            }
+            None => present(&mut trials.intervals().iter().map(|one| one.end_s.to_bits())),
+        };
+        assert_eq!(&found, golden, "{name}");
+    }
+}
+
+fn fnv(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Sums of codes, as the script makes them.
+fn summed(codes: impl Iterator<Item = Option<u64>>) -> serde_json::Value {
+    let (mut n, mut missing, mut sum, mut placed) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for code in codes {
+        n += 1;
+        match code {
+            Some(code) => (sum, placed) = (sum.wrapping_add(code), placed.wrapping_add(n.wrapping_mul(code))),
+            None => missing += 1,
+        }
+    }
+    serde_json::json!({ "n": n, "missing": missing, "sum": sum, "placed": placed })
+}
+
 #[test]
 fn everything_goes_into_a_store_once_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
