@@ -19,6 +19,7 @@ fn recording(activity: Activity, n_trials: usize, offset_s: f64) -> Recording {
         license: "CC0-1.0".into(),
         species: None,
         consent: Consent::NonHuman,
+        ethics: None,
         changes: Vec::new(),
         source_files: Vec::new(),
         notes: None,

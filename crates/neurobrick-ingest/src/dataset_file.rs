@@ -76,6 +76,8 @@ pub(crate) struct DatasetFile {
     species: Option<String>,
     /// See [`Card::consent`].
     consent: Consent,
+    /// See [`Card::ethics`].
+    ethics: Option<String>,
     /// Steps that were taken before the files were as they are.
     #[serde(default)]
     changes: Vec<String>,
@@ -273,6 +275,8 @@ impl DatasetFile {
             license: said(&self.license).unwrap_or(UNKNOWN).to_owned(),
             species: self.species.as_deref().and_then(said).map(str::to_owned),
             consent: self.consent,
+            // Who knows nothing says nothing.
+            ethics: self.ethics.as_deref().and_then(said).filter(|text| *text != UNKNOWN).map(str::to_owned),
             changes,
             source_files,
             notes: self.notes.clone(),

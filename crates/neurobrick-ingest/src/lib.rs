@@ -12,6 +12,7 @@
 //! license = "CC-BY-4.0"
 //! species = "Mus musculus"                      # optional
 //! consent = "non_human"                         # or unrestricted, research_only, controlled, unknown
+//! ethics = "approved by the board, protocol 7"  # optional
 //! changes = ["sorted with Kilosort 4"]          # optional
 //! trials = "recognition_table"                  # optional, for NWB: the intervals that are the trials
 //! bin_size_s = 0.005                            # for HDF5 tensors, which do not say it
@@ -76,9 +77,9 @@ mod tensor_writer;
 mod tensors;
 mod text_file;
 mod text_table;
-
 mod trodes;
 mod unread;
+
 pub use alf::Alf;
 pub use boris::Boris;
 pub use brainvision::BrainVision;

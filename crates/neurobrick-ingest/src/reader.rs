@@ -115,6 +115,7 @@ impl Source {
 ///             license: "CC-BY-4.0".into(),
 ///             species: None,
 ///             consent: Consent::NonHuman,
+///             ethics: None,
 ///             changes: vec!["read from times on lines".into()],
 ///             source_files: source.hash_files()?,
 ///             notes: None,

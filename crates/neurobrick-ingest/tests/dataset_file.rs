@@ -104,3 +104,44 @@ fn an_empty_field_keeps_what_the_file_says() {
     assert_eq!((card.species.as_deref(), card.consent), (Some("Homo sapiens"), Consent::Unknown));
     assert_eq!(nwb_with(foreign::DATASET).info().card.source, "a test");
 }
+
+/// Of a file without the line, and of one that says that nobody knows, nothing is said.
+#[test]
+fn approval_by_a_board_is_said_or_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = foreign::alf_folder(dir.path());
+    let said = |line: &str| {
+        fs::write(top.join("dataset.toml"), format!("{}{line}", foreign::DATASET)).unwrap();
+        foreign::read(&Alf, &top).unwrap().info().card.ethics.clone()
+    };
+    assert_eq!(said("ethics = \"protocol 7\"\n").as_deref(), Some("protocol 7"));
+    for silent in ["", "ethics = \" \"\n", "ethics = \"unknown\"\n"] {
+        assert_eq!(said(silent), None, "{silent:?}");
+    }
+}
+
+/// The files of the repository say nothing of it, so one is told to: its institution becomes its protocol, a name of as many
+/// letters less three, which end in NUL.
+#[test]
+fn approval_in_an_nwb_file_comes_along() {
+    let bytes = fs::read(foreign::fixtures().join("../formats/nwb/made/made.nwb")).unwrap();
+    let (from, to) = (&b"institution\0"[..], &b"protocol\0\0\0\0"[..]);
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
+    assert_eq!(places.len(), 1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut told = bytes.clone();
+    told[places[0]..places[0] + to.len()].copy_from_slice(to);
+    fs::write(dir.path().join("made.nwb"), told).unwrap();
+    let card = |dir: &std::path::Path| foreign::read(&Nwb, dir).unwrap().info().card.clone();
+    assert_eq!(card(dir.path()).ethics.as_deref(), Some("nowhere"));
+    fs::write(dir.path().join("dataset.toml"), foreign::DATASET).unwrap();
+    assert_eq!(card(dir.path()).ethics.as_deref(), Some("nowhere"), "dataset.toml does not say it");
+    fs::write(dir.path().join("dataset.toml"), format!("{}ethics = \"protocol 7\"\n", foreign::DATASET))
+        .unwrap();
+    assert_eq!(card(dir.path()).ethics.as_deref(), Some("protocol 7"));
+    assert_eq!(
+        foreign::read(&Nwb, &foreign::fixtures().join("../formats/nwb/made")).unwrap().info().card.ethics,
+        None
+    );
+}

@@ -85,6 +85,7 @@ fn long_session(folder: &Path, n_spikes: u32) {
         license: "CC0-1.0".into(),
         species: None,
         consent: Consent::NonHuman,
+        ethics: None,
         changes: Vec::new(),
         source_files: Vec::new(),
         notes: None,

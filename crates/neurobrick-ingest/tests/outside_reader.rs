@@ -43,6 +43,7 @@ impl Reader for One {
             license: "CC0-1.0".into(),
             species: None,
             consent: Consent::NonHuman,
+            ethics: None,
             changes: Vec::new(),
             source_files: source.hash_files()?,
             notes: None,

@@ -34,6 +34,9 @@ pub struct Card {
     pub species: Option<String>,
     /// What the recorded subject allows.
     pub consent: Consent,
+    /// What the source says of its approval by a board of ethics or of animal welfare; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ethics: Option<String>,
     /// The steps that made the recording out of the source, oldest first.
     #[serde(default)]
     pub changes: Vec<String>,

@@ -13,7 +13,7 @@
 //!
 //! let card = Card {
 //!     source: "a made-up example".into(), citation: String::new(), license: "CC0-1.0".into(), species: None,
-//!     consent: Consent::NonHuman, changes: vec![], source_files: vec![], notes: None,
+//!     consent: Consent::NonHuman, ethics: None, changes: vec![], source_files: vec![], notes: None,
 //! };
 //! let info = SessionInfo {
 //!     session: SessionId::new("day-1")?, subject: SubjectId::new("mouse-7")?, dataset: DatasetId::new("demo")?, card,

@@ -380,7 +380,8 @@ impl fmt::Display for SessionSummary {
 
 fn write_card(card: &Card, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let species = card.species.as_deref().unwrap_or("unknown");
-    write!(f, "\nspecies   {species}\nconsent   {}\nlicense   {}", card.consent, card.license)?;
+    write!(f, "\nspecies   {species}\nconsent   {}", card.consent)?;
+    write!(f, "\nethics    {}\nlicense   {}", card.ethics.as_deref().unwrap_or("unknown"), card.license)?;
     write!(f, "\nsource    {} ({} files)", card.source, card.source_files.len())?;
     if !card.citation.is_empty() {
         write!(f, "\ncite      {}", card.citation)?;

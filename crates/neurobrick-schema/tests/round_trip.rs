@@ -283,6 +283,26 @@ fn trials_without_times_come_back_without() {
     assert!(error.contains("interval table \"epochs\""), "{error}");
 }
 
+/// A card without the field is written as before it was there, so that digests stay.
+#[test]
+fn what_is_said_of_ethics_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap();
+    for (session, ethics) in
+        [("silent", None), ("said", Some("approved by the board, protocol 7".to_owned()))]
+    {
+        let mut parts = made::counts_recording(session).into_parts();
+        parts.info.card.ethics.clone_from(&ethics);
+        let recording = Recording::from_parts(parts).unwrap();
+        store.write(&recording).unwrap();
+        assert_eq!(store.read(&recording.info().session).unwrap(), recording);
+        let text = std::fs::read_to_string(store.path().join(session).join("session.json")).unwrap();
+        assert_eq!(text.contains("ethics"), ethics.is_some(), "{text}");
+        let shown = format!("ethics    {}", ethics.as_deref().unwrap_or("unknown"));
+        assert!(summary(&recording).to_string().contains(&shown), "{}", summary(&recording));
+    }
+}
+
 /// The folder was written before there were signals and interval tables, and when spikes were still compressed.
 #[test]
 fn a_store_of_version_1_opens_and_counts_are_still_written_so() {

@@ -210,7 +210,7 @@ fn a_summary_counts_what_is_there() {
          gaps      longest silence of all units 0.011 s, from 5.479 s\nregions   VISp 3, root 2\n\
          columns   contrast: float, 0.333333 | 0.666667 | 1, 1 missing\n          choice: int, 0 | 1, 1 missing\n\
          \x20         side: text, ß0\\n,\"'\\u{0} | ß1\\n,\"'\\u{0} | ß3\\n,\"'\\u{0}, 1 missing\n\
-         \x20         rewarded: bool, false | true, 1 missing\nspecies   Mus musculus\nconsent   non-human\n\
+         \x20         rewarded: bool, false | true, 1 missing\nspecies   Mus musculus\nconsent   non-human\nethics    unknown\n\
          license   CC0-1.0\nsource    made up for a test (1 files)\ncite      nobody\nstep      none\n\
          notes     tabs\tand \"quotes\""
     );

@@ -109,6 +109,7 @@ fn info(session: String, source: &str) -> SessionInfo {
             license: "CC0-1.0".to_owned(),
             species: None,
             consent: Consent::NonHuman,
+            ethics: None,
             changes: Vec::new(),
             source_files: Vec::new(),
             notes: None,

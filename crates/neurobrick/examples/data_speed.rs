@@ -80,6 +80,7 @@ fn make(folder: &Path, n_spikes: usize, n_units: u32, seconds: f64) -> Result<Ma
         license: "CC0-1.0".into(),
         species: None,
         consent: Consent::NonHuman,
+        ethics: None,
         changes: Vec::new(),
         source_files: Vec::new(),
         notes: None,

@@ -15,6 +15,7 @@ pub fn parts(n_units: usize, spikes: Spikes) -> RecordingParts {
         license: "CC0-1.0".into(),
         species: None,
         consent: Consent::NonHuman,
+        ethics: None,
         changes: Vec::new(),
         source_files: Vec::new(),
         notes: None,

@@ -115,6 +115,8 @@ pub(super) fn info(
     let parts = parts.into_iter().filter_map(|(what, text)| Some(format!(", {what} {}", text?)));
     let origin = format!("NWB file {name}{}", parts.collect::<String>());
     let citation = said("general/related_publications").unwrap_or_default();
+    // By the format's own words, the place of the number under which animal use was approved.
+    let ethics = said("general/protocol").filter(|text| !known_as_nothing(&text.to_ascii_lowercase()));
     if let Some(dataset) = dataset {
         let SessionInfo { session, subject, dataset, mut card } =
             dataset.info(source.session.clone(), subject, source_files, step);
@@ -125,6 +127,7 @@ pub(super) fn info(
             }
         }
         card.species = card.species.filter(|species| species != UNKNOWN).or(species);
+        card.ethics = card.ethics.or(ethics);
         return Ok(SessionInfo { session, subject, dataset, card });
     }
     let card = Card {
@@ -132,6 +135,7 @@ pub(super) fn info(
         citation,
         license: UNKNOWN.into(),
         consent: consent(species.as_deref()),
+        ethics,
         species,
         changes: vec![step],
         source_files,

@@ -19,6 +19,7 @@ pub fn info(session: &str) -> SessionInfo {
             license: "CC0-1.0".into(),
             species: Some("Mus musculus".into()),
             consent: Consent::NonHuman,
+            ethics: None,
             changes: vec!["none".into()],
             source_files: vec![SourceFile { name: "a/b.npy".into(), bytes: 3, blake3: "00".into() }],
             notes: Some("tabs\tand \"quotes\"".into()),
