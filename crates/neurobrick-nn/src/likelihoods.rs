@@ -2,7 +2,8 @@
 //!
 //! [`poisson_nll_sum`](crate::poisson_nll_sum) is the fused loss that training uses; these are for losses of one's own.
 
-use burn::tensor::Tensor;
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Int, Tensor};
 
 /// How the term of a Poisson likelihood that depends on counts alone is treated. It does not move a gradient, but
 /// absolute losses compare only under one treatment.
@@ -70,6 +71,26 @@ pub fn zero_inflated_gamma_nll<const D: usize>(
     let above = (targets - shift).mask_fill(silent.clone(), 1.0);
     let event = gamma_nll(log_shape, log_rate, above) + softplus(logit.clone().neg());
     event.mask_where(silent, softplus(logit))
+}
+
+/// Cross-entropy of counts `[B, T, N]` under logits `[B, T, N, K + 1]` of the classes `0..=K`, in nats, entry by entry: counts
+/// above `K` are of the last class. NDT-3 predicts spikes so (Ye et al. 2025; 21 classes), which no Poisson spread binds.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn count_cross_entropy(logits: Tensor<4>, counts: Tensor<3>) -> Tensor<3> {
+    let [b, t, n, n_classes] = logits.dims();
+    assert_eq!(counts.dims(), [b, t, n], "counts of the shape of the logits");
+    let classes = counts.clamp_max(n_classes as f64 - 1.0).int().reshape([b, t, n, 1]);
+    log_softmax(logits, 3).gather(3, classes).neg().reshape([b, t, n])
+}
+
+/// Expected counts `[B, T, N]` under logits `[B, T, N, K + 1]` of the classes `0..=K`: rates in spikes per bin, at most `K`.
+pub fn expected_counts(logits: Tensor<4>) -> Tensor<3> {
+    let [b, t, n, n_classes] = logits.dims();
+    let classes = Tensor::<1, Int>::arange(0..n_classes as i64, &logits.device()).float();
+    let classes = classes.cast(logits.dtype()).reshape([1, 1, 1, n_classes]);
+    (softmax(logits, 3) * classes).sum_dim(3).reshape([b, t, n])
 }
 
 /// Lanczos' coefficients for g = 7 and nine terms (Godfrey's table).

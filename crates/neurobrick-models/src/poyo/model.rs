@@ -10,8 +10,8 @@ use burn::tensor::{Device, Tensor};
 use neurobrick_core::sessions::{check_size, kept_or_fresh};
 use neurobrick_core::{Mode, ModelError, SessionSpec};
 use neurobrick_nn::{
-    Dropout, InitStreams, LayerNorm, RotaryAttention, RotaryAttentionConfig, Rotation, affine, embedding,
-    gelu, linear, normalize,
+    Dropout, Gate, GatedConfig, GatedFeedForward, InitStreams, RotaryAttention, RotaryAttentionConfig,
+    Rotation, affine, embedding, linear,
 };
 use neurobrick_schema::SessionId;
 use neurobrick_tokenize::SpikeEvents;
@@ -34,10 +34,10 @@ pub struct Poyo {
     embed_kind: Embedding,
     embed_latent: Embedding,
     encoder: RotaryAttention,
-    encoder_ffn: FeedForward,
+    encoder_ffn: GatedFeedForward,
     layers: Vec<PoyoLayer>,
     decoder: RotaryAttention,
-    decoder_ffn: FeedForward,
+    decoder_ffn: GatedFeedForward,
     read_out: Linear,
     residual_dropout: Vec<Dropout>,
     #[module(skip)]
@@ -59,35 +59,7 @@ struct PoyoSession {
 #[derive(Module, Debug)]
 struct PoyoLayer {
     attention: RotaryAttention,
-    ffn: FeedForward,
-}
-
-/// Layer norm → `D → 8 D`, half of it gated by the GELU of the other half → dropout → `4 D → D` (GEGLU, Shazeer 2020).
-#[derive(Module, Debug)]
-struct FeedForward {
-    norm: LayerNorm,
-    up: Linear,
-    down: Linear,
-    dropout: Dropout,
-}
-
-impl FeedForward {
-    fn new(config: &PoyoConfig, site: usize, init: &mut InitStreams, device: &Device) -> Self {
-        let d = config.d_model;
-        Self {
-            norm: LayerNorm::new(d, device),
-            up: linear(d, 8 * d, init, device),
-            down: linear(4 * d, d, init, device),
-            dropout: Dropout::new(config.dropout_ffn, site),
-        }
-    }
-
-    fn forward(&self, x: Tensor<3>, mode: Mode<'_>) -> Tensor<3> {
-        let up = affine(normalize(x, &self.norm), &self.up);
-        let half = up.dims()[2] / 2;
-        let gated = up.clone().narrow(2, 0, half) * gelu(up.narrow(2, half, half));
-        affine(self.dropout.forward(gated, mode), &self.down)
-    }
+    ffn: GatedFeedForward,
 }
 
 impl Poyo {
@@ -112,12 +84,14 @@ impl Poyo {
             is_cross,
             turn_values,
         };
+        let feed_forward =
+            GatedConfig { d_model, d_hidden: 4 * d_model, dropout: config.dropout_ffn, gate: Gate::Gelu };
         let cross = |turn, site, init: &mut InitStreams| {
             RotaryAttention::new(&attention(n_cross_heads, true, turn), site, init, device)
         };
         let layer = |l: usize, init: &mut InitStreams| PoyoLayer {
             attention: RotaryAttention::new(&attention(n_self_heads, false, true), 4 + 4 * l, init, device),
-            ffn: FeedForward::new(&config, 5 + 4 * l, init, device),
+            ffn: GatedFeedForward::new(&feed_forward, 5 + 4 * l, init, device),
         };
         let residual =
             |l: usize| [6 + 4 * l, 7 + 4 * l].map(|site| Dropout::new(config.dropout_residual, site));
@@ -126,10 +100,10 @@ impl Poyo {
             embed_kind: embedding(N_KINDS, d_model, EMBED_STD, &mut init, device),
             embed_latent: embedding(config.latents_per_step, d_model, EMBED_STD, &mut init, device),
             encoder: cross(true, 0, &mut init),
-            encoder_ffn: FeedForward::new(&config, 1, &mut init, device),
+            encoder_ffn: GatedFeedForward::new(&feed_forward, 1, &mut init, device),
             layers: (0..n_layers).map(|l| layer(l, &mut init)).collect(),
             decoder: cross(false, 2, &mut init),
-            decoder_ffn: FeedForward::new(&config, 3, &mut init, device),
+            decoder_ffn: GatedFeedForward::new(&feed_forward, 3, &mut init, device),
             read_out: linear(d_model, n_outputs, &mut init, device),
             residual_dropout: (0..n_layers).flat_map(residual).collect(),
             config,
