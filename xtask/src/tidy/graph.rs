@@ -111,7 +111,7 @@ const NEVER: [(&str, &str); 10] = [
 ];
 
 /// External crates, with all whose name continues theirs after a hyphen, and the only crates that may import them.
-const ROOMS: [(&[&str], &[&str]); 2] = [
+const ROOMS: [(&[&str], &[&str]); 3] = [
     (
         &[
             "csv",
@@ -129,6 +129,7 @@ const ROOMS: [(&[&str], &[&str]); 2] = [
         &["neurobrick-ingest"],
     ),
     (&["parquet", "arrow-ipc"], &["neurobrick-schema", "neurobrick-ingest"]),
+    (&["pytorch-reader"], &["neurobrick-models"]),
 ];
 
 /// A workspace crate.

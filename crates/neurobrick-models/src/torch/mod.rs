@@ -2,9 +2,9 @@
 //!
 //! A [`KeyMap`] says for each parameter of ours which tensor of a state dict it is, and how it lies there. Maps are
 //! explicit and strict: what is missing, left over or of another shape is listed, and nothing is left random in silence.
-//! State dicts are safetensors files; no pickle is read. The guide (`docs/guide/models.md`) says how a checkpoint becomes
-//! one.
+//! State dicts are safetensors files or checkpoints of PyTorch, of which nothing is executed ([`Checkpoint`]).
 
+mod checkpoint;
 mod layout;
 mod maps;
 
@@ -15,6 +15,7 @@ use neurobrick_core::{ModelError, PopulationModel, SessionSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use checkpoint::{Checkpoint, Vocabulary};
 pub use layout::Layout;
 pub(crate) use maps::Rules;
 
