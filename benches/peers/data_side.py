@@ -103,6 +103,21 @@ def numpy_windows():
         batch[index % 16] = binned[start : start + 50]
 
 
+def numpy_trainer():
+    """From the file to batches of numbers with units hidden, as a loader without checks would be written."""
+    table = pq.read_table(folder / "store/speed/spikes.parquet", use_threads=False)
+    bins = (table["time_s"].to_numpy() / BIN_SIZE_S).astype(np.int64)
+    flat = np.bincount(bins * args.units + table["unit"].to_numpy(), minlength=n_bins * args.units)
+    counts = flat.astype(np.uint16).reshape(n_bins, args.units)
+    random = np.random.default_rng(42)
+    ready = 0
+    for first in range(0, n_windows, 16):
+        batch = np.stack([counts[start : start + 50] for start in starts[first : first + 16]]).astype(np.float32)
+        batch *= random.random((len(batch), 1, args.units)) >= 0.3
+        ready += len(batch)
+    return ready
+
+
 found = {}
 for turn in range(args.turns):
     def note(task, side, seconds):
@@ -121,6 +136,13 @@ for turn in range(args.turns):
     note("windows", "neurobrick", seconds)
     note("windows", "numpy", timed(numpy_windows)[0])
     assert placed(batch.ravel()) == check, "the sides disagree on the last batch"
+    seconds, n = ask(f"trainer {n_windows}")
+    note("trainer", "neurobrick, from the store", seconds)
+    assert n == n_windows
+    if turn < 3:
+        seconds, n = timed(numpy_trainer)
+        note("trainer", "pyarrow and numpy", seconds)
+        assert n == n_windows
     seconds, n = ask("store")
     note("store", "neurobrick, checked", seconds)
     seconds, table = timed(lambda: pq.read_table(folder / "store/speed/spikes.parquet", use_threads=False))
@@ -133,7 +155,7 @@ for turn in range(args.turns):
     assert n == len(values)
 
 mib = len(times) * 12 / 2**20
-rates = {"bin": (len(times) / 1e6, "M spikes/s"), "windows": (n_windows, "windows/s"), "store": (mib / 1024 * 1.073741824, "GB/s"), "nwb": (len(times) / 1e6, "M spikes/s")}
+rates = {"bin": (len(times) / 1e6, "M spikes/s"), "windows": (n_windows, "windows/s"), "trainer": (n_windows, "windows/s"), "store": (mib / 1024 * 1.073741824, "GB/s"), "nwb": (len(times) / 1e6, "M spikes/s")}
 print(f"{args.spikes} spikes, {args.units} units, {args.seconds} s, {args.turns} turns; median and fastest")
 for (task, side), seconds in found.items():
     amount, unit = rates[task]

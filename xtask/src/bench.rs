@@ -12,8 +12,8 @@ use neurobrick::schema::SchemaError;
 use neurobrick::schema::atomic::write_file;
 use neurobrick::{Compute, RunManifest};
 use neurobrick_bench::{
-    BenchCase, BenchError, Comparison, PeerCase, StepTimes, load_average, markdown, processor_name, profile,
-    profile_table, serve,
+    BenchCase, BenchError, Comparison, PeerCase, StepTimes, leave_one_out_table, load_average, markdown,
+    processor_name, profile, profile_table, serve,
 };
 
 use crate::cli::BenchArgs;
@@ -87,6 +87,9 @@ pub(crate) fn run(args: &BenchArgs, root: &Path, command: &str) -> Result<(), Be
         return scaling::run(args, command);
     }
     let name = args.case.as_deref();
+    if args.leave_one_out {
+        return leave_one_out(args, chosen(name, BenchCase::all(), |case| &case.name)?);
+    }
     if args.profile {
         return profile_cases(args, &chosen(name, BenchCase::all(), |case| &case.name)?);
     }
@@ -108,6 +111,23 @@ fn chosen<C>(
         }
     }
     Ok(cases)
+}
+
+/// Units of the session in which leave-one-out prediction is timed, and trials at once.
+const LEFT_OUT: (usize, usize) = (700, 4);
+
+fn leave_one_out(args: &BenchArgs, cases: Vec<BenchCase>) -> Result<(), BenchFailure> {
+    let (n_units, n_trials) = LEFT_OUT;
+    // Both may be set before: a process runs one verb.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(args.n_threads()).build_global();
+    let mut found = Vec::new();
+    for case in cases {
+        say(&format!("measuring {}", case.describe()));
+        let case = BenchCase { n_units, ..case };
+        found.extend(neurobrick_bench::leave_one_out(&case, n_trials, args.n_repeats(), SEED)?);
+    }
+    say(&format!("\n{}", leave_one_out_table(&found)));
+    Ok(())
 }
 
 fn peers(args: &BenchArgs, cases: &[PeerCase], root: &Path, command: &str) -> Result<(), BenchFailure> {

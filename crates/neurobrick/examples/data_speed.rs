@@ -2,7 +2,7 @@
 //! it and its Python peers in turns.
 //!
 //! A line on standard input is a task, a line on standard output its seconds and what was computed, so that both sides can
-//! be compared: `make FOLDER N_SPIKES N_UNITS SECONDS`, `bin`, `windows N`, `store`, `nwb FILE`.
+//! be compared: `make FOLDER N_SPIKES N_UNITS SECONDS`, `bin`, `windows N`, `trainer N`, `store`, `nwb FILE`.
 #![allow(clippy::print_stdout, reason = "answers go to standard output")]
 
 use std::error::Error;
@@ -11,7 +11,10 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use neurobrick::data::{ContinuousCounts, Grid};
+use burn::tensor::Device;
+use ndarray::Array3;
+use neurobrick::core::{MaskScheme, ModelInput};
+use neurobrick::data::{ContinuousCounts, Grid, RegionTable};
 use neurobrick::ingest::{Nwb, Reader};
 use neurobrick::random::{Domain, Stream};
 use neurobrick::schema::{
@@ -49,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             (["bin"], Some(material)) => bin(material)?,
             (["windows", n], Some(material)) => windows(material, n.parse()?)?,
+            (["trainer", n], Some(material)) => trainer(material, n.parse()?)?,
             (["store"], Some(material)) => store(material)?,
             (["nwb", file], _) => nwb(Path::new(file))?,
             _ => return Err(format!("no such task, or nothing made yet: {line}").into()),
@@ -150,6 +154,32 @@ fn windows(material: &mut Material, n: usize) -> Answer {
 fn placed(counts: &[u16]) -> u64 {
     let terms = counts.iter().zip(1_u64..).map(|(&count, place)| u64::from(count) * place);
     terms.fold(0, u64::wrapping_add)
+}
+
+/// All the way from the store: reads and checks the session, bins it, and makes `n` windows of a second from everywhere in it the
+/// masked input of a model, 16 at a time. `n` counts as if nothing had been read before.
+fn trainer(material: &Material, n: usize) -> Answer {
+    let session = &material.recording.info().session;
+    let started = Instant::now();
+    let recording = material.store.read(session)?;
+    let counts = ContinuousCounts::new(&recording, 0.0, material.seconds, BIN_SIZE_S)?;
+    let n_units = recording.n_units();
+    let regions = RegionTable::new(&vec!["CA1"; n_units]);
+    let scheme = MaskScheme::Neuron { ratio: 0.3 };
+    let (n_starts, device) = (counts.grid().n_bins() - 50, Device::flex());
+    let mut stream = Stream::new(SEED, Domain::Order, [0; 3]);
+    let mut batch = Array3::<u16>::zeros((16, 50, n_units));
+    let mut check = 0;
+    for step in 0..n.div_ceil(16) {
+        for mut place in batch.outer_iter_mut() {
+            place.assign(&counts.window(stream.below(n_starts), 50));
+        }
+        let masking = scheme.draw(16, 50, &regions, SEED, [step as u64, 0]);
+        let input = ModelInput::new(session, batch.view(), &masking, &device);
+        check += input.counts.dims()[0] as u64;
+        black_box(input);
+    }
+    Ok((started.elapsed().as_secs_f64(), check))
 }
 
 fn store(material: &Material) -> Answer {

@@ -143,6 +143,10 @@ fn rivals_stand_in_the_same_tables() {
     let (long, short) = (mean("long").unwrap(), mean("short").unwrap());
     assert!(long.1 == 2 && long != short, "{long:?}, {short:?}");
     assert!(mean("long+linear").is_some() && mean("fine_tuned").is_none() && mean("from_scratch").is_none());
+    let text = fs::read_to_string(folder.path().join("transfer/transfer.md")).unwrap();
+    for training in ["without-group-0/long/pretrain: pretrain", "without-group-1/all-trials/short/"] {
+        assert!(text.contains(training), "{training} in the table of times:\n{text}");
+    }
     // A session that is never left out teaches the same, and is not scored.
     let mut one_way = config.clone();
     one_way.pretrain_only = one_way.groups.remove(0);

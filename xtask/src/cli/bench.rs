@@ -9,7 +9,7 @@ use super::{at_least_one, threads_or_all};
 /// What to measure, and how long.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[command(group = ArgGroup::new("measurement").required(true).args(["peers", "profile", "scaling", "serve"]))]
+#[command(group = ArgGroup::new("measurement").required(true).args(["peers", "profile", "scaling", "leave_one_out", "serve"]))]
 pub(crate) struct BenchArgs {
     /// Our train step, forward pass and single-trial latency against PyTorch, eager and compiled, taking turns.
     #[arg(long)]
@@ -23,6 +23,9 @@ pub(crate) struct BenchArgs {
     /// Our train step, forward pass and memory against the size of data and model, one size at a time.
     #[arg(long, conflicts_with_all = ["case", "python"])]
     pub(crate) scaling: bool,
+    /// Leave-one-out prediction of units: a forward pass for each, against the models' own ways, at 700 units.
+    #[arg(long, conflicts_with = "python")]
+    pub(crate) leave_one_out: bool,
     /// Answer requests on stdin as one side of a measurement; `--peers` starts our side so.
     #[arg(long)]
     pub(crate) serve: bool,

@@ -5,7 +5,7 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::Device;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use neurobrick_core::sessions::{check_alignment, check_input, check_unique, kept_or_fresh};
 use neurobrick_core::{Alignment, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, linear};
@@ -123,6 +123,25 @@ impl PopulationModel for LinearStitch {
             config: self.config.clone(),
             table: vec![self.table[idx].clone()],
         })
+    }
+
+    /// Every log rate is linear in every count, so a unit that is hidden takes its count times one weight away from its own log
+    /// rate: one forward pass answers for all units.
+    fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
+        let idx = self.session_idx(&input.session)?;
+        let log_rates = self.forward(input, Mode::Eval)?.log_rates;
+        let [b, t, n] = log_rates.dims();
+        let (n_chosen, device) = (units.len(), input.counts.device());
+        let indices: Vec<i64> = units.iter().map(|&u| i64::try_from(u).unwrap_or(i64::MAX)).collect();
+        let chosen = Tensor::<1, Int>::from_data(TensorData::new(indices, [n_chosen]), &device);
+        let stitch = &self.stitches[idx];
+        let into = stitch.read_in.weight.val().select(0, chosen.clone()).matmul(self.shared.weight.val());
+        let out_of = stitch.read_out.weight.val().select(1, chosen.clone()).swap_dims(0, 1);
+        let own = (into * out_of).sum_dim(1);
+        let of_units =
+            |values: Tensor<3>| values.reshape([b * t, n]).select(1, chosen.clone()).swap_dims(0, 1);
+        let answers = of_units(log_rates) - of_units(input.counts.clone()) * own;
+        Ok(answers.reshape([n_chosen, b, t]))
     }
 
     fn is_session_parameter(path: &str) -> bool {

@@ -91,7 +91,7 @@ pub fn transfer(
                 let sessions: Vec<&SessionId> = group.iter().filter(has_enough).collect();
                 let (data, manifest) = (&data, &mut manifest);
                 let mut fold =
-                    Fold { config, data, seed, group, sessions, path, compute, manifest, observer };
+                    Fold { config, data, seed, group, sessions, path, out, compute, manifest, observer };
                 found.extend(fold.run(budget)?);
                 manifest.peak_memory_bytes = peak_memory_bytes();
                 result = TransferResult::new(found.clone(), ablations.clone());
@@ -106,11 +106,23 @@ fn write(folder: &RunFolder, result: &TransferResult, manifest: &RunManifest) ->
     folder.write_json("transfer.json", result)?;
     folder.write_json("manifest.json", manifest)?;
     let out = folder.path();
-    write_file(&out.join("transfer.md"), result.markdown().as_bytes())?;
+    let text = format!("{}{}", result.markdown(), times(&manifest.stages));
+    write_file(&out.join("transfer.md"), text.as_bytes())?;
     for (name, figure) in result.figures() {
         write_file(&out.join(name), figure.as_bytes())?;
     }
     Ok(())
+}
+
+/// How long the trainings of this process took, as a section in Markdown.
+fn times(stages: &[(String, f64)]) -> String {
+    let trained: Vec<_> = stages.iter().filter(|(name, _)| name.contains(": ") && !name.ends_with("evaluate")).collect();
+    if trained.is_empty() {
+        return String::new();
+    }
+    let rows: String =
+        trained.iter().map(|(name, seconds)| format!("| {name} | {:.1} |\n", seconds / 60.0)).collect();
+    format!("\n## Minutes of training\n\nOf trainings that this run did and did not find finished.\n\n| training | minutes |\n|---|---:|\n{rows}")
 }
 
 fn root_of(out: &Path, seed: u64) -> PathBuf {
@@ -196,6 +208,7 @@ struct Fold<'a> {
     /// Those of the group that are met.
     sessions: Vec<&'a SessionId>,
     path: PathBuf,
+    out: &'a Path,
     compute: Compute,
     manifest: &'a mut RunManifest,
     observer: &'a mut dyn Observer,
@@ -327,8 +340,15 @@ impl Fold<'_> {
             train: train.clone(),
         };
         let record = finetune(&tuning, &run, &command, compute, self.observer)?;
-        self.manifest.stages.extend(record.stages);
+        self.note_times(&run, &record);
         Ok(ModelSource { name: name.to_owned(), path: run, precision: Precision::F32 })
+    }
+
+    /// Takes over how long a training took, under the name of its folder in the run: every network has stages of one name.
+    fn note_times(&mut self, run: &Path, record: &RunManifest) {
+        let inner = run.strip_prefix(self.out).unwrap_or(run).display();
+        let stages = record.stages.iter().map(|(stage, seconds)| (format!("{inner}: {stage}"), *seconds));
+        self.manifest.stages.extend(stages);
     }
 
     /// A network pretrained without this group, trained into `path` now unless it is there.
@@ -357,7 +377,7 @@ impl Fold<'_> {
         };
         let (command, compute) = (self.manifest.command.clone(), self.compute);
         let record = pretrain(&pretraining, path, &command, compute, self.observer)?;
-        self.manifest.stages.extend(record.stages);
+        self.note_times(path, &record);
         Ok(trained)
     }
 }
