@@ -102,8 +102,7 @@ pub fn evaluate_session(
         stacked = Some(StackedSession::new(regions, &parts, &plans, forms.as_ref(), is_weighed)?);
     }
     drop(forms);
-    let (mut evaluations, mut tables) = (Vec::new(), Vec::new());
-    let mut drawn = None;
+    let (mut evaluations, mut drawn) = (Vec::new(), None);
     for (position, plan) in plans.iter().enumerate() {
         let task = plan.task;
         let mut alone = Vec::new();
@@ -155,11 +154,10 @@ pub fn evaluate_session(
             choice: b.choice,
             rates: b.rates,
         }));
-        let (evaluation, of_task) = evaluate_task(session, plan, &parts, all, scoring, seed)?;
-        evaluations.push(evaluation);
-        tables.push(of_task);
+        evaluations.push(evaluate_task(session, plan, &parts, all, scoring, seed)?);
     }
-    Ok(ScoredSession { tasks: evaluations, drawn, skipped, tables })
+    let (tasks, tables) = evaluations.into_iter().unzip();
+    Ok(ScoredSession { tasks, drawn, skipped, tables })
 }
 
 /// The tasks of `scoring` made concrete for a session, and why others have nothing to score there.
