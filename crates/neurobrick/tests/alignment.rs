@@ -167,6 +167,42 @@ fn a_session_met_later_starts_aligned() {
     assert_eq!(tuned.alignment, Some(shared));
 }
 
+/// The control has the same closed form as the pretrained model, of its own trials alone; a pretrained model brings its own.
+#[test]
+fn training_from_scratch_starts_from_its_own_conditions() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path().join("store")).unwrap();
+    store.write(&brain().session(0, 72, 20).recording).unwrap();
+    let config = |start: &str| -> FinetuneConfig {
+        let text = format!(
+            "seed = 5\nsessions = [\"shared-3-0\"]\n{start}\n[data]\nstore = \"{}\"\n{DATA}\n[train]\n{TRAIN}\n\
+             [alignment]\ncondition_columns = [\"condition\"]\nn_components = 3\n",
+            folder.path().join("store").display()
+        );
+        parse_toml("finetune", &text).unwrap()
+    };
+    let compute = Compute { device: test_compute_device(), n_threads: 2 };
+    let out = folder.path().join("alone");
+    let run = |config: &FinetuneConfig| pipeline::finetune(config, &out, "test", compute, &mut Silent);
+    let error = run(&config("[start]\npretrained = \"x\"")).unwrap_err();
+    assert!(error.to_string().contains("alignment"), "{error}");
+    let scratch = config("[start.scratch]\nkind = \"linear_stitch\"\nn_bins = 50\nd_latent = 4");
+    run(&scratch).unwrap();
+    let (model, record) = pipeline::load_model(&out.join("shared-3-0"), test_compute_device()).unwrap();
+    let loaded = neurobrick::load_sessions(&scratch.data, &scratch.sessions, 5).unwrap();
+    let own = SharedConditions::fit(&config_of(&scratch), std::slice::from_ref(&loaded[0].train)).unwrap();
+    assert_eq!(record.alignment, Some(own.clone()));
+    let wanted = own.align(&loaded[0].train).unwrap().read_in;
+    let data = &state_dict(&model)["stitches.0.read_in.weight"];
+    let found = Array2::from_shape_vec((20, 4), data.iter::<f64>().collect()).unwrap();
+    let difference = (&found.slice(s![.., ..3]) - &wanted).mapv(f64::abs);
+    assert!(difference.iter().all(|d| *d < 1e-5));
+}
+
+fn config_of(config: &FinetuneConfig) -> AlignmentConfig {
+    config.alignment.clone().unwrap()
+}
+
 /// Without the column the pretraining is refused, and nothing is left behind.
 #[test]
 fn trials_without_the_column_are_refused_before_the_work() {

@@ -64,6 +64,10 @@ pub struct FinetuneConfig {
     pub data: DataConfig,
     /// How to train.
     pub train: TrainConfig,
+    /// From scratch: layers of the session that start from a closed form, by conditions of its own trials; absent: at
+    /// random. A pretrained model brings its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<AlignmentConfig>,
 }
 
 /// A finished model and what to call it.
@@ -244,6 +248,10 @@ pub struct DemoConfig {
     pub units: UnitFilter,
     /// The model.
     pub model: ModelConfig,
+    /// Layers of sessions that start from a closed form, in pretraining, in sessions met later, and in the control from
+    /// scratch by conditions of its own; absent: at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<AlignmentConfig>,
     /// What a reader of the report must know beside the standard notes, for example how rates were chosen.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -9,7 +9,7 @@ use neurobrick_train::{EvalTask, TrainConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ScaleTarget, ScoringConfig, check_model, check_train};
+use super::{AlignmentConfig, ScaleTarget, ScoringConfig, check_model, check_train};
 use crate::PipelineError;
 
 /// What grows.
@@ -130,6 +130,10 @@ pub struct ScaleConfig {
     pub units: UnitFilter,
     /// The model.
     pub model: ModelConfig,
+    /// Layers of sessions that start from a closed form, in pretraining, when a session is met, and in the control from scratch
+    /// by conditions of its own; absent: at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<AlignmentConfig>,
     /// How to pretrain.
     pub pretrain: TrainConfig,
     /// How its number of steps goes with the size.
@@ -159,6 +163,7 @@ impl ScaleConfig {
     /// both lists.
     pub fn validate(&self) -> Result<(), PipelineError> {
         check_model(&self.model, &self.window)?;
+        self.alignment.iter().try_for_each(AlignmentConfig::validate)?;
         let tables = [
             ("pretrain", &self.pretrain),
             ("finetune", &self.finetune),

@@ -85,7 +85,8 @@ pub struct NetworkConfig {
     pub calibration: Vec<usize>,
     /// The model.
     pub model: ModelConfig,
-    /// Layers of sessions that start from a closed form in pretraining, and when a session is met; absent: at random.
+    /// Layers of sessions that start from a closed form in pretraining, when a session is met, and in the control from scratch
+    /// by conditions of its own; absent: at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alignment: Option<AlignmentConfig>,
     /// How to pretrain.

@@ -132,7 +132,7 @@ fn train_all(
         model: config.model.clone(),
         train: config.pretrain.clone(),
         stack: config.stack.clone(),
-        alignment: None,
+        alignment: config.alignment.clone(),
     };
     let record = pretrain(&pretraining, &out.join(PRETRAIN), &command, compute, steps.next())?;
     manifest.stages.extend(record.stages);
@@ -147,6 +147,7 @@ fn train_all(
         let finetuning = FinetuneConfig {
             seed: config.seed,
             sessions: config.finetune_sessions.clone(),
+            alignment: config.alignment.clone().filter(|_| matches!(start, Start::Scratch(_))),
             start,
             data: data.clone(),
             train: train.clone(),

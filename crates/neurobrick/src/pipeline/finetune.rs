@@ -4,6 +4,7 @@ use std::path::Path;
 
 use neurobrick_core::PopulationModel;
 
+use super::alignment::SharedConditions;
 use super::training::{ModelRecord, TrainedSession, TrainingRun, load_model, train_in};
 use crate::config::{FinetuneConfig, Start, check_model, check_train};
 use crate::pipeline::Observer;
@@ -30,6 +31,16 @@ pub fn finetune(
             field: "sessions".to_owned(),
             message: "name at least one session to fine-tune on".to_owned(),
         });
+    }
+    if let Some(alignment) = &config.alignment {
+        alignment.validate()?;
+        if matches!(config.start, Start::Pretrained(_)) {
+            return Err(PipelineError::BadValue {
+                field: "alignment".to_owned(),
+                message: "is for `start.scratch`; a pretrained model aligns sessions as it was pretrained"
+                    .to_owned(),
+            });
+        }
     }
     let device = compute.open()?;
     // A fresh model is rebuilt for the sessions like a loaded one, so both take one path.
@@ -73,11 +84,17 @@ pub fn finetune(
         let specs = [session.train.spec()];
         let session_folder = RunFolder::open(&out.join(id.as_str()))?;
         let mut model = start.with_sessions(&specs, config.seed, &device)?;
-        if let Some(shared) = &origin.alignment
+        let own = std::slice::from_ref(&session.train);
+        let shared = match &config.alignment {
+            Some(alignment) => Some(SharedConditions::fit(alignment, own)?),
+            None => origin.alignment.clone(),
+        };
+        if let Some(shared) = &shared
             && start.session_idx(&id).is_err()
         {
-            model = shared.start(model, std::slice::from_ref(&session.train), &device)?;
+            model = shared.start(model, own, &device)?;
         }
+        record.alignment = shared;
         let run = TrainingRun {
             stage: format!("{name} {id}"),
             model,

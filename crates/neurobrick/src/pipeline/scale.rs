@@ -143,7 +143,7 @@ impl Climb<'_> {
             model: config.model_of(size),
             train: config.pretrain_at(size),
             stack: StackConfig::none(),
-            alignment: None,
+            alignment: config.alignment.clone(),
         };
         let (command, compute) = (self.manifest.command.clone(), self.compute);
         let record = pretrain(&pretraining, &path, &command, compute, self.observer)?;
@@ -178,6 +178,7 @@ impl Climb<'_> {
             start: start.clone(),
             data: self.data.clone(),
             train: if is_scratch { config.from_scratch.clone() } else { config.finetune.clone() },
+            alignment: config.alignment.clone().filter(|_| is_scratch),
         };
         let (command, compute) = (self.manifest.command.clone(), self.compute);
         let record = finetune(&tuning, &tuned, &command, compute, self.observer)?;

@@ -116,13 +116,16 @@ fn write(folder: &RunFolder, result: &TransferResult, manifest: &RunManifest) ->
 
 /// How long the trainings of this process took, as a section in Markdown.
 fn times(stages: &[(String, f64)]) -> String {
-    let trained: Vec<_> = stages.iter().filter(|(name, _)| name.contains(": ") && !name.ends_with("evaluate")).collect();
+    let trained: Vec<_> =
+        stages.iter().filter(|(name, _)| name.contains(": ") && !name.ends_with("evaluate")).collect();
     if trained.is_empty() {
         return String::new();
     }
     let rows: String =
         trained.iter().map(|(name, seconds)| format!("| {name} | {:.1} |\n", seconds / 60.0)).collect();
-    format!("\n## Minutes of training\n\nOf trainings that this run did and did not find finished.\n\n| training | minutes |\n|---|---:|\n{rows}")
+    format!(
+        "\n## Minutes of training\n\nOf trainings that this run did and did not find finished.\n\n| training | minutes |\n|---|---:|\n{rows}"
+    )
 }
 
 fn root_of(out: &Path, seed: u64) -> PathBuf {
@@ -264,15 +267,10 @@ impl Fold<'_> {
             )?;
             let fine_tuned = Start::Pretrained(pretrained);
             let from_scratch = Start::Scratch(network.model.clone());
-            models.push(self.tuned("fine_tuned", fine_tuned, &network.finetune, &path, session, &data)?);
-            models.push(self.tuned(
-                "from_scratch",
-                from_scratch,
-                &network.from_scratch,
-                &path,
-                session,
-                &data,
-            )?);
+            let (tuned, alone) = (&network.finetune, &network.from_scratch);
+            models.push(self.tuned("fine_tuned", (fine_tuned, &None), tuned, &path, session, &data)?);
+            let from_scratch = (from_scratch, &network.alignment);
+            models.push(self.tuned("from_scratch", from_scratch, alone, &path, session, &data)?);
         }
         for rival in config.rivals.iter().filter(|rival| is_trained(&rival.calibration)) {
             let folder = self.path.join(&rival.name).join("pretrain");
@@ -282,7 +280,7 @@ impl Fold<'_> {
                 &rival.alignment,
                 &rival.pretrain,
             )?);
-            models.push(self.tuned(&rival.name, start, &rival.finetune, &path, session, &data)?);
+            models.push(self.tuned(&rival.name, (start, &None), &rival.finetune, &path, session, &data)?);
         }
         let started = Instant::now();
         let evaluation = EvaluateConfig {
@@ -323,7 +321,7 @@ impl Fold<'_> {
     fn tuned(
         &mut self,
         name: &str,
-        start: Start,
+        (start, alignment): (Start, &Option<AlignmentConfig>),
         train: &TrainConfig,
         path: &Path,
         session: &SessionId,
@@ -338,6 +336,7 @@ impl Fold<'_> {
             start,
             data: data.clone(),
             train: train.clone(),
+            alignment: alignment.clone(),
         };
         let record = finetune(&tuning, &run, &command, compute, self.observer)?;
         self.note_times(&run, &record);
