@@ -37,7 +37,8 @@ pub struct ClusteredComparison {
     pub difference: f64,
     /// Its bootstrap interval over clusters.
     pub interval: ConfidenceInterval,
-    /// Two-sided p-value of Student's paired test over the clusters' differences.
+    /// Two-sided p-value of Student's paired test over the clusters' mean differences, each cluster alike; `difference` and its
+    /// interval weigh items alike.
     pub p_value: f64,
 }
 

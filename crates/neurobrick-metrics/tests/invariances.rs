@@ -80,7 +80,9 @@ proptest! {
         let mut order = vec![0, 1, 2];
         draws.shuffle(&mut order);
         let mut shuffled: Vec<Vec<usize>> = order.iter().map(|&c| conditions[c].clone()).collect();
-        shuffled.iter_mut().for_each(|trials| draws.shuffle(trials));
+        for trials in &mut shuffled {
+            draws.shuffle(trials);
+        }
         prop_assert!(close(found, score(&psth.select(Axis(0), &order), &rates, &shuffled)));
     }
 

@@ -83,21 +83,29 @@ pub fn decode_labels(
     rows
 }
 
-/// The logistic probe of [`decode_labels`] alone, for evaluations: its accuracy, its inverse penalty, and its score with the
-/// nulls; numbers of training and test rows whether or not there is a score.
+/// A label by the logistic probe alone.
+pub(crate) struct Probed {
+    /// Its accuracy, its inverse penalty, and its score with the nulls.
+    pub(crate) found: Result<(Accuracy, f64, Decoded), MetricError>,
+    /// Rows that it was fitted to, whether or not there is a score.
+    pub(crate) n_fit: usize,
+    /// Rows that are scored.
+    pub(crate) n_test: usize,
+}
+
+/// The logistic probe of [`decode_labels`], for evaluations.
 pub(crate) fn decode_by_logistic(
     session: &TrainSession,
     target: LabelTarget<'_>,
     feature: &Feature,
     judging: &Judging,
-) -> (Result<(Accuracy, f64, Decoded), MetricError>, [usize; 2]) {
+) -> Probed {
     let task = Task::new(session, target, feature, judging);
-    let sizes = [task.fit.len(), task.test.len()];
     let found = task.logistic_penalty().and_then(|c| {
         let setting = Setting::Logistic { c };
         Ok((task.accuracy(setting)?, c, task.judged(setting, choice_of(c))?))
     });
-    (found, sizes)
+    Probed { found, n_fit: task.fit.len(), n_test: task.test.len() }
 }
 
 fn choice_of(c: f64) -> String {

@@ -10,7 +10,7 @@ use neurobrick_train::TrainSession;
 use super::DecodeTarget;
 use super::results::DecodingEvaluation;
 use super::score::{text_at, unknown_column};
-use crate::decoding::{Feature, Judging, LabelTarget, N_BLOCKS, decode_by_logistic};
+use crate::decoding::{Feature, Judging, LabelTarget, N_BLOCKS, Probed, decode_by_logistic};
 use crate::{EvaluateError, LoadedSession};
 
 /// Level of all intervals.
@@ -108,7 +108,7 @@ fn decode(
     feature: &Feature,
     judging: &Judging,
 ) -> DecodingEvaluation {
-    let (found, [n_train, n_test]) = decode_by_logistic(session, target, feature, judging);
+    let Probed { found, n_fit, n_test } = decode_by_logistic(session, target, feature, judging);
     let undefined = found.as_ref().err().map(ToString::to_string);
     let (accuracy, c, decoded) = match found {
         Ok((accuracy, c, decoded)) => (Some(accuracy), Some(c), Some(decoded)),
@@ -121,7 +121,7 @@ fn decode(
         null: decoded.as_ref().map(|decoded| *decoded.score.null()),
         shifted: decoded.and_then(|decoded| decoded.shifted),
         c,
-        n_train,
+        n_train: n_fit,
         n_test,
         split: Split::Test,
         undefined,
