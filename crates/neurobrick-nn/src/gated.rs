@@ -1,4 +1,4 @@
-//! Gated feed-forward layers: GEGLU and SwiGLU.
+//! Gated feed-forward layers: GEGLU and `SwiGLU`.
 
 use burn::module::Module;
 use burn::nn::Linear;

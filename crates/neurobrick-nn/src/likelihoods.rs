@@ -3,7 +3,7 @@
 //! [`poisson_nll_sum`](crate::poisson_nll_sum) is the fused loss that training uses; these are for losses of one's own.
 
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Tensor, TensorData};
 
 /// How the term of a Poisson likelihood that depends on counts alone is treated. It does not move a gradient, but
 /// absolute losses compare only under one treatment.
@@ -88,8 +88,9 @@ pub fn count_cross_entropy(logits: Tensor<4>, counts: Tensor<3>) -> Tensor<3> {
 /// Expected counts `[B, T, N]` under logits `[B, T, N, K + 1]` of the classes `0..=K`: rates in spikes per bin, at most `K`.
 pub fn expected_counts(logits: Tensor<4>) -> Tensor<3> {
     let [b, t, n, n_classes] = logits.dims();
-    let classes = Tensor::<1, Int>::arange(0..n_classes as i64, &logits.device()).float();
-    let classes = classes.cast(logits.dtype()).reshape([1, 1, 1, n_classes]);
+    let classes: Vec<f64> = (0..n_classes).map(|class| class as f64).collect();
+    let classes = TensorData::new(classes, [1, 1, 1, n_classes]);
+    let classes = Tensor::<4>::from_data(classes, (&logits.device(), logits.dtype()));
     (softmax(logits, 3) * classes).sum_dim(3).reshape([b, t, n])
 }
 

@@ -25,7 +25,7 @@ pub struct LoraConfig {
 pub struct LoraLinear {
     /// The map that is adapted; its parameters ask for no gradient.
     pub base: Linear,
-    /// `A` `[D_in, r]`, uniform in ±1/√D_in at the start, as published (Kaiming's with `a = √5`).
+    /// `A` `[D_in, r]`, uniform in ±`1/√D_in` at the start, as published (Kaiming's with `a = √5`).
     pub down: Param<Tensor<2>>,
     /// `B` `[r, D_out]`, zero at the start.
     pub up: Param<Tensor<2>>,

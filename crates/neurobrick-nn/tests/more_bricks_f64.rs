@@ -73,7 +73,7 @@ impl ModuleMapper for Fill<'_> {
 struct Found<'a> {
     path: ModulePath,
     grads: &'a Gradients,
-    found: BTreeMap<String, GoldenArray>,
+    by_path: BTreeMap<String, GoldenArray>,
 }
 
 impl ModuleVisitor for Found<'_> {
@@ -87,15 +87,15 @@ impl ModuleVisitor for Found<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = param.val().grad(self.grads) {
-            self.found.insert(self.path.dotted().to_owned(), GoldenArray::of(grad));
+            self.by_path.insert(self.path.dotted().to_owned(), GoldenArray::of(grad));
         }
     }
 }
 
 fn found_in<M: Module>(module: &M, grads: &Gradients) -> BTreeMap<String, GoldenArray> {
-    let mut found = Found { path: ModulePath::default(), grads, found: BTreeMap::new() };
+    let mut found = Found { path: ModulePath::default(), grads, by_path: BTreeMap::new() };
     module.visit(&mut found);
-    found.found
+    found.by_path
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn tokens_attend_within_their_region_and_see_registers() {
     let (before, after) = (GoldenArray::of(answer(x)), GoldenArray::of(answer(moved)));
     for (i, (a, b)) in before.values.iter().zip(&after.values).enumerate() {
         let token = i / 6 % 6;
-        assert_eq!(a == b, ![3, 5].contains(&token), "token {token}");
+        assert_eq!(a.to_bits() == b.to_bits(), ![3, 5].contains(&token), "token {token}");
     }
     // One row stands in front as a prompt.
     let row = GoldenArray::of(registers.row(1, 2));

@@ -71,17 +71,15 @@ impl Checkpoint {
     /// If the vocabulary lacks the word.
     pub fn row_of(&self, name: &str, word: &str) -> Result<Option<usize>, ModelError> {
         let Some(vocabulary) = self.vocabularies.get(name) else { return Ok(None) };
-        match vocabulary.get(word) {
-            Some(&row) => Ok(Some(row)),
-            None => {
-                let some: Vec<&str> = vocabulary.keys().take(4).map(String::as_str).collect();
-                Err(bad(format!(
-                    "`{name}` has no word `{word}`; its {} words begin with {}",
-                    vocabulary.len(),
-                    some.join(", ")
-                )))
-            }
+        if let Some(&row) = vocabulary.get(word) {
+            return Ok(Some(row));
         }
+        let some: Vec<&str> = vocabulary.keys().take(4).map(String::as_str).collect();
+        Err(bad(format!(
+            "`{name}` has no word `{word}`; its {} words begin with {}",
+            vocabulary.len(),
+            some.join(", ")
+        )))
     }
 }
 
