@@ -169,13 +169,14 @@ pub(crate) enum Verb {
     ///
     /// Example: cargo xtask audit fixtures/configs/audit.toml --out runs/audit
     Audit(StepArgs),
-    /// A published PyTorch state dict (safetensors) into a model folder, strictly and by explicit names.
+    /// Published PyTorch weights (a checkpoint or safetensors) into a model folder, strictly and by explicit names. Of a
+    /// checkpoint nothing is executed.
     ///
-    /// Example: cargo xtask import fixtures/configs/import/mtm.toml --from mtm.safetensors --out runs/mtm
+    /// Example: cargo xtask import fixtures/configs/import/mtm.toml --from best.pt --out runs/mtm
     Import {
         /// Configuration (TOML or YAML): names, sizes, sessions.
         config: PathBuf,
-        /// The state dict.
+        /// A checkpoint (`.pt`, `.pth`, `.ckpt`) or state dict (`.safetensors`).
         #[arg(long)]
         from: PathBuf,
         /// The model folder to make.
@@ -194,6 +195,9 @@ pub(crate) enum Verb {
         /// Only this session; may be given several times. All by default.
         #[arg(long)]
         session: Vec<String>,
+        /// Whose names, where a kind was published under several: `brain_wide_bench` instead of `mtm`.
+        #[arg(long)]
+        names: Option<String>,
     },
     /// Renders report.html and card.md of a finished run again.
     ///

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use neurobrick::config::{BwbConfig, EvaluateConfig, Finetuning, Pretraining};
+use neurobrick::config::{BwbConfig, EvaluateConfig, Finetuning, Importing, Pretraining};
 use neurobrick::evaluate::EvaluateError;
 use neurobrick::evaluation::RunComparison;
 use neurobrick::pipeline::{self, ArrayFile, ArrayQuestion, Observer, TrialSet};
@@ -122,7 +122,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Scale(step) => scale(step),
         Verb::Audit(step) => audit(step),
         Verb::Import { config, from, out } => import(config, from, out),
-        Verb::Export { model, to, session } => export(model, to, session),
+        Verb::Export { model, to, session, names } => export(model, to, session, names.as_deref()),
         Verb::Report { run } => render_again(run),
         Verb::Bench(args) => Ok(bench::run(args, &root(), &command())?),
         Verb::Stream(args) => stream::run(args),
@@ -335,8 +335,11 @@ fn compare(runs: &[PathBuf], json: bool) -> Result<(), Failure> {
 }
 
 fn import(config: &Path, from: &Path, out: &Path) -> Result<(), Failure> {
-    let config = neurobrick::config::load(config)?;
-    let found = pipeline::import_weights(&config, from, out)?;
+    let found = match Importing::load(config)? {
+        Importing::Activity(config) => pipeline::import_weights(&config, from, out)?,
+        Importing::Decoder(config) => pipeline::import_decoder(&config, from, out)?,
+        Importing::Neds(config) => pipeline::import_neds(&config, from, out)?,
+    };
     let parity = match found.difference {
         Some(difference) => format!("the example is answered to {difference:.1e}"),
         None => "no example was given to compare with".to_owned(),
@@ -346,9 +349,10 @@ fn import(config: &Path, from: &Path, out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn export(model: &Path, to: &Path, sessions: &[String]) -> Result<(), Failure> {
+fn export(model: &Path, to: &Path, sessions: &[String], names: Option<&str>) -> Result<(), Failure> {
     let ids = sessions.iter().map(SessionId::new).collect::<Result<Vec<_>, _>>()?;
-    let found = pipeline::export_weights(model, &ids, to)?;
+    let names = names.map(pipeline::export_names).transpose()?;
+    let found = pipeline::export_weights(model, &ids, names, to)?;
     let sessions: Vec<&str> = found.sessions.iter().map(SessionId::as_str).collect();
     say(&format!(
         "{} tensors under the names of {}; sessions by row: {}",

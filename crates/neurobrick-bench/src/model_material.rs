@@ -116,8 +116,12 @@ impl ModelMaterial {
                 if let ModelConfig::Ndt2(config) = &mut config {
                     config.faithful = true;
                 }
-                let mut theirs = match TorchNames::of(&config) {
-                    Some(names) => KeyMap::new(names, &config, &TorchSession::of(model))?.to_torch(&own)?,
+                // The twin of LFADS has our names, like those of models without published code.
+                let names = TorchNames::of(&config).filter(|&names| names != TorchNames::Lfads);
+                let mut theirs = match names {
+                    Some(names) => {
+                        KeyMap::new(names, &config, &TorchSession::of(model, names))?.to_torch(&own)?
+                    }
                     None => own,
                 };
                 theirs.extend(biases.map(|biases| ("unit_biases.0".to_owned(), biases)));

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{Array3, s};
-use neurobrick_core::weights::load_state_dict;
+use neurobrick_core::weights::{StateDict, load_state_dict};
 use neurobrick_core::{Context, Masking, ModelInput, ModulePath, SessionSpec};
-use neurobrick_models::{Lfads, LfadsConfig};
+use neurobrick_models::torch::{KeyMap, TorchNames, TorchSession};
+use neurobrick_models::{Lfads, LfadsConfig, ModelConfig};
 use neurobrick_nn::{CountTerm, poisson_nll};
 use neurobrick_schema::SessionId;
 use neurobrick_testkit::{
@@ -47,7 +48,10 @@ fn check(layout: &str, device: &Device, parity: &mut Parity) {
     let session = SessionId::new("golden").unwrap();
     let spec = SessionSpec { session: session.clone(), n_units: N_UNITS, log_mean_rates: None };
     let model = Lfads::new(config.clone(), &[spec], 1, device).unwrap();
-    let model = load_state_dict(model, state_dict(&weights(&part(&golden, "weights/"), &config))).unwrap();
+    let (torch, map) = (dict(&part(&golden, "weights/"), &config), map(&config));
+    let own = map.to_own(&torch).unwrap();
+    assert_eq!(map.to_torch(&own).unwrap(), torch, "{layout}: the way back");
+    let model = load_state_dict(model, own).unwrap();
 
     let read = golden["x"].counts();
     let (b, n_read, n) = read.dim();
@@ -102,8 +106,11 @@ fn check(layout: &str, device: &Device, parity: &mut Parity) {
     let mut found =
         Collect { path: ModulePath::default(), backward: loss.backward(), found: BTreeMap::new() };
     model.visit(&mut found);
-    let expected = weights(&grads, &config);
-    for (path, expected) in expected {
+    for (path, expected) in gradients(&grads, &torch, &config) {
+        if path.contains("_prior.") {
+            // Not in the golden set; the mean is a parameter of its own in the reference.
+            continue;
+        }
         let mut found =
             found.found.remove(&path).unwrap_or_else(|| panic!("{layout}: {path} has no gradient"));
         if path.starts_with("stitches.0.drive.") && path.ends_with("weight") {
@@ -119,7 +126,6 @@ fn check(layout: &str, device: &Device, parity: &mut Parity) {
             see(&path, found, &expected);
         }
     }
-    // The prior's mean is a parameter of its own in the reference.
     found.found.retain(|path, _| path != "initial_prior.mean");
     assert!(found.found.is_empty(), "{layout}: unexpected gradients {:?}", found.found.keys());
 }
@@ -157,120 +163,56 @@ fn config(golden: &Golden) -> LfadsConfig {
     }
 }
 
-/// Parameters (or gradients, from which frozen ones are absent) of the reference under our names and layouts.
-fn weights(torch: &Golden, config: &LfadsConfig) -> Golden {
-    let mut found = Golden::new();
-    let mut put = |name: &str, array: Option<GoldenArray>| {
-        if let Some(array) = array {
-            found.insert(name.to_owned(), array);
-        }
-    };
-    let get = |name: &str| torch.get(name).cloned();
-    let turned = |name: &str| get(name).map(|a| a.transposed());
-    let flat = |name: &str, shape: &[usize]| get(name).map(|a| GoldenArray { shape: shape.to_vec(), ..a });
-    for (encoder, ours, h) in [("ic_enc", "ic", config.d_ic_encoder), ("ci_enc", "ci", config.d_ci_encoder)] {
-        if h == 0 {
-            continue;
-        }
-        let side = |side: &str, leaf: &str| format!("enc.{encoder}.{side}_gru.cell.{leaf}");
-        put(&format!("encoder.{ours}.start"), flat(&format!("enc.{encoder}_h0"), &[2, h]));
-        for (torch_side, our_side) in [("fwd", "ahead"), ("bwd", "back")] {
-            put(&format!("encoder.{ours}.{our_side}.recurrent"), turned(&side(torch_side, "weight_hh")));
-        }
-        let both = ["fwd", "bwd"].map(|s| turned(&side(s, "weight_ih")).unwrap());
-        put(&format!("stitches.0.drive.{ours}.weight"), Some(unread_unit(&beside(&both))));
-        let both = ["fwd", "bwd"].map(|s| get(&side(s, "bias_ih")).unwrap());
-        let values: Vec<f64> = both.iter().flat_map(|a| a.values.clone()).collect();
-        put(
-            &format!("stitches.0.drive.{ours}.bias"),
-            Some(GoldenArray { shape: vec![values.len()], values }),
-        );
-    }
-    put("encoder.to_initial.weight", turned("enc.ic_linear.weight"));
-    put("encoder.to_initial.bias", get("enc.ic_linear.bias"));
-    put("generator.from_initial.weight", turned("dec.ic_to_g0.weight"));
-    put("generator.from_initial.bias", get("dec.ic_to_g0.bias"));
-    put("generator.bias", get("dec.rnn.cell.gen_cell.bias_ih"));
-    put("generator.cell.recurrent", turned("dec.rnn.cell.gen_cell.weight_hh"));
-    put("generator.to_factors.weight", turned("dec.rnn.cell.fac_linear.weight"));
-    put("stitches.0.read_out.weight", turned("readout.weight"));
-    put("stitches.0.read_out.bias", get("readout.bias"));
-    if config.has_controller() {
-        let inputs = turned("dec.rnn.cell.gen_cell.weight_ih").unwrap();
-        put("generator.controller.into_generator", Some(rows(&inputs, 0, config.d_inputs)));
-        if config.d_external > 0 {
-            put("generator.from_external", Some(rows(&inputs, config.d_inputs, config.d_external)));
-        }
-        let drive = turned("dec.rnn.cell.con_cell.weight_ih").unwrap();
-        let encoded = 2 * config.d_ci_encoder;
-        put("generator.controller.from_encoder.weight", Some(rows(&drive, 0, encoded)));
-        put("generator.controller.from_factors", Some(rows(&drive, encoded, config.n_factors)));
-        put("generator.controller.from_encoder.bias", get("dec.rnn.cell.con_cell.bias_ih"));
-        put("generator.controller.cell.recurrent", turned("dec.rnn.cell.con_cell.weight_hh"));
-        put("generator.controller.start", get("dec.con_h0"));
-        put("generator.controller.to_inputs.weight", turned("dec.rnn.cell.co_linear.weight"));
-        put("generator.controller.to_inputs.bias", get("dec.rnn.cell.co_linear.bias"));
-    }
-    if torch.contains_key("enc.ic_enc.fwd_gru.cell.bias_hh") {
-        // Priors start as the configuration says, and recurrent biases are frozen at zero.
-        let constant = |value: f64, n: usize| GoldenArray { shape: vec![n], values: vec![value; n] };
-        put("initial_prior.mean", Some(constant(0.0, config.d_initial)));
-        if config.has_controller() {
-            put("input_prior.log_tau", Some(constant(10f64.ln(), config.d_inputs)));
-            put("input_prior.log_noise_var", Some(constant(0.1f64.ln(), config.d_inputs)));
-        }
-        let is_zero = |(name, a): (&String, &GoldenArray)| {
-            !name.ends_with("bias_hh") || a.values.iter().all(|&b| b.abs() < 1e-300)
-        };
-        if !torch.iter().all(is_zero) {
-            add_recurrent_biases(torch, config, &mut found);
-        }
-    }
-    found
+/// What the reference's modules are called in a whole model.
+fn full_name(name: &str) -> String {
+    let parts = [("enc.", "encoder."), ("dec.", "decoder."), ("readout.", "readout.0.")];
+    let part = parts.iter().find_map(|(short, full)| Some(format!("{full}{}", name.strip_prefix(short)?)));
+    part.unwrap_or_else(|| name.to_owned())
 }
 
-/// The reference's recurrent biases, which the golden set moved off zero, join the only bias of ours.
-fn add_recurrent_biases(torch: &Golden, config: &LfadsConfig, found: &mut Golden) {
-    let mut add = |name: &str, from: usize, torch_name: &str| {
-        let more = &torch[torch_name].values;
-        let bias = found.get_mut(name).unwrap();
-        for (b, m) in bias.values[from..from + more.len()].iter_mut().zip(more) {
+/// The state dict of a whole model: priors, which the golden set leaves out, as the configuration has them, and recurrent
+/// biases, which it moved off zero, in the only bias of ours.
+fn dict(torch: &Golden, config: &LfadsConfig) -> StateDict {
+    let mut all: Golden = torch.iter().map(|(name, array)| (full_name(name), array.clone())).collect();
+    let recurrent: Vec<String> = all.keys().filter(|name| name.ends_with("bias_hh")).cloned().collect();
+    for name in recurrent {
+        let more = std::mem::take(&mut all.get_mut(&name).unwrap().values);
+        all.get_mut(&name).unwrap().values = vec![0.0; more.len()];
+        let bias = all.get_mut(&name.replace("bias_hh", "bias_ih")).unwrap();
+        for (b, m) in bias.values.iter_mut().zip(more) {
             *b += m;
         }
+    }
+    let mut put = |name: &str, value: f64, n: usize| {
+        all.insert(name.to_owned(), GoldenArray { shape: vec![n], values: vec![value; n] });
     };
-    for (encoder, ours, h) in [("ic_enc", "ic", config.d_ic_encoder), ("ci_enc", "ci", config.d_ci_encoder)] {
-        for (side, from) in [("fwd", 0), ("bwd", 3 * h)] {
-            if h > 0 {
-                let torch_name = format!("enc.{encoder}.{side}_gru.cell.bias_hh");
-                add(&format!("stitches.0.drive.{ours}.bias"), from, &torch_name);
-            }
-        }
+    put("ic_prior.mean", 0.0, config.d_initial);
+    put("ic_prior.logvar", config.initial_prior_var.ln(), config.d_initial);
+    put("co_prior.logtaus", config.input_prior_tau.ln(), config.d_inputs);
+    put("co_prior.lognvars", config.input_prior_noise_var.ln(), config.d_inputs);
+    state_dict(&all)
+}
+
+/// The golden session: the last unit is reconstructed and not read.
+fn map(config: &LfadsConfig) -> KeyMap {
+    let place = TorchSession { n_units: N_UNITS, n_read: Some(N_UNITS - 1), ..TorchSession::default() };
+    KeyMap::new(TorchNames::Lfads, &ModelConfig::Lfads(config.clone()), &[place]).unwrap()
+}
+
+/// Gradients of the reference under our names; what is frozen there or left out of the golden set is zero.
+fn gradients(grads: &Golden, all: &StateDict, config: &LfadsConfig) -> Golden {
+    let grads: Golden = grads.iter().map(|(name, array)| (full_name(name), array.clone())).collect();
+    let mut dict = state_dict(&grads);
+    for (name, data) in all {
+        let n = data.shape().num_elements();
+        let constant = ["bias_hh", "ic_prior.logvar"].iter().any(|end| name.ends_with(end));
+        let values = if constant { data.iter::<f64>().collect() } else { vec![0.0; n] };
+        dict.entry(name.clone()).or_insert_with(|| TensorData::new(values, data.shape()));
     }
-    add("generator.bias", 0, "dec.rnn.cell.gen_cell.bias_hh");
-    if config.has_controller() {
-        add("generator.controller.from_encoder.bias", 0, "dec.rnn.cell.con_cell.bias_hh");
-    }
-}
-
-/// Two matrices of equal height side by side.
-fn beside([a, b]: &[GoldenArray; 2]) -> GoldenArray {
-    let (n_rows, width) = (a.shape[0], a.shape[1]);
-    let row = |m: &GoldenArray, r: usize| m.values[r * width..(r + 1) * width].to_vec();
-    let values = (0..n_rows).flat_map(|r| [row(a, r), row(b, r)].concat()).collect();
-    GoldenArray { shape: vec![n_rows, 2 * width], values }
-}
-
-/// Rows `from .. from + n` of a matrix.
-fn rows(m: &GoldenArray, from: usize, n: usize) -> GoldenArray {
-    let width = m.shape[1];
-    GoldenArray { shape: vec![n, width], values: m.values[from * width..(from + n) * width].to_vec() }
-}
-
-/// A row of zeros for the unit that is reconstructed but not read.
-fn unread_unit(m: &GoldenArray) -> GoldenArray {
-    let mut values = m.values.clone();
-    values.resize(N_UNITS * m.shape[1], 0.0);
-    GoldenArray { shape: vec![N_UNITS, m.shape[1]], values }
+    let own = map(config).to_own(&dict).unwrap();
+    let array =
+        |data: TensorData| GoldenArray { shape: data.shape().to_vec(), values: data.iter::<f64>().collect() };
+    own.into_iter().map(|(path, data)| (path, array(data))).collect()
 }
 
 struct Collect {

@@ -31,7 +31,7 @@ A model at work
   predict   Predicted rates of a session into a file
   stream    Answers bin by bin, for closed loops
   decoder   Fits a decoder for `stream`
-  import    A published PyTorch state dict into a model folder
+  import    Published PyTorch weights into a model folder
   export    A model as a state dict for PyTorch
 
 For developers

@@ -5,6 +5,7 @@ mod encoder;
 mod generator;
 mod model;
 mod stitch;
+mod weights;
 
 pub use config::LfadsConfig;
 pub use model::{Lfads, LfadsStates};

@@ -26,6 +26,54 @@ pub enum Layout {
     },
     /// A vector of one that is a number without axes there.
     Scalar,
+    /// A stretch of a vector.
+    Part(Stretch),
+    /// A block of a matrix, which lies the other way round there (`[out, in]`). What no block of ours covers is zero.
+    Block {
+        /// Along our rows, their columns.
+        inputs: Stretch,
+        /// Along our columns, their rows.
+        outputs: Stretch,
+    },
+    /// The same values with other axes.
+    Axes {
+        /// Our shape.
+        own: Vec<usize>,
+        /// Their shape.
+        torch: Vec<usize>,
+    },
+}
+
+/// Where a stretch of an axis lies on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Length of the stretch.
+    pub n: usize,
+    /// Where it begins in ours.
+    pub own_from: usize,
+    /// Length of our axis.
+    pub own_total: usize,
+    /// Where it begins in theirs.
+    pub torch_from: usize,
+    /// Length of their axis.
+    pub torch_total: usize,
+}
+
+impl Stretch {
+    /// The whole axis on both sides.
+    pub fn all(n: usize) -> Self {
+        Self { n, own_from: 0, own_total: n, torch_from: 0, torch_total: n }
+    }
+
+    /// All of their axis at `from` of ours.
+    pub(crate) fn in_own(n: usize, from: usize, total: usize) -> Self {
+        Self { n, own_from: from, own_total: total, torch_from: 0, torch_total: n }
+    }
+
+    /// All of our axis at `from` of theirs.
+    pub(crate) fn in_torch(n: usize, from: usize, total: usize) -> Self {
+        Self { n, own_from: 0, own_total: n, torch_from: from, torch_total: total }
+    }
 }
 
 /// Values and shape, in double precision on the way.
@@ -44,6 +92,10 @@ impl Numbers {
         let [rows, columns] = self.shape[..] else { return Err(rank("a matrix", &self.shape)) };
         let values = (0..rows * columns).map(|i| self.values[(i % rows) * columns + i / rows]).collect();
         Ok(Self { shape: vec![columns, rows], values, dtype: self.dtype })
+    }
+
+    fn zeros(shape: Vec<usize>, dtype: DType) -> Self {
+        Self { values: vec![0.0; shape.iter().product()], shape, dtype }
     }
 
     fn into_data(self) -> TensorData {
@@ -85,6 +137,28 @@ impl Layout {
             }
             Self::Scalar if theirs.values.len() == 1 => Numbers { shape: vec![1], ..theirs },
             Self::Scalar => return Err(rank("one number", &theirs.shape)),
+            Self::Axes { own, torch } if theirs.shape == *torch => Numbers { shape: own.clone(), ..theirs },
+            Self::Axes { torch, .. } => return Err(rank(&format!("shape {torch:?}"), &theirs.shape)),
+            Self::Part(stretch) => {
+                if theirs.shape != [stretch.torch_total] {
+                    return Err(rank(&format!("shape {:?}", [stretch.torch_total]), &theirs.shape));
+                }
+                let mut own = Numbers::zeros(vec![stretch.own_total], theirs.dtype);
+                let from = &theirs.values[stretch.torch_from..stretch.torch_from + stretch.n];
+                own.values[stretch.own_from..stretch.own_from + stretch.n].copy_from_slice(from);
+                own
+            }
+            Self::Block { inputs, outputs } => {
+                let shape = [outputs.torch_total, inputs.torch_total];
+                if theirs.shape != shape {
+                    return Err(rank(&format!("shape {shape:?}"), &theirs.shape));
+                }
+                let mut own = Numbers::zeros(vec![inputs.own_total, outputs.own_total], theirs.dtype);
+                for (own_at, torch_at) in cells(inputs, outputs) {
+                    own.values[own_at] = theirs.values[torch_at];
+                }
+                own
+            }
         };
         Ok(own.into_data())
     }
@@ -96,6 +170,7 @@ impl Layout {
         match first {
             Self::Packed { of, .. } => return pack(parts, *of),
             Self::Rows { total, .. } => return fill_rows(parts, *total),
+            Self::Part(_) | Self::Block { .. } => return assemble(parts),
             _ => {}
         }
         // Sessions that share a tensor must agree on it.
@@ -107,10 +182,67 @@ impl Layout {
         let theirs = match first {
             Self::Transposed => own.transposed()?,
             Self::Scalar => Numbers { shape: Vec::new(), ..own },
+            Self::Axes { torch, .. } => Numbers { shape: torch.clone(), ..own },
             _ => own,
         };
         Ok(theirs.into_data())
     }
+}
+
+/// Indices of the numbers of a block in ours and in theirs.
+fn cells(inputs: &Stretch, outputs: &Stretch) -> impl Iterator<Item = (usize, usize)> {
+    let (inputs, outputs) = (*inputs, *outputs);
+    (0..inputs.n * outputs.n).map(move |i| {
+        let (input, output) = (i / outputs.n, i % outputs.n);
+        let own = (inputs.own_from + input) * outputs.own_total + outputs.own_from + output;
+        let torch = (outputs.torch_from + output) * inputs.torch_total + inputs.torch_from + input;
+        (own, torch)
+    })
+}
+
+/// The sum of two parameters, each of which is zero where the other has its block.
+pub(super) fn join(own: &TensorData, more: &TensorData) -> TensorData {
+    let (own, more) = (Numbers::of(own), Numbers::of(more));
+    let values = own.values.iter().zip(&more.values).map(|(a, b)| a + b).collect();
+    Numbers { values, ..own }.into_data()
+}
+
+/// `value` everywhere.
+pub(super) fn constant(shape: &[usize], value: f64, dtype: DType) -> TensorData {
+    let n = shape.iter().product();
+    Numbers { shape: shape.to_vec(), values: vec![value; n], dtype }.into_data()
+}
+
+/// One tensor of all blocks that lie in it.
+fn assemble(parts: &[(&Layout, &TensorData)]) -> Result<TensorData, String> {
+    let mut whole: Option<Numbers> = None;
+    for (layout, data) in parts {
+        let own = Numbers::of(data);
+        let (own_shape, shape) = match layout {
+            Layout::Part(stretch) => (vec![stretch.own_total], vec![stretch.torch_total]),
+            Layout::Block { inputs, outputs } => {
+                (vec![inputs.own_total, outputs.own_total], vec![outputs.torch_total, inputs.torch_total])
+            }
+            _ => return Err("blocks and whole tensors have one place".to_owned()),
+        };
+        if own.shape != own_shape {
+            return Err(rank(&format!("shape {own_shape:?}"), &own.shape));
+        }
+        let whole = whole.get_or_insert_with(|| Numbers::zeros(shape, own.dtype));
+        match layout {
+            Layout::Block { inputs, outputs } => {
+                for (own_at, torch_at) in cells(inputs, outputs) {
+                    whole.values[torch_at] = own.values[own_at];
+                }
+            }
+            Layout::Part(stretch) => {
+                let from = &own.values[stretch.own_from..stretch.own_from + stretch.n];
+                whole.values[stretch.torch_from..stretch.torch_from + stretch.n].copy_from_slice(from);
+            }
+            _ => {}
+        }
+    }
+    whole.map(Numbers::into_data).ok_or_else(|| "nothing lies here".to_owned())
 }
 
 /// A table of `total` rows with those of all parameters in their places.

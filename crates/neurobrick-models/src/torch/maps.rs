@@ -2,7 +2,7 @@
 
 use neurobrick_core::ModelError;
 
-use super::{KeyMap, KeyRule, Layout, TorchNames, TorchSession};
+use super::{Constant, KeyMap, KeyRule, Layout, TorchNames, TorchSession};
 use crate::{ModelConfig, Ndt1Config, Ndt1Embedding, Ndt2Config, NdtStitchConfig};
 
 pub(super) fn key_map(
@@ -17,6 +17,7 @@ pub(super) fn key_map(
         }
         (TorchNames::Ndt1, ModelConfig::Ndt1(config)) => ndt1(config, sessions),
         (TorchNames::Ndt2, ModelConfig::Ndt2(config)) => ndt2(config, sessions),
+        (TorchNames::Lfads, ModelConfig::Lfads(config)) => config.key_map(sessions),
         (names, config) => Err(ModelError::Unsupported {
             what: format!("lie under the names of {}: it is of kind `{}`", names.label(), config.kind()),
             hint: "choose the names that its kind was published under".to_owned(),
@@ -26,17 +27,31 @@ pub(super) fn key_map(
 
 /// Rules in the making.
 #[derive(Default)]
-pub(crate) struct Rules(Vec<KeyRule>);
+pub(crate) struct Rules {
+    rules: Vec<KeyRule>,
+    constants: Vec<Constant>,
+}
 
 impl Rules {
     /// A map of these rules; keys that begin so hold nothing of ours.
     pub(crate) fn into_map(self, unused: Vec<&'static str>) -> KeyMap {
-        KeyMap { rules: self.0, unused }
+        KeyMap { rules: self.rules, constants: self.constants, unused }
     }
 
     /// One parameter.
     pub(crate) fn rule(&mut self, own: impl Into<String>, torch: impl Into<String>, layout: Layout) {
-        self.0.push(KeyRule { own: own.into(), torch: torch.into(), layout });
+        self.rules.push(KeyRule { own: own.into(), torch: torch.into(), layout });
+    }
+
+    /// A tensor of theirs that is `value` everywhere in any model that ours can be; `why` is what ours has instead.
+    pub(crate) fn constant(
+        &mut self,
+        torch: impl Into<String>,
+        shape: Vec<usize>,
+        value: f64,
+        why: &'static str,
+    ) {
+        self.constants.push(Constant { torch: torch.into(), shape, value, why });
     }
 
     /// `torch.nn.Linear`.
@@ -109,8 +124,10 @@ fn mtm(config: &NdtStitchConfig, sessions: &[TorchSession]) -> KeyMap {
         rules
             .linear(&format!("stitches.{i}.read_out"), &format!("stitch_decoder.stitch_decoder_dict.{name}"));
     }
-    rules.linear("embed_spikes", "encoder.embedder.embed_spikes");
-    rules.linear("projection", "encoder.embedder.projection");
+    if config.d_embed > 0 {
+        rules.linear("embed_spikes", "encoder.embedder.embed_spikes");
+        rules.linear("projection", "encoder.embedder.projection");
+    }
     rules.rule("embed_pos.weight", "encoder.embedder.embed_pos.weight", Layout::AsIs);
     if config.prompt {
         rules.rule("embed_prompt.weight", "encoder.embedder.embed_prompt.weight", Layout::AsIs);
@@ -132,8 +149,10 @@ fn brain_wide_bench(config: &NdtStitchConfig, sessions: &[TorchSession]) -> KeyM
         rules.linear(&format!("stitches.{i}.read_in"), &format!("in_stitcher.{name}"));
         rules.linear(&format!("stitches.{i}.read_out"), &format!("out_stitcher.{name}"));
     }
-    rules.linear("embed_spikes", "shared_proj.0");
-    rules.linear("projection", "shared_proj.2");
+    if config.d_embed > 0 {
+        rules.linear("embed_spikes", "shared_proj.0");
+        rules.linear("projection", "shared_proj.2");
+    }
     rules.rule("embed_pos.weight", "position_emb.weight", Layout::AsIs);
     if config.prompt {
         rules.rule("embed_prompt.weight", "mask_emb.weight", Layout::AsIs);

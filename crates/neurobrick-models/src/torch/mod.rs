@@ -10,15 +10,17 @@ mod maps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use burn::tensor::{DType, TensorData};
 use neurobrick_core::weights::StateDict;
 use neurobrick_core::{ModelError, PopulationModel, SessionSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use checkpoint::{Checkpoint, Vocabulary};
-pub use layout::Layout;
+pub use layout::{Layout, Stretch};
 pub(crate) use maps::Rules;
 
+use self::layout::{constant, join};
 use crate::{AnyModel, ModelConfig};
 
 /// Whose names a state dict has.
@@ -27,12 +29,18 @@ use crate::{AnyModel, ModelConfig};
 pub enum TorchNames {
     /// `colehurwitz/IBL_MtM_model` at e0c39bd, for `ndt_stitch`.
     Mtm,
-    /// MtM in `brainbench-org/ibl-bwb` at 3c8cee99, for `ndt_stitch`: queries, keys and values in one `in_proj`.
+    /// MtM and NDT-stitch in `brainbench-org/ibl-bwb` at 3c8cee99, for `ndt_stitch`: queries, keys and values in one `in_proj`.
     BrainWideBench,
     /// `snel-repo/neural-data-transformers` at 98dd85a, for `ndt1`: one session.
     Ndt1,
     /// `joel99/context_general_bci` at 8b7226c, for `ndt2` with `faithful = true`.
     Ndt2,
+    /// `arsedler9/lfads-torch` at 007a555, for `lfads`: Poisson likelihood, autoregressive prior of inputs.
+    Lfads,
+    /// POYO in `neuro-galaxy/torch_brain` at 0512ee0, for `poyo`.
+    TorchBrain,
+    /// `yzhang511/NEDS` at 61d2ef6, for `neds`.
+    Neds,
 }
 
 impl TorchNames {
@@ -43,16 +51,32 @@ impl TorchNames {
             Self::BrainWideBench => "brain_wide_bench",
             Self::Ndt1 => "ndt1",
             Self::Ndt2 => "ndt2",
+            Self::Lfads => "lfads",
+            Self::TorchBrain => "torch_brain",
+            Self::Neds => "neds",
         }
     }
 
-    /// The names that models of a configuration are exported under.
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Mtm, Self::BrainWideBench, Self::Ndt1, Self::Ndt2, Self::Lfads, Self::TorchBrain, Self::Neds];
+
+    /// The first row of tables of sessions that stands for a session: 1 where row 0 stands for none.
+    pub fn first_row(self) -> usize {
+        match self {
+            Self::BrainWideBench | Self::TorchBrain => 1,
+            Self::Mtm | Self::Ndt1 | Self::Ndt2 | Self::Lfads | Self::Neds => 0,
+        }
+    }
+
+    /// The names that models of a configuration are exported under, where nothing else is asked for.
     pub fn of(config: &ModelConfig) -> Option<Self> {
         match config {
             ModelConfig::NdtStitch(_) => Some(Self::Mtm),
             ModelConfig::Ndt1(_) => Some(Self::Ndt1),
             ModelConfig::Ndt2(_) => Some(Self::Ndt2),
-            ModelConfig::LinearStitch(_) | ModelConfig::Lfads(_) | ModelConfig::GruStitch(_) => None,
+            ModelConfig::Lfads(_) => Some(Self::Lfads),
+            ModelConfig::LinearStitch(_) | ModelConfig::GruStitch(_) => None,
         }
     }
 }
@@ -63,22 +87,34 @@ impl TorchNames {
 pub struct TorchSession {
     /// What the dict calls the session's stitch: the number of units with MtM, the id with BrainWideBench.
     pub stitch: String,
-    /// Row in the table of sessions.
+    /// Row in the table of sessions; the number of its read-in and read-out (LFADS).
     pub row: usize,
     /// Row in the table of subjects (NDT-2).
     #[serde(default)]
     pub subject_row: usize,
+    /// Number of units, which LFADS's tensors are cut by.
+    #[serde(default)]
+    pub n_units: usize,
+    /// Units that the encoders read, the first of the session; absent: all. Held-out units of LFADS come after them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_read: Option<usize>,
 }
 
 impl TorchSession {
-    /// Where an export keeps the sessions of a model: rows in their order.
-    pub fn of(model: &AnyModel) -> Vec<Self> {
-        let place = |(row, spec): (usize, &SessionSpec)| match model {
-            AnyModel::NdtStitch(_) => Self { stitch: spec.n_units.to_string(), row, subject_row: 0 },
-            AnyModel::Ndt2(model) => {
-                Self { stitch: spec.session.as_str().to_owned(), row, subject_row: model.subject_row(row) }
-            }
-            _ => Self { stitch: spec.session.as_str().to_owned(), row, subject_row: 0 },
+    /// Where an export under `names` keeps the sessions of a model: rows in their order.
+    pub fn of(model: &AnyModel, names: TorchNames) -> Vec<Self> {
+        let place = |(idx, spec): (usize, &SessionSpec)| Self {
+            stitch: match names {
+                TorchNames::Mtm => spec.n_units.to_string(),
+                _ => spec.session.as_str().to_owned(),
+            },
+            row: names.first_row() + idx,
+            subject_row: match model {
+                AnyModel::Ndt2(model) => model.subject_row(idx),
+                _ => 0,
+            },
+            n_units: spec.n_units,
+            n_read: None,
         };
         model.sessions().iter().enumerate().map(place).collect()
     }
@@ -95,10 +131,35 @@ pub struct KeyRule {
     pub layout: Layout,
 }
 
+/// A tensor of a state dict that is the same number everywhere, and no parameter of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Constant {
+    torch: String,
+    shape: Vec<usize>,
+    value: f64,
+    /// What stands for it here.
+    why: &'static str,
+}
+
+impl Constant {
+    /// Why a tensor is not this constant.
+    fn fault(&self, data: &TensorData) -> Option<String> {
+        if data.shape().to_vec() != self.shape {
+            return Some(format!("expected shape {:?}, received {:?}", self.shape, data.shape()));
+        }
+        // Single precision.
+        let is_other =
+            |value: &f64| (value - self.value).abs() > 1e-6 * self.value.abs().max(1.0) || value.is_nan();
+        let other = data.iter::<f64>().find(is_other)?;
+        Some(format!("expected {} everywhere ({}), received {other}", self.value, self.why))
+    }
+}
+
 /// All parameters of a model in a state dict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyMap {
     rules: Vec<KeyRule>,
+    constants: Vec<Constant>,
     /// Beginnings of keys that hold nothing of ours: buffers, and parts that are built and never used.
     unused: Vec<&'static str>,
 }
@@ -127,7 +188,9 @@ impl KeyMap {
     /// If a tensor is missing, left over, or cannot lie as the map says; all of them are listed. Sizes are checked where
     /// the model loads what this returns.
     pub fn to_own(&self, torch: &StateDict) -> Result<StateDict, ModelError> {
-        let wanted: BTreeSet<&str> = self.rules.iter().map(|rule| rule.torch.as_str()).collect();
+        let constants = self.constants.iter().map(|constant| constant.torch.as_str());
+        let wanted: BTreeSet<&str> =
+            self.rules.iter().map(|rule| rule.torch.as_str()).chain(constants).collect();
         let missing: Vec<&str> = wanted.iter().copied().filter(|key| !torch.contains_key(*key)).collect();
         let is_unused = |key: &str| self.unused.iter().any(|stem| key.starts_with(stem));
         let unexpected: Vec<&str> =
@@ -138,9 +201,16 @@ impl KeyMap {
             let Some(data) = torch.get(&rule.torch) else { continue };
             match rule.layout.to_own(data) {
                 Ok(data) => {
+                    // A parameter of several rules consists of their blocks.
+                    let data = own.get(&rule.own).map_or_else(|| data.clone(), |known| join(known, &data));
                     own.insert(rule.own.clone(), data);
                 }
                 Err(fault) => misshapen.push(format!("{}: {fault}", rule.torch)),
+            }
+        }
+        for constant in &self.constants {
+            if let Some(fault) = torch.get(&constant.torch).and_then(|data| constant.fault(data)) {
+                misshapen.push(format!("{}: {fault}", constant.torch));
             }
         }
         if missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() {
@@ -180,6 +250,10 @@ impl KeyMap {
                 }
                 Err(fault) => clashing.push(format!("{key}: {fault}")),
             }
+        }
+        let dtype = own.values().next().map_or(DType::F32, TensorData::dtype);
+        for Constant { torch: key, shape, value, .. } in &self.constants {
+            torch.insert(key.clone(), constant(shape, *value, dtype));
         }
         if missing.is_empty() && unexpected.is_empty() && clashing.is_empty() {
             return Ok(torch);

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use neurobrick_core::{Context, Prompt};
+use neurobrick_core::{Context, ModelError, Prompt};
 use neurobrick_data::WindowConfig;
 use neurobrick_models::ModelConfig;
-use neurobrick_models::torch::{TorchNames, TorchSession};
+use neurobrick_models::torch::{Checkpoint, TorchNames, TorchSession};
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The vocabulary of sessions of `torch_brain` and BrainWideBench.
+pub(crate) const SESSION_WORDS: &str = "session_emb.vocab";
 
 /// A model whose weights come from a state dict under published names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +19,10 @@ use serde::{Deserialize, Serialize};
 pub struct ImportConfig {
     /// Whose names the state dict has.
     pub names: TorchNames,
+    /// Entry of a checkpoint that holds the weights; absent: the first there is of `state_dict`, `model_state_dict` and
+    /// `model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
     /// Kind and sizes of the model.
     pub model: ModelConfig,
     /// The window the model was trained on: recordings it is to read later are cut the same.
@@ -45,9 +52,14 @@ pub struct ImportSession {
     /// What the state dict calls it; by default the number of units with MtM and the id with all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stitch: Option<String>,
-    /// Row in the table of sessions; by default the place in this list.
+    /// Row in the table of sessions; by default that of the vocabulary if the checkpoint has one, or else the place in this
+    /// list, from 1 with BrainWideBench, whose row 0 stands for no session. With LFADS the number of its read-in and read-out,
+    /// which is its place among the data files in alphabetical order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
+    /// Units that the encoders read, the first of the session (LFADS); absent: all. Held-out units come after them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_read: Option<usize>,
     /// Row in the table of subjects (NDT-2).
     #[serde(default)]
     pub subject_row: usize,
@@ -91,16 +103,22 @@ fn thousandth() -> f64 {
 }
 
 impl ImportConfig {
-    /// Where the state dict keeps each session.
-    pub fn places(&self) -> Vec<TorchSession> {
+    /// Where the checkpoint keeps each session.
+    ///
+    /// # Errors
+    /// If it has a vocabulary of sessions without one that is named.
+    pub fn places(&self, checkpoint: &Checkpoint) -> Result<Vec<TorchSession>, ModelError> {
         let stitch = |s: &ImportSession| match self.names {
             TorchNames::Mtm => s.n_units.to_string(),
             _ => s.session.as_str().to_owned(),
         };
-        let place = |(i, s): (usize, &ImportSession)| TorchSession {
-            stitch: s.stitch.clone().unwrap_or_else(|| stitch(s)),
-            row: s.row.unwrap_or(i),
-            subject_row: s.subject_row,
+        let place = |(i, s): (usize, &ImportSession)| {
+            let stitch = s.stitch.clone().unwrap_or_else(|| stitch(s));
+            let row = match s.row {
+                Some(row) => row,
+                None => checkpoint.row_of(SESSION_WORDS, &stitch)?.unwrap_or(self.names.first_row() + i),
+            };
+            Ok(TorchSession { stitch, row, subject_row: s.subject_row, n_units: s.n_units, n_read: s.n_read })
         };
         self.sessions.iter().enumerate().map(place).collect()
     }

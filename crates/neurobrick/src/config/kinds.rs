@@ -1,4 +1,4 @@
-//! Which table a file of `pretrain` or `finetune` belongs to.
+//! Which table a file of `pretrain`, `finetune` or `import` belongs to.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{
-    FinetuneConfig, FinetuneDecoderConfig, FinetuneNedsConfig, PretrainConfig, PretrainDecoderConfig,
-    PretrainNedsConfig, load,
+    FinetuneConfig, FinetuneDecoderConfig, FinetuneNedsConfig, ImportConfig, ImportDecoderConfig,
+    ImportNedsConfig, PretrainConfig, PretrainDecoderConfig, PretrainNedsConfig, load,
 };
 use crate::PipelineError;
 
@@ -51,6 +51,31 @@ pub enum Finetuning {
 impl Finetuning {
     /// Reads a file of `finetune`: one with `modalities` or of the kind `neds` trains NEDS; one that names `behaviors`, or the kind
     /// of a decoder, trains a decoder.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(path: &Path) -> Result<Self, PipelineError> {
+        Ok(match kind_of(path)? {
+            Kind::Activity => Self::Activity(Box::new(load(path)?)),
+            Kind::Decoder => Self::Decoder(Box::new(load(path)?)),
+            Kind::Neds => Self::Neds(Box::new(load(path)?)),
+        })
+    }
+}
+
+/// A file of `import`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Importing {
+    /// A model of activity.
+    Activity(Box<ImportConfig>),
+    /// A decoder of behavior.
+    Decoder(Box<ImportDecoderConfig>),
+    /// A model that predicts spikes and behavior from each other.
+    Neds(Box<ImportNedsConfig>),
+}
+
+impl Importing {
+    /// Reads a file of `import`, whose kind is told as that of a file of `pretrain`.
     ///
     /// # Errors
     /// As [`load`].

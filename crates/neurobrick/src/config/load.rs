@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     AuditConfig, BwbConfig, DecodeConfig, DemoConfig, EvaluateConfig, FinetuneConfig, FinetuneDecoderConfig,
-    FinetuneNedsConfig, ImportConfig, PretrainConfig, PretrainDecoderConfig, PretrainNedsConfig, ScaleConfig,
-    TransferConfig,
+    FinetuneNedsConfig, ImportConfig, ImportDecoderConfig, ImportNedsConfig, PretrainConfig,
+    PretrainDecoderConfig, PretrainNedsConfig, ScaleConfig, TransferConfig,
 };
 use crate::PipelineError;
 
@@ -62,6 +62,8 @@ pub fn json_schemas() -> Vec<(&'static str, Schema)> {
         ("decode", schema_for!(DecodeConfig)),
         ("scale", schema_for!(ScaleConfig)),
         ("import", schema_for!(ImportConfig)),
+        ("import_decoder", schema_for!(ImportDecoderConfig)),
+        ("import_neds", schema_for!(ImportNedsConfig)),
     ]
 }
 

@@ -5,6 +5,7 @@ mod bwb;
 mod decode;
 mod files;
 mod import;
+mod import_behavior;
 mod kinds;
 mod load;
 mod neds;
@@ -20,8 +21,11 @@ pub use files::{
     Start,
 };
 pub(crate) use files::{check_model, check_train};
+pub(crate) use import::SESSION_WORDS;
 pub use import::{ImportConfig, ImportParity, ImportSession, NewSession};
-pub use kinds::{Finetuning, Pretraining};
+pub use import_behavior::{ImportDecoderConfig, ImportDecoderSession, ImportNedsConfig};
+pub(crate) use import_behavior::{UNIT_WORDS, published_names};
+pub use kinds::{Finetuning, Importing, Pretraining};
 pub use load::{json_schemas, load, parse_toml};
 pub use neds::{FinetuneNedsConfig, ModalitiesConfig, MultimodalConfig, NedsTrainConfig, PretrainNedsConfig};
 pub use poyo::{

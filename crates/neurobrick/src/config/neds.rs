@@ -1,6 +1,7 @@
 //! Configuration of NEDS: pretraining and fine-tuning of a model that predicts spikes and behavior from each other.
 
 use neurobrick_core::KindTable;
+use neurobrick_data::WindowConfig;
 use neurobrick_models::{NedsConfig, NedsLabel, NedsMasking, NedsModalities};
 use neurobrick_schema::SessionId;
 use neurobrick_train::{AdamWConfig, LoopConfig, OneCycle};
@@ -41,9 +42,14 @@ impl MultimodalConfig {
     /// # Errors
     /// If a value is out of range, or the bins differ.
     pub fn validate(&self, data: &DataConfig) -> Result<(), PipelineError> {
+        self.validate_window(&data.window)
+    }
+
+    /// Checks every value, and that the model reads as many bins as this window has.
+    pub(super) fn validate_window(&self, window: &WindowConfig) -> Result<(), PipelineError> {
         let sizes = self.sizes();
         sizes.validate()?;
-        let n_bins = data.window.n_bins()?;
+        let n_bins = window.n_bins()?;
         if sizes.n_bins == n_bins {
             return Ok(());
         }

@@ -188,7 +188,10 @@ pub(super) fn check_sessions(sessions: &[SessionId]) -> Result<(), PipelineError
 }
 
 /// Checks the targets of a decoder.
-fn check_targets(targets: &[BehaviorTarget]) -> Result<(), PipelineError> {
+///
+/// # Errors
+/// If there is none, one is out of range, or a name is given twice.
+pub(super) fn check_targets(targets: &[BehaviorTarget]) -> Result<(), PipelineError> {
     let refuse = |message: String| Err(PipelineError::BadValue { field: "behaviors".to_owned(), message });
     if targets.is_empty() {
         return refuse("name at least one; there is nothing to decode".to_owned());

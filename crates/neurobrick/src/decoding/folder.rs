@@ -40,6 +40,12 @@ impl BehaviorKind {
         Self::ALL.into_iter().find(|known| known.name() == kind)
     }
 
+    /// The kind that a model folder, or the folder of the run that made it, holds.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        let inner = path.join("model");
+        Self::of(if inner.is_dir() { &inner } else { path })
+    }
+
     /// The model folder at `path`; the folder of a run stands for the model in it.
     ///
     /// # Errors

@@ -3,12 +3,13 @@
 use ndarray::{Array1, Array3, Axis};
 use neurobrick_data::{DataError, SessionData};
 use neurobrick_schema::{Recording, SessionId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{BehaviorTarget, SpikeDecodingError};
 
 /// How one target was standardized: by the bins of the training windows of one session.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BehaviorScale {
     /// Mean, in the unit of the signal.

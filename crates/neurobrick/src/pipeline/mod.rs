@@ -24,6 +24,7 @@ mod stream_latency;
 mod training;
 mod transfer;
 mod weights;
+mod weights_behavior;
 
 pub use alignment::SharedConditions;
 pub use arrays::{ArrayFile, ArrayQuestion, TrialSet, embed, predict_rates};
@@ -45,4 +46,5 @@ pub use stream::{DecoderQuestion, FittedDecoder, fit_decoder, load_decoder, open
 pub use stream_latency::{Pace, StreamLatency, random_stream};
 pub use training::{ImportedFrom, ModelRecord, TrainedPart, TrainedSession, load_model};
 pub use transfer::transfer;
-pub use weights::{Exported, Imported, export_weights, import_weights};
+pub use weights::{Exported, Imported, export_names, export_weights, import_weights};
+pub use weights_behavior::{import_decoder, import_neds};

@@ -81,8 +81,13 @@ impl Case {
     }
 
     fn key_map(&self) -> KeyMap {
-        let place =
-            |s: &Session| TorchSession { stitch: s.stitch.clone(), row: s.row, subject_row: s.subject_row };
+        let place = |s: &Session| TorchSession {
+            stitch: s.stitch.clone(),
+            row: s.row,
+            subject_row: s.subject_row,
+            n_units: s.n_units,
+            n_read: None,
+        };
         let places: Vec<TorchSession> = self.sessions.iter().map(place).collect();
         KeyMap::new(self.names, &self.config, &places).unwrap()
     }
