@@ -7,11 +7,26 @@ use neurobrick_models::{
     GruStitch, GruStitchConfig, Lfads, LfadsConfig, LinearStitch, LinearStitchConfig, Ndt1, Ndt1Config, Ndt2,
     Ndt2Config, NdtStitch, NdtStitchConfig,
 };
+use neurobrick_nn::Activation;
 use neurobrick_testkit::contract::N_BINS;
 use neurobrick_testkit::model_contract;
 
 fn ndt(sessions: &[SessionSpec], seed: u64, device: &Device) -> NdtStitch {
     let config = NdtStitchConfig { d_model: 16, d_stitch: 12, n_layers: 2, ..NdtStitchConfig::small(N_BINS) };
+    NdtStitch::new(config, sessions, seed, device).unwrap()
+}
+
+/// NDT-stitch of BrainWideBench: stitches as wide as tokens, `ReLU`, no prompt.
+fn ndt_without_shared_embedding(sessions: &[SessionSpec], seed: u64, device: &Device) -> NdtStitch {
+    let config = NdtStitchConfig {
+        d_model: 16,
+        d_stitch: 16,
+        d_embed: 0,
+        n_layers: 2,
+        activation: Activation::Relu,
+        prompt: false,
+        ..NdtStitchConfig::small(N_BINS)
+    };
     NdtStitch::new(config, sessions, seed, device).unwrap()
 }
 
@@ -43,6 +58,7 @@ fn gru(sessions: &[SessionSpec], seed: u64, device: &Device) -> GruStitch {
 }
 
 model_contract!(ndt_stitch, ndt);
+model_contract!(ndt_stitch_without_shared_embedding, ndt_without_shared_embedding);
 model_contract!(lfads, lfads);
 model_contract!(lfads_without_controller, other_lfads);
 model_contract!(gru_stitch, gru);

@@ -21,6 +21,10 @@ fn stored(name: &str) -> ModelConfig {
 #[test]
 fn stored_configurations_are_those_of_the_code() {
     assert_eq!(stored("ndt_stitch/ibl_mtm"), ModelConfig::NdtStitch(NdtStitchConfig::published()));
+    let bwb = stored("ndt_stitch/published_bwb_mtm");
+    assert_eq!(bwb, ModelConfig::NdtStitch(NdtStitchConfig::brain_wide_bench()));
+    let baseline = stored("ndt_stitch/published_bwb_ndt_stitch");
+    assert_eq!(baseline, ModelConfig::NdtStitch(NdtStitchConfig::brain_wide_bench_baseline()));
     assert_eq!(stored("ndt_stitch/steinmetz_small"), ModelConfig::NdtStitch(NdtStitchConfig::small(40)));
     assert_eq!(stored("lfads/small"), ModelConfig::Lfads(LfadsConfig::small(50)));
     for (name, n_bins) in [("lfads/mc_maze_20ms", 45), ("lfads/lorenz", 50), ("lfads/chaotic_rnn", 100)] {
@@ -51,6 +55,7 @@ fn misspelled_keys_and_values_out_of_range_are_refused() {
     for (config, field) in [
         (NdtStitchConfig { n_bins: 0, ..small.clone() }, "n_bins"),
         (NdtStitchConfig { n_heads: 5, ..small.clone() }, "n_heads"),
+        (NdtStitchConfig { d_embed: 0, d_stitch: 64, ..small.clone() }, "d_embed"),
         (NdtStitchConfig { dropout: 1.0, ..small.clone() }, "dropout"),
         (NdtStitchConfig { dropout_embed: f64::NAN, ..small.clone() }, "dropout_embed"),
         (NdtStitchConfig { read_out_scale: 0.0, ..small.clone() }, "read_out_scale"),
@@ -109,6 +114,22 @@ fn sessions_that_do_not_fit_are_refused() {
 }
 
 /// Numbers of parameters of the published code, by its layer sizes.
+/// Published: 10.3 million of NDT-stitch (10.9 million of MtM is another's estimate).
+#[test]
+fn models_of_brain_wide_bench_have_the_published_number_of_shared_parameters() {
+    let session = SessionId::new("a").unwrap();
+    for (config, expected) in [
+        (NdtStitchConfig::brain_wide_bench(), 10_752_136),
+        (NdtStitchConfig::brain_wide_bench_baseline(), 10_306_868),
+    ] {
+        let spec = SessionSpec { session: session.clone(), n_units: 3, log_mean_rates: None };
+        let model = NdtStitch::new(config, &[spec], 1, &test_device()).unwrap();
+        let shared =
+            state_dict(&model).into_iter().filter(|(path, _)| !NdtStitch::is_session_parameter(path));
+        assert_eq!(shared.map(|(_, data)| data.shape().num_elements()).sum::<usize>(), expected);
+    }
+}
+
 #[test]
 fn ndts_have_the_published_number_of_parameters() {
     let device = test_device();

@@ -5,8 +5,8 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use neurobrick_core::Mode;
 
-use crate::ops::{AttentionMask, affine, gelu, normalize};
-use crate::{ContextAttention, Dropout, InitStreams, LayerNorm, Rotation, linear, scaled};
+use crate::ops::{AttentionMask, affine, normalize};
+use crate::{Activation, ContextAttention, Dropout, InitStreams, LayerNorm, Rotation, linear, scaled};
 
 /// Sizes of a transformer layer.
 #[derive(Clone, Copy, Debug)]
@@ -21,20 +21,24 @@ pub struct TransformerConfig {
     pub dropout: f64,
     /// Number of layers, which sets the T-Fixup scale.
     pub n_layers: usize,
+    /// The function within the MLP.
+    pub activation: Activation,
 }
 
-/// `up_proj` → GELU (exact, with erf) → `down_proj` → dropout.
+/// `up_proj` → GELU (exact, with erf) or `ReLU` → `down_proj` → dropout.
 #[derive(Module, Debug)]
 struct Mlp {
     up_proj: Linear,
     down_proj: Linear,
     dropout: Dropout,
+    #[module(skip)]
+    activation: Activation,
 }
 
 impl Mlp {
     /// `residual` plus the answer to `x`.
     fn add(&self, residual: Tensor<3>, x: Tensor<3>, mode: Mode<'_>) -> Tensor<3> {
-        let hidden = gelu(affine(x, &self.up_proj));
+        let hidden = self.activation.apply(affine(x, &self.up_proj));
         self.dropout.add(residual, affine(hidden, &self.down_proj), mode)
     }
 }
@@ -61,7 +65,7 @@ impl TransformerLayer {
         init: &mut InitStreams,
         device: &Device,
     ) -> Self {
-        let TransformerConfig { d_model, n_heads, d_mlp, dropout, n_layers } = *config;
+        let TransformerConfig { d_model, n_heads, d_mlp, dropout, n_layers, activation } = *config;
         let scale = 0.67 * (n_layers as f64).powf(-0.25);
         let mut attn = ContextAttention::new(d_model, n_heads, dropout, first_site, init, device);
         attn.value = scaled(attn.value, scale * std::f64::consts::SQRT_2);
@@ -72,7 +76,7 @@ impl TransformerLayer {
             ln1: LayerNorm::new(d_model, device),
             attn,
             ln2: LayerNorm::new(d_model, device),
-            mlp: Mlp { up_proj, down_proj, dropout: Dropout::new(dropout, first_site + 2) },
+            mlp: Mlp { up_proj, down_proj, dropout: Dropout::new(dropout, first_site + 2), activation },
         }
     }
 

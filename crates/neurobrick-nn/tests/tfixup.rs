@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::module::Module;
 use burn::nn::Linear;
 use neurobrick_core::weights::state_dict;
-use neurobrick_nn::{InitStreams, TransformerConfig, TransformerLayer, linear};
+use neurobrick_nn::{Activation, InitStreams, TransformerConfig, TransformerLayer, linear};
 use neurobrick_testkit::{golden_path, test_device};
 
 const WIDTH: usize = 16;
@@ -39,7 +39,14 @@ fn a_layer_starts_at_pytorchs_default_times_the_reference_factors() {
     });
     assert_eq!(factors.keys().collect::<Vec<_>>(), [&2, &5]);
     for (&n_layers, factors) in &factors {
-        let config = TransformerConfig { d_model: WIDTH, n_heads: 2, d_mlp: 32, dropout: 0.0, n_layers };
+        let config = TransformerConfig {
+            d_model: WIDTH,
+            n_heads: 2,
+            d_mlp: 32,
+            dropout: 0.0,
+            n_layers,
+            activation: Activation::Gelu,
+        };
         let layer = TransformerLayer::new(&config, 0, &mut InitStreams::new(3, "layer"), &device);
         let mut n_checked = 0;
         for (path, found) in state_dict(&layer) {

@@ -1,7 +1,7 @@
 //! Sizes and switches of NDT-1-stitch.
 
 use neurobrick_core::ModelError;
-use neurobrick_nn::TransformerConfig;
+use neurobrick_nn::{Activation, TransformerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ pub struct NdtStitchConfig {
     pub n_bins: usize,
     /// Width of the stitch: every session's units are mapped to it (published: 668).
     pub d_stitch: usize,
-    /// Width of the shared embedding's hidden layer (published: 1336).
+    /// Width of the shared embedding's hidden layer (published: 1336). With 0 there is no shared embedding: stitches are as wide
+    /// as tokens, as in the NDT-stitch of BrainWideBench.
     pub d_embed: usize,
     /// Width of a token (published: 512).
     pub d_model: usize,
@@ -29,6 +30,9 @@ pub struct NdtStitchConfig {
     pub dropout_embed: f64,
     /// Dropout within the layers (published: 0.4).
     pub dropout: f64,
+    /// The function within the layers (published: GELU; `ReLU` in the NDT-stitch of BrainWideBench).
+    #[serde(default = "gelu")]
+    pub activation: Activation,
     /// Whether a prompt token tells the task. The temporal-masking baseline of MtM has none.
     #[serde(default = "yes")]
     pub prompt: bool,
@@ -50,6 +54,10 @@ pub struct NdtStitchConfig {
     /// stitch; prefix tokens see the future under causal attention; read-outs and tables start at PyTorch's defaults.
     #[serde(default)]
     pub faithful: bool,
+}
+
+fn gelu() -> Activation {
+    Activation::Gelu
 }
 
 fn yes() -> bool {
@@ -77,6 +85,7 @@ impl NdtStitchConfig {
             d_mlp: 256,
             dropout_embed: 0.2,
             dropout: 0.2,
+            activation: gelu(),
             prompt: true,
             read_out_scale: small(),
             embed_std: small(),
@@ -97,6 +106,7 @@ impl NdtStitchConfig {
             d_mlp: 1024,
             dropout_embed: 0.2,
             dropout: 0.4,
+            activation: gelu(),
             prompt: true,
             read_out_scale: small(),
             embed_std: small(),
@@ -105,15 +115,31 @@ impl NdtStitchConfig {
         }
     }
 
+    /// MtM in BrainWideBench (`brainbench-org/ibl-bwb` at 3c8cee99, 10 million shared parameters): 50 bins of 20 ms.
+    pub fn brain_wide_bench() -> Self {
+        Self { n_bins: 50, d_model: 256, n_layers: 12, d_mlp: 1028, dropout: 0.2, ..Self::published() }
+    }
+
+    /// NDT-stitch in BrainWideBench, its baseline with masks of whole bins: no shared embedding, no prompts, `ReLU`.
+    pub fn brain_wide_bench_baseline() -> Self {
+        Self {
+            d_stitch: 256,
+            d_embed: 0,
+            n_layers: 13,
+            activation: Activation::Relu,
+            prompt: false,
+            ..Self::brain_wide_bench()
+        }
+    }
+
     /// Checks every value.
     ///
     /// # Errors
-    /// If a size is zero, heads do not divide the width, or a dropout lies outside `[0, 1)`.
+    /// If a size is zero, stitches without a shared embedding are not as wide as tokens, heads do not divide the width, or a dropout lies outside `[0, 1)`.
     pub fn validate(&self) -> Result<(), ModelError> {
         let sizes = [
             ("n_bins", self.n_bins),
             ("d_stitch", self.d_stitch),
-            ("d_embed", self.d_embed),
             ("d_model", self.d_model),
             ("n_layers", self.n_layers),
             ("n_heads", self.n_heads),
@@ -122,6 +148,10 @@ impl NdtStitchConfig {
         for (field, value) in sizes {
             require(field, value, value > 0, "positive")?;
         }
+        let fits = self.d_embed > 0 || self.d_stitch == self.d_model;
+        let expected =
+            format!("positive, or 0 where d_stitch = d_model; they are {}, {}", self.d_stitch, self.d_model);
+        require("d_embed", self.d_embed, fits, &expected)?;
         let divides = self.d_model.is_multiple_of(self.n_heads);
         require("n_heads", self.n_heads, divides, &format!("a divisor of d_model = {}", self.d_model))?;
         for (field, p) in [("dropout_embed", self.dropout_embed), ("dropout", self.dropout)] {
@@ -149,6 +179,7 @@ impl NdtStitchConfig {
             d_mlp: self.d_mlp,
             dropout: self.dropout,
             n_layers: self.n_layers,
+            activation: self.activation,
         }
     }
 }

@@ -15,7 +15,8 @@ use neurobrick_core::{
 };
 use neurobrick_nn::{
     AttentionMask, Dropout, InitStreams, LayerNorm, PrefixVisibility, ReadOutStart, SessionStitch,
-    TransformerLayer, affine, affine_counts, context_mask, embedding, linear, normalize, softsign,
+    TokenTable, TransformerLayer, affine, affine_counts, context_mask, embedding, linear, normalize, prepend,
+    softsign,
 };
 use neurobrick_schema::SessionId;
 
@@ -25,11 +26,12 @@ use super::NdtStitchConfig;
 #[derive(Module, Debug)]
 pub struct NdtStitch {
     stitches: Vec<SessionStitch>,
-    embed_spikes: Linear,
-    projection: Linear,
+    /// Absent, like the projection, where stitches are as wide as tokens.
+    embed_spikes: Option<Linear>,
+    projection: Option<Linear>,
     embed_pos: Embedding,
-    embed_prompt: Option<Embedding>,
-    embed_session: Embedding,
+    embed_prompt: Option<TokenTable>,
+    embed_session: TokenTable,
     embed_dropout: Dropout,
     layers: Vec<TransformerLayer>,
     out_norm: LayerNorm,
@@ -60,11 +62,12 @@ impl NdtStitch {
         config.validate()?;
         check_unique(sessions)?;
         let mut init = InitStreams::new(seed, "core");
-        let embed_spikes = linear(config.d_stitch, config.d_embed, &mut init, device);
-        let projection = linear(config.d_embed, config.d_model, &mut init, device);
+        let mut shared = |d_in, d_out| (config.d_embed > 0).then(|| linear(d_in, d_out, &mut init, device));
+        let embed_spikes = shared(config.d_stitch, config.d_embed);
+        let projection = shared(config.d_embed, config.d_model);
         let std = config.embed_std();
         let embed_pos = embedding(config.n_bins, config.d_model, std, &mut init, device);
-        let embed_prompt = config.prompt.then(|| embedding(4, config.d_model, std, &mut init, device));
+        let embed_prompt = config.prompt.then(|| TokenTable::new(4, config.d_model, std, &mut init, device));
         let transformer = config.transformer();
         let layers = (0..config.n_layers)
             .map(|l| {
@@ -77,7 +80,7 @@ impl NdtStitch {
             projection,
             embed_pos,
             embed_prompt,
-            embed_session: Embedding {
+            embed_session: TokenTable {
                 weight: Param::from_tensor(Tensor::zeros([1, config.d_model], device)),
             },
             embed_dropout: Dropout::new(config.dropout_embed, 0),
@@ -124,17 +127,20 @@ impl NdtStitch {
         mode: Mode<'_>,
     ) -> Result<Tensor<3>, ModelError> {
         let [b, t, _] = stitched.dims();
-        let d = self.config.d_model;
-        let hidden = softsign(affine(stitched, &self.embed_spikes));
-        #[expect(clippy::float_cmp, reason = "a factor of exactly one is no work")]
-        let hidden = if self.config.embed_scale == 1.0 { hidden } else { hidden * self.config.embed_scale };
-        let bins = affine(hidden, &self.projection) + self.embed_pos.weight.val().unsqueeze();
-        let token = |table: &Embedding, row: usize| {
-            table.weight.val().narrow(0, row, 1).unsqueeze::<3>().expand([b, 1, d])
+        let embedded = match (&self.embed_spikes, &self.projection) {
+            (Some(embed_spikes), Some(projection)) => {
+                let hidden = softsign(affine(stitched, embed_spikes));
+                #[expect(clippy::float_cmp, reason = "a factor of exactly one is no work")]
+                let hidden =
+                    if self.config.embed_scale == 1.0 { hidden } else { hidden * self.config.embed_scale };
+                affine(hidden, projection)
+            }
+            _ => stitched,
         };
-        let mut tokens = vec![token(&self.embed_session, self.first_row + session_idx)];
+        let bins = embedded + self.embed_pos.weight.val().unsqueeze();
+        let mut prefix = vec![self.embed_session.row(self.first_row + session_idx, b)];
         match (&self.embed_prompt, input.prompt) {
-            (Some(table), Some(prompt)) => tokens.push(token(table, prompt.row())),
+            (Some(table), Some(prompt)) => prefix.push(table.row(prompt.row(), b)),
             (None, _) => {}
             (Some(_), None) => {
                 return Err(ModelError::Unsupported {
@@ -144,9 +150,8 @@ impl NdtStitch {
                 });
             }
         }
-        let n_prefix = tokens.len();
-        tokens.push(bins);
-        let mut x = self.embed_dropout.forward(Tensor::cat(tokens, 1), mode);
+        let (tokens, n_prefix) = prepend(prefix, bins);
+        let mut x = self.embed_dropout.forward(tokens, mode);
         let mask = self.mask(input.context);
         for layer in &self.layers {
             x = layer.forward(x, mask.as_ref(), mode);
@@ -211,7 +216,7 @@ impl PopulationModel for NdtStitch {
         Ok(Self {
             stitches,
             stitch_of,
-            embed_session: Embedding { weight: Param::from_tensor(table.detach()) },
+            embed_session: TokenTable { weight: Param::from_tensor(table.detach()) },
             table: Arc::new(sessions.to_vec()),
             first_row: 0,
             ..self.clone()

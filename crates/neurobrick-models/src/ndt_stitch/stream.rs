@@ -2,6 +2,7 @@
 
 use neurobrick_core::weights::state_dict;
 use neurobrick_core::{ModelError, PopulationModel, Prompt};
+use neurobrick_nn::Activation;
 use neurobrick_schema::SessionId;
 use neurobrick_stream::{SessionPlace, StreamError, StreamSizes, StreamWeights};
 
@@ -39,8 +40,8 @@ impl NdtStitch {
     /// Weights for answering `session` bin by bin, under causal attention and the prompt of forward prediction.
     ///
     /// # Errors
-    /// If the session is unknown, a weight is not finite, or the model is `faithful`: its prefix tokens see the
-    /// whole window, so no bin can be answered before the last.
+    /// If the session is unknown, a weight is not finite, the model has no shared embedding or another function than GELU, or it
+    /// is `faithful`: its prefix tokens see the whole window, so no bin can be answered before the last.
     pub fn stream_weights(&self, session: &SessionId) -> Result<StreamWeights, NdtStreamError> {
         let idx = self.session_idx(session)?;
         let config = self.config();
@@ -48,6 +49,12 @@ impl NdtStitch {
             return Err(NdtStreamError::Model(ModelError::Unsupported {
                 what: "answer bin by bin, since its prefix tokens see the future".to_owned(),
                 hint: "train it with `faithful = false`".to_owned(),
+            }));
+        }
+        if config.d_embed == 0 || config.activation != Activation::Gelu {
+            return Err(NdtStreamError::Model(ModelError::Unsupported {
+                what: "answer bin by bin: streams have a shared embedding and GELU".to_owned(),
+                hint: "train it with `d_embed` above 0 and `activation = \"gelu\"`".to_owned(),
             }));
         }
         let sizes = config.stream_sizes(self.sessions()[idx].n_units);

@@ -1,7 +1,7 @@
 //! Sizes and modalities of NEDS.
 
 use neurobrick_core::ModelError;
-use neurobrick_nn::TransformerConfig;
+use neurobrick_nn::{Activation, TransformerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ impl NedsConfig {
 
     pub(super) fn transformer(&self) -> TransformerConfig {
         let Self { d_model, n_heads, d_mlp, dropout, n_layers, .. } = *self;
-        TransformerConfig { d_model, n_heads, d_mlp, dropout, n_layers }
+        TransformerConfig { d_model, n_heads, d_mlp, dropout, n_layers, activation: Activation::Gelu }
     }
 }
 

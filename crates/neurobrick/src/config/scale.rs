@@ -239,7 +239,9 @@ impl ScaleConfig {
     /// The model of one size: on the axis of widths of this width, all others in proportion and the same number of heads.
     pub fn model_of(&self, size: usize) -> ModelConfig {
         let ScaleAxis::Width(_) = self.axis else { return self.model.clone() };
-        let scaled = |part: usize, whole: usize| (part * size / whole.max(1)).max(1);
+        // A part that is not there stays away.
+        let scaled =
+            |part: usize, whole: usize| if part == 0 { 0 } else { (part * size / whole.max(1)).max(1) };
         match &self.model {
             ModelConfig::NdtStitch(config) => ModelConfig::NdtStitch(NdtStitchConfig {
                 d_model: size,
