@@ -120,7 +120,7 @@ fn leave_one_out(args: &BenchArgs, mut cases: Vec<BenchCase>) -> Result<(), Benc
     // Batches of another size would be the same case here.
     cases.dedup_by(|a, b| a.model == b.model);
     let (n_units, n_trials) = LEFT_OUT;
-    // Both may be set before: a process runs one verb.
+    // Fails only if the pool exists: a process runs one verb.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(args.n_threads()).build_global();
     let mut found = Vec::new();
     for case in cases {

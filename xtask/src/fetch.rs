@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use neurobrick::PipelineError;
 use neurobrick::pipeline::{Observer, Progress};
@@ -27,9 +27,15 @@ enum Event {
 }
 
 /// Copies sessions of the store at `url` into `store`, or says what is there if there is no store to copy to.
-pub(crate) fn fetch(url: &str, sessions: &[String], store: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn fetch(
+    root: &Path,
+    url: &str,
+    sessions: &[String],
+    store: Option<&Path>,
+) -> Result<(), Failure> {
     let mut command = Command::new(cargo());
     command.args(["run", "--release", "--locked", "--quiet", "--package", "neurobrick-schema"]);
+    command.arg("--manifest-path").arg(root.join("Cargo.toml"));
     command.args(["--features", "remote", "--bin", "neurobrick-fetch", "--"]);
     match store {
         Some(store) => command.arg(url).arg(store),
@@ -46,16 +52,29 @@ pub(crate) fn fetch(url: &str, sessions: &[String], store: Option<&Path>) -> Res
     Err(PipelineError::Refused { n_refused: refused.len(), details: refused.join("\n") }.into())
 }
 
+/// A program that does not outlive who listens to it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail if it has ended, which is well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs the program to its end and returns why sessions were refused.
 fn follow(mut command: Command, screen: &mut dyn Observer) -> Result<Vec<String>, PipelineError> {
     let failed = |action| move |source| PipelineError::Io { action, path: "neurobrick-fetch".into(), source };
     screen.note("fetch: compiling what speaks with servers, unless that was done before");
-    let mut child = command.spawn().map_err(failed("start"))?;
+    let mut child = Running(command.spawn().map_err(failed("start"))?);
     let mut state = Progress { stage: "fetch".to_owned(), done: 0, total: 0, message: String::new() };
     let mut refused = Vec::new();
-    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+    for line in child.0.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
         let line = line.map_err(failed("listen to"))?;
-        let Ok(event) = serde_json::from_str(&line) else { continue };
+        let event = serde_json::from_str(&line).map_err(|error| {
+            failed("understand")(std::io::Error::other(format!("{error} in what it told: {line}")))
+        })?;
         match event {
             Event::Session { session, position, of } => {
                 (state.done, state.total, state.message) = (position, of, session);
@@ -78,7 +97,7 @@ fn follow(mut command: Command, screen: &mut dyn Observer) -> Result<Vec<String>
             }
         }
     }
-    let status = child.wait().map_err(failed("wait for"))?;
+    let status = child.0.wait().map_err(failed("wait for"))?;
     // 65: sessions were refused, for the reasons above. Of anything else the program has told on standard error.
     if status.success() || (status.code() == Some(65) && !refused.is_empty()) {
         return Ok(refused);

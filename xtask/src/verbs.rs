@@ -70,7 +70,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Verb::Ingest(args) => recordings::ingest(args),
         Verb::ReadSession => recordings::read_session(),
         Verb::Inspect { store, sessions, json } => recordings::inspect(store, sessions, *json),
-        Verb::Fetch { url, sessions, store, list: _ } => fetch::fetch(url, sessions, store.as_deref()),
+        Verb::Fetch { url, sessions, store, list: _ } => {
+            fetch::fetch(&root(), url, sessions, store.as_deref())
+        }
         Verb::Pretrain(step) => {
             let config = Pretraining::load(&step.config)?;
             let (out, compute) = (&step.run.out, step.run.compute.compute());

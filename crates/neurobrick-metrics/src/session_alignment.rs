@@ -2,12 +2,15 @@
 
 use faer::Mat;
 use faer::linalg::solvers::Solve;
-use ndarray::{Array2, Array3, ArrayView3, Axis};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
 
 use crate::linalg::{
     cholesky, column_means, gram, leading_eigenvectors, product, rows_of, subtract_from_columns, trials_of,
 };
 use crate::{MetricError, RidgeRegression};
+
+/// Part of the largest variance below which a component is nothing but rounding.
+const NOTHING: f64 = 1e-20;
 
 /// How the units of one session relate to shared components.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +29,7 @@ pub struct SessionAlignment {
 /// side, as LFADS's stitching begins (Pandarinath et al. 2018).
 #[derive(Clone, Debug, PartialEq)]
 pub struct SharedComponents {
-    /// `[conditions, T, K]`; over conditions and bins every component has mean zero.
+    /// `[conditions, T, K]`; over the conditions of the fit every component has mean zero.
     values: Array3<f64>,
 }
 
@@ -64,7 +67,7 @@ impl SharedComponents {
         })
     }
 
-    /// Components that were fitted before, `[conditions, T, K]`; their means are taken off.
+    /// Components that were fitted before, `[conditions, T, K]`.
     ///
     /// Fails if there are none, and on values that are not finite.
     pub fn from_values(values: Array3<f64>) -> Result<Self, MetricError> {
@@ -73,8 +76,7 @@ impl SharedComponents {
             return Err(MetricError::Empty { what: "shared components" });
         }
         check_averages(&values.view(), n_conditions, n_bins)?;
-        let (rows, _) = centered(&values.view());
-        Ok(Self { values: trials_of(rows.as_ref(), n_conditions, n_bins) })
+        Ok(Self { values })
     }
 
     /// The components `[conditions, T, K]`.
@@ -82,20 +84,28 @@ impl SharedComponents {
         &self.values
     }
 
-    /// The same with variance 1 over conditions and bins, but for components that are zero everywhere.
+    /// The same with variance 1 over conditions and bins; components of less than 1e-20 of the largest variance, which are
+    /// rounding, become zero.
     #[must_use]
     pub fn standardized(mut self) -> Self {
-        for mut component in self.values.axis_iter_mut(Axis(2)) {
-            let n = component.len() as f64;
-            let variance = component.iter().map(|v| v * v).sum::<f64>() / n;
-            if variance > 0.0 {
+        let variance_of = |component: ArrayView2<f64>| {
+            component.iter().map(|v| v * v).sum::<f64>() / component.len() as f64
+        };
+        let variances: Vec<f64> = self.values.axis_iter(Axis(2)).map(variance_of).collect();
+        let largest = variances.iter().copied().fold(0.0, f64::max);
+        for (mut component, variance) in self.values.axis_iter_mut(Axis(2)).zip(variances) {
+            // Averages of few dimensions leave components of nothing but rounding.
+            if variance > NOTHING * largest {
                 component /= variance.sqrt();
+            } else {
+                component.fill(0.0);
             }
         }
         self
     }
 
-    /// The same for some of the conditions, in this order, as a session has them that lacks others.
+    /// The same for some of the conditions, in this order, as a session has them that lacks others. They need not have mean
+    /// zero over these, and keep what they mean over all.
     ///
     /// Fails on no condition, and on one that is not there.
     pub fn of_conditions(&self, conditions: &[usize]) -> Result<Self, MetricError> {
@@ -106,16 +116,31 @@ impl SharedComponents {
         Self::from_values(self.values.select(Axis(0), conditions))
     }
 
-    /// How the units of a session read the components: its centered averages `[conditions, T, N]` regressed on them with
-    /// the ridge penalty `alpha` (`lfads-torch`: 1), and the pseudo-inverse of that map.
+    /// How the units of a session read the components, `[N, K]` and what is added after that, `[K]`: its averages
+    /// `[conditions, T, N]` regressed on them with the ridge penalty `alpha` (`lfads-torch`: 1). Mean rates map to the mean of
+    /// the components over these conditions.
     ///
     /// Fails on other conditions or bins than the components have, and on values that are not finite.
-    pub fn align(&self, averages: &ArrayView3<f64>, alpha: f64) -> Result<SessionAlignment, MetricError> {
-        let (rows, components, mean_rates) = self.rows(averages)?;
+    pub fn read_in(
+        &self,
+        averages: &ArrayView3<f64>,
+        alpha: f64,
+    ) -> Result<(Array2<f64>, Vec<f64>), MetricError> {
+        let (rows, components) = self.rows(averages)?;
         // Rows and components are centered, so the intercept of the regression is zero.
-        let fit = RidgeRegression::fit(&rows.view(), &components.view(), alpha)?;
+        let fit = RidgeRegression::fit(&rows.values.view(), &components.values.view(), alpha)?;
         let read_in = fit.coefficients().to_owned();
-        let read_in_bias = read_in.axis_iter(Axis(1)).map(|w| -dot(w.iter(), mean_rates.iter())).collect();
+        let bias = read_in.axis_iter(Axis(1)).zip(&components.means);
+        let bias = bias.map(|(w, mean)| mean - dot(w.iter(), rows.means.iter())).collect();
+        Ok((read_in, bias))
+    }
+
+    /// [`read_in`](Self::read_in) and the pseudo-inverse of that map, as `lfads-torch` begins.
+    ///
+    /// Fails as that does, and if the averages have fewer dimensions than there are components or units, whichever is less.
+    pub fn align(&self, averages: &ArrayView3<f64>, alpha: f64) -> Result<SessionAlignment, MetricError> {
+        let (read_in, read_in_bias) = self.read_in(averages, alpha)?;
+        let mean_rates = self.rows(averages)?.0.means;
         let weight = Mat::from_fn(read_in.nrows(), read_in.ncols(), |i, j| read_in[[i, j]]);
         // The smaller of the two squares has an inverse.
         let read_out = if weight.nrows() >= weight.ncols() {
@@ -132,20 +157,30 @@ impl SharedComponents {
     /// `[K, N]`, by ridge regression with penalty `alpha`. Unlike the pseudo-inverse of a read-in it stays small for
     /// components that the session does not know.
     ///
-    /// Fails as [`align`](Self::align) does.
+    /// Fails as [`read_in`](Self::read_in) does.
     pub fn loadings(&self, averages: &ArrayView3<f64>, alpha: f64) -> Result<Array2<f64>, MetricError> {
-        let (rows, components, _) = self.rows(averages)?;
-        Ok(RidgeRegression::fit(&components.view(), &rows.view(), alpha)?.coefficients().to_owned())
+        let (rows, components) = self.rows(averages)?;
+        Ok(RidgeRegression::fit(&components.values.view(), &rows.values.view(), alpha)?
+            .coefficients()
+            .to_owned())
     }
 
-    /// Centered averages `[conditions · T, N]`, components `[conditions · T, K]`, and the mean rates.
-    fn rows(&self, averages: &ArrayView3<f64>) -> Result<(Array2<f64>, Array2<f64>, Vec<f64>), MetricError> {
+    /// Averages `[conditions · T, N]` and components `[conditions · T, K]`.
+    fn rows(&self, averages: &ArrayView3<f64>) -> Result<(Centered, Centered), MetricError> {
         let (n_conditions, n_bins, _) = self.values.dim();
         check_averages(averages, n_conditions, n_bins)?;
-        let (rows, means) = centered(averages);
-        let (components, _) = centered(&self.values.view());
-        Ok((array_of(&rows), array_of(&components), means))
+        let of = |values: &ArrayView3<f64>| {
+            let (rows, means) = centered(values);
+            Centered { values: array_of(&rows), means }
+        };
+        Ok((of(averages), of(&self.values.view())))
     }
+}
+
+/// Rows without the means of their columns, and those.
+struct Centered {
+    values: Array2<f64>,
+    means: Vec<f64>,
 }
 
 /// Fails on other conditions or bins, and on a value that is not finite.

@@ -90,3 +90,25 @@ fn loadings_are_the_weights_of_the_components() {
         found.iter().zip(&weights).for_each(|(a, b)| assert_close(*a, *b, 1e-6, "loadings"));
     }
 }
+
+/// What a session reads does not depend on which of the conditions it has, as far as its averages follow the components; a
+/// silent unit reads nothing.
+#[test]
+fn a_session_with_some_of_the_conditions_reads_the_same() {
+    let averages = averages();
+    let views: Vec<_> = averages.iter().map(|a| a.view()).collect();
+    let components = SharedComponents::fit(&views, 2).unwrap().standardized();
+    let (c, t, k) = components.values().dim();
+    let weights = ndarray::array![[2.0, -1.0, 0.5, 0.0], [0.5, 3.0, -2.0, 0.0]];
+    let rows = components.values().to_shape((c * t, k)).unwrap().dot(&weights) + 7.0;
+    let session = rows.clone().into_shape_with_order((c, t, 4)).unwrap();
+    for conditions in [vec![0, 1, 2, 3, 4], vec![1, 3]] {
+        let part = components.of_conditions(&conditions).unwrap();
+        let own = session.select(Axis(0), &conditions);
+        let (read_in, bias) = part.read_in(&own.view(), 1e-9).unwrap();
+        let read = rows.dot(&read_in) + &ndarray::Array1::from(bias);
+        let truth = components.values().to_shape((c * t, k)).unwrap();
+        read.iter().zip(truth.iter()).for_each(|(a, b)| assert_close(*a, *b, 1e-5, "components read"));
+        assert!(read_in.row(3).iter().all(|w| w.abs() < 1e-9), "the silent unit");
+    }
+}

@@ -24,8 +24,6 @@ const VERSION: u32 = 2;
 /// Version of a manifest without pieces, which is written as ever. All digests count as of this version: pieces follow
 /// from the hashes of the files, so they change nothing that a digest stands for.
 const VERSION_1: u32 = 1;
-/// Longest manifest that is read, in bytes: that of some 800 GB.
-const MAX_BYTES: u64 = 64 << 20;
 
 /// One file of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +122,8 @@ struct OnDisk {
 }
 
 impl Manifest {
+    /// Longest manifest that is read, in bytes: that of some 800 GB.
+    pub(crate) const MAX_BYTES: u64 = 64 << 20;
     /// Name of the manifest inside its folder.
     pub const FILE_NAME: &'static str = "manifest.json";
 
@@ -216,14 +216,14 @@ impl Manifest {
         let path = dir.join(Self::FILE_NAME);
         let file = open(&path)?;
         let mut bytes = Vec::new();
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(SchemaError::io("read", &path))?;
+        file.take(Self::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(SchemaError::io("read", &path))?;
         Self::decode(&bytes, &path)
     }
 
     /// Checks and decodes the bytes of a manifest that lies at `path`.
     pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<Self, SchemaError> {
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(SchemaError::damaged(path, format!("longer than {MAX_BYTES} bytes")));
+        if bytes.len() as u64 > Self::MAX_BYTES {
+            return Err(SchemaError::damaged(path, format!("longer than {} bytes", Self::MAX_BYTES)));
         }
         let on_disk: OnDisk =
             serde_json::from_slice(bytes).map_err(|error| SchemaError::damaged(path, error))?;

@@ -25,6 +25,8 @@ use crate::session_file::{ActivityFile, SessionFile};
 use crate::spike_file::SpikeFile;
 use crate::store::{SESSION_FILE, SPIKES_FILE, STORE_FILE, SessionDigest, Store, check_store_file};
 
+/// Longest `store.json` that is read, in bytes.
+const MAX_STORE_FILE: u64 = 4 << 10;
 /// What is asked for at once.
 const RANGE_BYTES: u64 = 8 << 20;
 /// A server that does not answer is asked this often again.
@@ -87,7 +89,7 @@ impl RemoteStore {
         let folder = Folder::open(url, settings)?;
         let store = Self { url: url.trim_end_matches('/').to_owned(), folder };
         let path = store.path_of(STORE_FILE);
-        match store.folder.read(STORE_FILE) {
+        match store.folder.read(STORE_FILE, MAX_STORE_FILE) {
             Ok(bytes) => check_store_file(&path, &bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(SchemaError::NotAStore { path: store.url.into() });
@@ -150,6 +152,15 @@ impl RemoteStore {
         if into.contains(session) && into.digest(session).is_ok_and(|own| own == digest.digest) {
             return Ok(Fetched::Same(digest));
         }
+        let found = self.guard(session, || Ok(self.session_file(session, &manifest)?.info))?;
+        if let Ok(own) = into.info(session)
+            && (&own.subject, &own.dataset) != (&found.subject, &found.dataset)
+        {
+            return Err(SchemaError::Duplicate {
+                what: "session (the local store has one of another subject or dataset)",
+                name: session.to_string(),
+            });
+        }
         let staging = into.stage(session)?;
         let mut done = 0;
         for entry in manifest.files() {
@@ -201,7 +212,7 @@ impl RemoteStore {
     fn manifest(&self, session: &SessionId) -> Result<Manifest, SchemaError> {
         let name = format!("{session}/{}", Manifest::FILE_NAME);
         let path = self.path_of(&name);
-        match self.folder.read(&name) {
+        match self.folder.read(&name, Manifest::MAX_BYTES) {
             Ok(bytes) => self.guard(session, || Manifest::decode(&bytes, &path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SchemaError::SessionNotFound {
                 session: session.clone(),
@@ -225,7 +236,8 @@ impl RemoteStore {
     /// A whole file, checked.
     fn whole(&self, name: &str, entry: &FileEntry) -> Result<Bytes, SchemaError> {
         let path = self.path_of(name);
-        let bytes = self.folder.read(name).map_err(SchemaError::io("read", &path))?;
+        entry.check_length(&path, self.folder.length(name).map_err(unread(&path))?)?;
+        let bytes = self.folder.read(name, entry.bytes).map_err(unread(&path))?;
         entry.check(&path, bytes.len() as u64, &blake3::hash(&bytes).to_hex())?;
         Ok(bytes)
     }
@@ -239,15 +251,14 @@ impl RemoteStore {
         mut told: impl FnMut(u64),
     ) -> Result<(), SchemaError> {
         let path = self.path_of(name);
-        let failed = |error| SchemaError::io("read", &path)(error);
-        entry.check_length(&path, self.folder.length(name).map_err(failed)?)?;
+        entry.check_length(&path, self.folder.length(name).map_err(unread(&path))?)?;
         let written = |error| SchemaError::io("write", own)(error);
         let mut file = File::create(own).map_err(SchemaError::io("create", own))?;
         let mut hasher = blake3::Hasher::new();
         let mut at = 0;
         while at < entry.bytes {
             let end = (at + RANGE_BYTES).min(entry.bytes);
-            let bytes = self.folder.range(name, at, end).map_err(failed)?;
+            let bytes = self.folder.range(name, at, end).map_err(unread(&path))?;
             if bytes.len() as u64 != end - at {
                 let detail = format!("{} of {} bytes from byte {at} on", bytes.len(), end - at);
                 return Err(SchemaError::damaged(&path, detail));
@@ -268,6 +279,14 @@ impl RemoteStore {
         f: impl FnOnce() -> Result<T, SchemaError>,
     ) -> Result<T, SchemaError> {
         f().map_err(|cause| cause.of_session(session))
+    }
+}
+
+/// What kept a listed file from being read: damage to the store if it is not there.
+fn unread(path: &Path) -> impl Fn(io::Error) -> SchemaError {
+    |error| match error.kind() {
+        io::ErrorKind::NotFound => SchemaError::MissingFile { path: path.to_path_buf() },
+        _ => SchemaError::io("read", path)(error),
     }
 }
 
@@ -296,6 +315,10 @@ impl Folder {
         let url = Url::parse(place).map_err(|_| {
             invalid("a URL such as s3://bucket/folder, https://host/folder or file:///folder")
         })?;
+        let is_plain = url.query().is_none() && url.fragment().is_none();
+        if !(is_plain && url.username().is_empty() && url.password().is_none()) {
+            return Err(invalid("without user, password, query and fragment, which would not be sent"));
+        }
         let retry =
             RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
         let failed = |error: object_store::Error| SchemaError::io("open", Path::new(place))(error.into());
@@ -335,9 +358,17 @@ impl Folder {
         name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
-    fn read(&self, name: &str) -> io::Result<Bytes> {
+    /// A whole file, refused before it comes if it is longer than `limit`.
+    fn read(&self, name: &str, limit: u64) -> io::Result<Bytes> {
         let path = self.path(name);
-        Ok(self.runtime.block_on(async { self.objects.get(&path).await?.bytes().await })?)
+        self.runtime.block_on(async {
+            let answer = self.objects.get(&path).await?;
+            if answer.meta.size > limit {
+                let reason = format!("{} bytes long, more than the {limit} it may have", answer.meta.size);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            }
+            Ok(answer.bytes().await?)
+        })
     }
 
     fn length(&self, name: &str) -> io::Result<u64> {

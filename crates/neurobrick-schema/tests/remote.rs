@@ -226,6 +226,30 @@ fn damage_is_found_and_nothing_is_left_behind() {
     damaged("short/units.parquet", |bytes| bytes.push(0), short);
     damaged("long/spikes.parquet", |bytes| bytes.truncate(5 << 20), long);
 
+    // A file that is listed and not there is damage, not a server that fails.
+    fs::rename(path.join("short/units.parquet"), path.join("short/moved")).unwrap();
+    let error = remote.fetch(short, &own, |_, _| {}).unwrap_err();
+    assert!(matches!(error, SchemaError::DamagedSession { .. }), "{error}");
+    fs::rename(path.join("short/moved"), path.join("short/units.parquet")).unwrap();
+    // A session that says of itself that it is another one.
+    fs::rename(path.join("long"), path.join("kept")).unwrap();
+    fs::rename(path.join("short"), path.join("long")).unwrap();
+    let error = remote.fetch(long, &own, |_, _| {}).unwrap_err();
+    assert!(matches!(error, SchemaError::DamagedSession { .. }), "{error}");
+    assert_eq!(names(), ["store.json"], "{error}");
+    fs::rename(path.join("long"), path.join("short")).unwrap();
+    fs::rename(path.join("kept"), path.join("long")).unwrap();
+    // Another recording of the same name stays.
+    let other = recording("short", 50);
+    let info = SessionInfo { subject: SubjectId::new("rat").unwrap(), ..other.info().clone() };
+    let parts = (other.units().to_vec(), other.activity().clone(), other.trials().clone());
+    let other = Recording::new(info, parts.0, parts.1, parts.2).unwrap();
+    own.write(&other).unwrap();
+    let error = remote.fetch(short, &own, |_, _| {}).unwrap_err();
+    assert!(matches!(error, SchemaError::Duplicate { .. }), "{error}");
+    assert_eq!(own.read(short).unwrap(), other);
+    own.remove(short).unwrap();
+
     let file = path.join("long/spikes.parquet");
     let mut bytes = fs::read(&file).unwrap();
     flip(&mut bytes);
@@ -243,9 +267,15 @@ fn what_is_not_there_is_said() {
     let server = Server::of(folder.path());
     let error = |url: &str| RemoteStore::open(url).unwrap_err();
     assert!(matches!(error(&format!("{}/bucket", server.url)), SchemaError::NotAStore { .. }));
-    for url in ["gopher://host/x", "no url", "ftp://host/x"] {
+    let with_key = format!("{}/bucket/store?token=x", server.url);
+    for url in ["gopher://host/x", "no url", "ftp://host/x", "https://me:secret@host/x", &with_key] {
         assert!(matches!(error(url), SchemaError::InvalidValue { .. }), "{url}");
     }
+    // Longer than any store.json.
+    fs::create_dir_all(folder.path().join("huge")).unwrap();
+    fs::write(folder.path().join("huge/store.json"), vec![b' '; 1 << 20]).unwrap();
+    let huge = error(&format!("{}/huge", server.url));
+    assert!(huge.to_string().contains("more than the 4096 it may have"), "{huge}");
     let remote = RemoteStore::open(&format!("{}/bucket/store", server.url)).unwrap();
     let missing = remote.info(&SessionId::new("other").unwrap()).unwrap_err();
     assert!(matches!(missing, SchemaError::SessionNotFound { .. }), "{missing}");

@@ -1,8 +1,8 @@
 //! What stitching is for: sessions of one made-up brain, each of other units and few trials, whose latents are known. One model
 //! of all sessions against one model for each, and shared channels that start aligned against those that start at random.
 //!
-//! `cargo run --release -p neurobrick --example shared_latents -- <sessions> <trials> <steps>`; without numbers 8 sessions of 48
-//! trials and 2000 steps.
+//! `cargo run --release -p neurobrick --example shared_latents -- <sessions> <trials> <steps> <seed>`; without numbers 8 sessions
+//! of 48 trials, 2000 steps and seed 1.
 #![allow(clippy::print_stdout, reason = "an example talks; the test that runs it does not")]
 
 use std::sync::Arc;

@@ -31,8 +31,7 @@
 //! # }
 //! ```
 //!
-//! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device; `remote` adds
-//! stores behind URLs ([`schema`]'s `RemoteStore`).
+//! Features `tch`, `vulkan`, `wgpu` and `cuda` compile further backends to choose as a [`Compute`]'s device.
 
 pub mod config;
 pub mod decoding;

@@ -203,9 +203,8 @@ fn config_of(config: &FinetuneConfig) -> AlignmentConfig {
     config.alignment.clone().unwrap()
 }
 
-/// Without the column the pretraining is refused, and nothing is left behind.
 #[test]
-fn trials_without_the_column_are_refused_before_the_work() {
+fn trials_without_the_column_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::create(folder.path().join("store")).unwrap();
     store.write(&synthetic_session(1, 60, 50, 12, 3)).unwrap();

@@ -5,7 +5,7 @@
 #[path = "../examples/shared_latents.rs"]
 mod example;
 
-/// A size of seconds; docs/guide/lfads.md has a larger one.
+/// A size of seconds; record 32 of docs/decisions has a larger one.
 #[test]
 fn latents_of_a_brain_are_shared_by_its_sessions() {
     let size = example::Size { n_sessions: 4, n_trials: 48, n_units: 30, n_steps: 400, seed: 2 };

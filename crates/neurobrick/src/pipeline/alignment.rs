@@ -89,18 +89,13 @@ impl SharedConditions {
         let (ours, theirs): (Vec<usize>, Vec<usize>) = known.into_iter().unzip();
         let components = self.components(session.data.n_bins())?.of_conditions(&ours)?;
         let averages = averages.select(Axis(0), &theirs);
-        let read = components.align(&averages.view(), self.config.alpha)?;
+        let (read_in, read_in_bias) = components.read_in(&averages.view(), self.config.alpha)?;
         let mut read_out = components.loadings(&averages.view(), self.config.alpha)?;
         // A small change of a rate is its log rate's change times the rate.
         for (mut unit, log_mean) in read_out.axis_iter_mut(Axis(1)).zip(&session.log_mean_rates) {
             unit /= log_mean.exp();
         }
-        Ok(Alignment {
-            read_in: read.read_in,
-            read_in_bias: read.read_in_bias,
-            read_out,
-            log_mean_rates: session.log_mean_rates.clone(),
-        })
+        Ok(Alignment { read_in, read_in_bias, read_out, log_mean_rates: session.log_mean_rates.clone() })
     }
 
     fn components(&self, n_bins: usize) -> Result<SharedComponents, PipelineError> {
