@@ -127,3 +127,13 @@ fn models_that_look_ahead_are_refused() {
     let error = model.stream_weights(&id("third")).unwrap_err().to_string();
     assert!(error.contains("third") && error.contains("first, second"), "{error}");
 }
+
+#[test]
+fn models_without_what_a_stream_computes_are_refused() {
+    let small = NdtStitchConfig::small(10);
+    let direct = NdtStitchConfig { d_stitch: small.d_model, d_embed: 0, ..small.clone() };
+    for config in [direct, NdtStitchConfig { activation: neurobrick_nn::Activation::Relu, ..small }] {
+        let error = model(config, 5).stream_weights(&id("second")).unwrap_err().to_string();
+        assert!(error.contains("a shared embedding and GELU"), "{error}");
+    }
+}
