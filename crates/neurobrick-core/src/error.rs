@@ -68,7 +68,7 @@ pub enum ModelError {
         misshapen: String,
     },
     /// A weights file could not be decoded.
-    #[error("not a valid safetensors file: {reason}")]
+    #[error("weights cannot be read: {reason}")]
     BadWeights {
         /// What is wrong with it.
         reason: String,

@@ -129,7 +129,7 @@ pub fn to_safetensors(state: &StateDict, metadata: BTreeMap<String, String>) -> 
 /// # Errors
 /// If the header is invalid.
 pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, ModelError> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| bad(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| invalid(&e))?;
     let found = header.metadata().iter().flatten();
     Ok(found.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
@@ -139,7 +139,7 @@ pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, ModelError> {
 /// # Errors
 /// If the header is invalid, offsets overlap or leave gaps, or a tensor is of another type.
 pub fn from_safetensors(bytes: &[u8]) -> Result<StateDict, ModelError> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| bad(e.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| invalid(&e))?;
     let mut state = StateDict::new();
     for (name, view) in file.iter() {
         let shape = view.shape().to_vec();
@@ -155,6 +155,10 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<StateDict, ModelError> {
 
 fn decode<const W: usize, T>(bytes: &[u8], from: impl Fn([u8; W]) -> T) -> Vec<T> {
     bytes.as_chunks::<W>().0.iter().map(|chunk| from(*chunk)).collect()
+}
+
+fn invalid(error: &safetensors::SafeTensorError) -> ModelError {
+    bad(format!("not a valid safetensors file: {error}"))
 }
 
 fn bad(reason: String) -> ModelError {

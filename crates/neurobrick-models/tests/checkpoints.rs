@@ -81,7 +81,7 @@ fn what_is_no_checkpoint_is_refused_by_name() {
     refused("expanded.pt", &["more than 4 times the"]);
     refused("deep.pt", &["nesting exceeds"]);
     refused("bomb.pt", &["memo bomb"]);
-    refused("kinds.json", &["neither a checkpoint of PyTorch 1.6 or later nor a safetensors file"]);
+    refused("kinds.json", &["no checkpoint of PyTorch 1.6 or later, and not a valid safetensors file"]);
     let found = |entry| Checkpoint::read(&path("neds.pt"), Some(entry)).unwrap_err().to_string();
     assert!(found("weights").contains("no entry `weights`; it has epoch, lr_sched, model, optimizer"));
     assert!(found("epoch").contains("`epoch` is no dict of tensors"), "{}", found("epoch"));

@@ -51,7 +51,8 @@ impl Checkpoint {
         }
         let bytes = fs::read(path).map_err(|e| bad(e.to_string()))?;
         let weights = from_safetensors(&bytes).map_err(|e| {
-            bad(format!("is neither a checkpoint of PyTorch 1.6 or later nor a safetensors file ({e})"))
+            let reason = if let ModelError::BadWeights { reason } = e { reason } else { e.to_string() };
+            bad(format!("no checkpoint of PyTorch 1.6 or later, and {reason}"))
         })?;
         let texts = metadata(&bytes)?;
         let is_vocabulary = |(name, _): &(&String, &String)| name.ends_with("vocab");
