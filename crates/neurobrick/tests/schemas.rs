@@ -37,8 +37,13 @@ fn every_shipped_configuration_loads_and_is_in_range() {
         let both = demo.pretrain_sessions.iter().find(|s| demo.finetune_sessions.contains(s));
         assert_eq!(both, None, "{name}: a session is both seen and unseen");
     }
-    load::<PretrainConfig>(&config("pretrain.toml")).unwrap().train.validate().unwrap();
-    for name in ["finetune.toml", "gru_stitch/from_scratch.toml"] {
+    for name in ["pretrain.toml", "lfads/pretrain.toml"] {
+        let pretrain: PretrainConfig = load(&config(name)).unwrap();
+        pretrain.train.validate().unwrap();
+        pretrain.alignment.unwrap().validate().unwrap();
+    }
+    for name in ["finetune.toml", "lfads/finetune.toml", "from_scratch.toml", "gru_stitch/from_scratch.toml"]
+    {
         load::<FinetuneConfig>(&config(name)).unwrap().train.validate().unwrap();
     }
     for name in ["pretrain.toml", "published_small.toml"] {
