@@ -23,7 +23,8 @@ pub struct TwoAlternative {
 pub struct PairedAccuracy {
     /// Accuracy of the first minus that of the second.
     pub difference: f64,
-    /// Items that only the first, and only the second, gets right.
+    /// Items on which the first, and the second, has more credit: right where the other ties or is wrong, or a tie where the
+    /// other is wrong.
     pub only: [usize; 2],
     /// Two-sided p-value of the exact sign test on these items: the chance of so lopsided a split under equal models.
     pub p_value: f64,
@@ -33,7 +34,7 @@ pub struct PairedAccuracy {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClusteredComparison {
-    /// Share of right items, ties half, of the first minus that of the second.
+    /// Accuracy of the first minus that of the second.
     pub difference: f64,
     /// Its bootstrap interval over clusters.
     pub interval: ConfidenceInterval,
@@ -50,7 +51,7 @@ pub struct CalibrationBin {
     pub n: usize,
     /// Mean of the model's own probability of being right.
     pub confidence: f64,
-    /// Share that is right, ties half.
+    /// Share that is right, a tie counting half.
     pub accuracy: f64,
 }
 
@@ -67,8 +68,8 @@ pub struct Calibration {
 }
 
 impl TwoAlternative {
-    /// From costs by item, lower = preferred. Fails on unequal lengths, without items, and on costs that are not
-    /// finite.
+    /// From costs by item, lower = preferred. Fails on unequal lengths, without items, and on costs (or differences of two)
+    /// that are not finite.
     pub fn new(cost_of_true: &[f64], cost_of_altered: &[f64]) -> Result<Self, MetricError> {
         if cost_of_true.len() != cost_of_altered.len() {
             let (expected, got) = (vec![cost_of_true.len()], vec![cost_of_altered.len()]);
@@ -84,7 +85,7 @@ impl TwoAlternative {
                 return Err(MetricError::NotFinite { what, value, index: vec![index] });
             }
         }
-        Ok(Self { margins: cost_of_true.iter().zip(cost_of_altered).map(|(t, a)| a - t).collect() })
+        Self::of_margins(cost_of_true.iter().zip(cost_of_altered).map(|(t, a)| a - t).collect())
     }
 
     /// From the cost of the altered minus that of the true alternative of each item, above zero where the true one is preferred,
@@ -105,7 +106,7 @@ impl TwoAlternative {
     }
 
     /// 1 for an item that is right, 0 for a wrong one, and 1/2 for a tie, of which a guess gets half: so chance is 0.5 also for
-    /// a model that cannot tell any apart.
+    /// a model that cannot tell any apart. All accuracies here are means of credits.
     pub fn credits(&self) -> Vec<f64> {
         let credit = |margin: &f64| {
             if *margin > 0.0 {
@@ -119,24 +120,23 @@ impl TwoAlternative {
         self.margins.iter().map(credit).collect()
     }
 
-    /// Whether each item is right; a tie is wrong, for the model cannot tell.
-    pub fn right(&self) -> Vec<bool> {
+    /// Whether each item is strictly right, the true alternative preferred: a tie is not, though it has half a credit.
+    pub fn strictly_right(&self) -> Vec<bool> {
         self.margins.iter().map(|margin| *margin > 0.0).collect()
     }
 
-    /// Share of items that are right; chance is 0.5.
+    /// Share of items that are right, a tie counting half; chance is 0.5.
     pub fn accuracy(&self) -> f64 {
-        share(&self.right())
+        mean(&self.credits())
     }
 
     /// Wilson's interval of [`Self::accuracy`] over items, at a level such as 0.95: for items that are independent of each
-    /// other. It takes the model as given, as a test of further items would.
+    /// other. It takes the model as given, as a test of further items would, and is too wide where many items are ties.
     pub fn interval(&self, level: f64) -> ConfidenceInterval {
-        let n_right = self.right().into_iter().filter(|&right| right).count();
-        wilson(n_right as f64, self.margins.len() as f64, level)
+        wilson(self.credits().iter().sum(), self.margins.len() as f64, level)
     }
 
-    /// Share of items that are right, ties half, with the interval of a bootstrap over clusters of items (trials, sessions),
+    /// [`Self::accuracy`] with the interval of a bootstrap over clusters of items (trials, sessions),
     /// since items of one cluster are not independent; its bounds are NaN with fewer than two. Fails on unequal lengths.
     pub fn clustered(
         &self,
@@ -147,7 +147,7 @@ impl TwoAlternative {
         let credits = self.credits();
         let over =
             |items: &[usize]| Some(items.iter().map(|&i| credits[i]).sum::<f64>() / items.len() as f64);
-        Ok((mean(&credits), bootstrap.clustered(cluster_of_item, over)))
+        Ok((self.accuracy(), bootstrap.clustered(cluster_of_item, over)))
     }
 
     /// Confidence against accuracy, for margins that are log-likelihood ratios in nats: with even odds beforehand, a model's own
@@ -180,11 +180,11 @@ impl TwoAlternative {
         Ok(Calibration { bins, expected_error, overconfidence })
     }
 
-    /// How well the size of the margin tells right items from wrong ones: the area under the ROC curve, chance 0.5.
-    /// Fails if all items are right or all are wrong.
+    /// How well the size of the margin tells items that are strictly right from all others: the area under the ROC curve,
+    /// chance 0.5. Fails if all items are strictly right or none is.
     pub fn discrimination(&self) -> Result<f64, MetricError> {
         let sizes: Vec<f64> = self.margins.iter().map(|margin| margin.abs()).collect();
-        roc_auc(&self.right(), &sizes)
+        roc_auc(&self.strictly_right(), &sizes)
     }
 
     /// This model against another on the same items; fails on another number of items.
@@ -192,8 +192,8 @@ impl TwoAlternative {
         if self.margins.len() != other.margins.len() {
             return Err(MetricError::NotPaired { what: "items" });
         }
-        let (ours, theirs) = (self.right(), other.right());
-        let only = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|(a, b)| **a && !**b).count();
+        let (ours, theirs) = (self.credits(), other.credits());
+        let only = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| a > b).count();
         let only = [only(&ours, &theirs), only(&theirs, &ours)];
         let difference = self.accuracy() - other.accuracy();
         Ok(PairedAccuracy { difference, only, p_value: sign_test(only) })
@@ -227,8 +227,9 @@ impl TwoAlternative {
         })
     }
 
-    /// Correlation over items of being right, between this model and another: whether both fail on the same items (Pearson's of
-    /// two yes and no, so φ). Fails on another number of items, and if one of them is right on all items or on none.
+    /// Pearson's correlation over items of [`Self::credits`], between this model and another: whether both fail on the same
+    /// items. Without ties it is φ, the correlation of two yes and no. Fails on another number of items, and if all items of one
+    /// have the same credit: all right, all wrong or all ties.
     pub fn error_correlation(&self, other: &Self) -> Result<f64, MetricError> {
         if self.margins.len() != other.margins.len() {
             return Err(MetricError::NotPaired { what: "items" });

@@ -222,6 +222,6 @@ fn exact_tests_match_the_binomial() {
     assert_eq!(paired.only, [10, 2]);
     assert!((paired.p_value - 0.038_574_218_75).abs() < 1e-12, "{paired:?}");
     let tie = TwoAlternative::new(&[1.0, 1.0], &[1.0, 2.0]).unwrap();
-    assert_eq!(tie.right(), [false, true]);
+    assert_eq!((tie.strictly_right(), tie.accuracy()), (vec![false, true], 0.75));
     assert!(matches!(TwoAlternative::new(&[], &[]), Err(MetricError::Empty { .. })));
 }

@@ -109,7 +109,7 @@ fn a_model_that_says_what_it_knows_is_calibrated() {
     let none = TwoAlternative::of_margins(vec![0.0, 0.0]).unwrap();
     let guesses = none.calibration(4).unwrap();
     assert_eq!((guesses.bins.len(), guesses.bins[0].confidence, guesses.bins[0].accuracy), (1, 0.5, 0.5));
-    assert_eq!((none.accuracy(), none.credits()), (0.0, vec![0.5, 0.5]));
+    assert_eq!((none.accuracy(), none.credits()), (0.5, vec![0.5, 0.5]));
     assert!(none.calibration(0).is_err() && none.error_correlation(&none).is_err());
     assert!(TwoAlternative::of_margins(vec![f64::NAN]).is_err());
 }
@@ -278,4 +278,27 @@ fn alterations_refuse_what_they_cannot_alter() {
     assert!(matches!(ratio(f64::NAN), Err(MetricError::NanRate { .. })));
     assert!(matches!(ratio(-1.0), Err(MetricError::NegativeRate { .. })));
     assert!(ratio(0.0).unwrap() > 50.0, "a rate of zero is a floor, not minus infinity");
+}
+
+/// A tie is half in every number: accuracy, both intervals, both comparisons.
+#[test]
+fn ties_count_half_everywhere() {
+    let of = |margins: &[f64]| TwoAlternative::of_margins(margins.to_vec()).unwrap();
+    let (first, second) = (of(&[1.0, 0.0, -1.0, 0.0]), of(&[0.0, 0.0, -2.0, -1.0]));
+    assert_eq!((first.accuracy(), second.accuracy()), (0.5, 0.25));
+    let (clusters, bootstrap) = ([0, 0, 1, 1], Bootstrap::with_seed(1));
+    assert_eq!(first.clustered(&clusters, &bootstrap).unwrap().0, 0.5);
+    let interval = first.interval(0.95);
+    assert!((interval.lo + interval.hi - 1.0).abs() < 1e-12, "around one half: {interval:?}");
+    let (plain, clustered) =
+        (first.compare(&second).unwrap(), first.compare_clustered(&second, &clusters, &bootstrap).unwrap());
+    assert_eq!((plain.difference, clustered.difference), (0.25, 0.25));
+    assert_eq!(plain.only, [2, 0]);
+    assert_eq!(first.calibration(1).unwrap().bins[0].accuracy, 0.5);
+    assert_eq!(first.strictly_right(), [true, false, false, false]);
+    let ties = of(&[0.0, 0.0, 0.0, 0.0]);
+    assert!(
+        ties.error_correlation(&first).is_err(),
+        "a model that ties on all items has no errors to compare"
+    );
 }
