@@ -72,9 +72,38 @@ pub fn condition_keys(session: &TrainSession, columns: &[String]) -> Result<Vec<
     for name in columns {
         let column = data.trials().column(name).ok_or_else(|| unknown_column(session, name))?;
         for (key, &row) in keys.iter_mut().zip(data.trial_idx()) {
-            key.push_str(&text_at(&column.values, row));
-            key.push('|');
+            push_part(key, &text_at(&column.values, row));
         }
     }
     Ok(keys)
+}
+
+/// Appends a column's value and the bar that ends it; bars within the value are marked, so that no two rows of values make one key.
+fn push_part(key: &mut String, value: &str) {
+    for character in value.chars() {
+        if matches!(character, '|' | '\\') {
+            key.push('\\');
+        }
+        key.push(character);
+    }
+    key.push('|');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_with_bars_make_keys_of_their_own() {
+        let key = |values: &[&str]| {
+            let mut key = String::new();
+            values.iter().for_each(|value| push_part(&mut key, value));
+            key
+        };
+        // Keys without bars are as records of models hold them.
+        assert_eq!(key(&["left", "0.5"]), "left|0.5|");
+        let rows = [["a|b", "c"], ["a", "b|c"], ["a\\", "b|c"], ["a\\|b", "c"], ["", "a|b|c"]];
+        let keys: std::collections::BTreeSet<String> = rows.iter().map(|row| key(row)).collect();
+        assert_eq!(keys.len(), rows.len(), "{keys:?}");
+    }
 }
