@@ -88,19 +88,61 @@ fn a_slow_label_is_no_code_because_drifts_tell_it() {
 fn a_slow_behavior_is_no_code_because_drifts_tell_it() {
     let session = session();
     let of_bins = |course: Vec<f64>| Array3::from_shape_fn((course.len(), 3, 1), |(trial, ..)| course[trial]);
+    let behavior = behavior_of(&session, of_bins(course(1, N_TRIALS)), others().map(of_bins).collect());
+    let row = &decode_behavior(session.data.session(), &behavior, &drifts(), &judging())[0];
+    assert_eq!(row.decoder, "ridge");
+    let [_, elsewhere] = chances(row);
+    assert!(row.score.as_ref().unwrap().value() > 0.9 && elsewhere > 0.2, "{row:?}");
+}
+
+fn behavior_of(session: &TrainSession, values: Array3<f64>, of_others: Vec<Array3<f64>>) -> Behavior {
     let split = &session.split;
-    let behavior = Behavior {
+    Behavior {
         name: "pupil".to_owned(),
-        values: of_bins(course(1, N_TRIALS)),
+        values,
         trials: (0..N_TRIALS).collect(),
         fit: [&split.train[..], &split.valid].concat(),
         valid: split.valid.clone(),
         test: split.test.clone(),
         clusters: (0..split.test.len()).collect(),
-        of_others: others().map(of_bins).collect(),
-    };
+        of_others,
+    }
+}
+
+/// A session in which the animal sat still, or whose file holds nonsense, is no null and takes no score away.
+#[test]
+fn sessions_that_cannot_be_asked_are_left_out() {
+    let session = session();
+    let of_bins = |course: Vec<f64>| Array3::from_shape_fn((course.len(), 3, 1), |(trial, ..)| course[trial]);
+    let mut still_in_test = of_bins(course(7, N_TRIALS));
+    for &trial in &session.split.test {
+        still_in_test.index_axis_mut(ndarray::Axis(0), trial).fill(0.5);
+    }
+    let bad = || vec![of_bins(vec![0.5; N_TRIALS]), still_in_test.clone(), of_bins(vec![f64::NAN; N_TRIALS])];
+    let good: Vec<Array3<f64>> = (0..4).map(|k| of_bins(course(100 + k, N_TRIALS))).collect();
+    let of_others = [bad(), good].concat();
+    let behavior = behavior_of(&session, of_bins(course(1, N_TRIALS)), of_others);
+    for row in decode_behavior(session.data.session(), &behavior, &drifts(), &judging()) {
+        // Drifts are waves without noise, which a Kalman filter cannot be fitted to.
+        if row.decoder == "kalman" {
+            continue;
+        }
+        assert!(row.score.is_some(), "{row:?}");
+        let others = row.other_sessions.unwrap();
+        assert_eq!((others.n_draws, others.n_asked), (4, 7), "{}", row.decoder);
+    }
+    let behavior = Behavior { of_others: bad(), ..behavior };
     let row = &decode_behavior(session.data.session(), &behavior, &drifts(), &judging())[0];
-    assert_eq!(row.decoder, "ridge");
-    let [_, elsewhere] = chances(row);
-    assert!(row.score.as_ref().unwrap().value() > 0.9 && elsewhere > 0.2, "{row:?}");
+    assert!(row.score.is_some() && row.other_sessions.is_none(), "{row:?}");
+}
+
+/// Who says the one value that there is has explained nothing.
+#[test]
+fn a_constant_behavior_has_no_score() {
+    let session = session();
+    let still = Array3::from_elem((N_TRIALS, 3, 1), 0.5);
+    let behavior = behavior_of(&session, still, Vec::new());
+    for row in decode_behavior(session.data.session(), &behavior, &drifts(), &judging()) {
+        assert!(row.score.is_none() && row.undefined.is_some(), "{row:?}");
+    }
 }

@@ -33,7 +33,8 @@ pub struct NullDistribution {
     pub test: NullTest,
     /// Draws that had a score.
     pub n_draws: usize,
-    /// Draws that were made: those asked for, or all shifts if they are fewer. Those without a score left a class empty.
+    /// Draws that were made: those asked for, or all shifts if they are fewer. Those without a score left a class empty or
+    /// a behavior without variation; of other sessions, those that are too short as well.
     /// Zero in files written before it was kept.
     #[serde(default)]
     pub n_asked: usize,
@@ -70,9 +71,9 @@ impl NullTest {
     }
 
     /// For each row, the row whose label it gets in draw number `draw`. `group_of_row` names the group of each row;
-    /// rows of a group count in their order. A group of one row keeps its label, and so does every row under
-    /// [`Self::OtherSessions`], whose labels are not among those of the groups.
-    pub fn order(self, group_of_row: &[usize], seed: u64, draw: usize) -> Vec<usize> {
+    /// rows of a group count in their order. A group of one row keeps its label. `None` for [`Self::OtherSessions`], whose
+    /// labels are not among those of the rows.
+    pub fn order(self, group_of_row: &[usize], seed: u64, draw: usize) -> Option<Vec<usize>> {
         let mut order: Vec<usize> = (0..group_of_row.len()).collect();
         for (slot, rows) in groups_of(group_of_row).into_iter().enumerate() {
             let mut stream = Stream::new(seed, Domain::Bootstrap, [draw as u64, slot as u64, 2]);
@@ -90,10 +91,10 @@ impl NullTest {
                         rotate(&mut order, &rows, margin + stream.below(free));
                     }
                 }
-                Self::OtherSessions => {}
+                Self::OtherSessions => return None,
             }
         }
-        order
+        Some(order)
     }
 }
 
@@ -120,7 +121,7 @@ fn rotate(order: &mut [usize], rows: &[usize], shift: usize) {
 
 impl NullDistribution {
     /// Scores `n_draws` draws; `score` gets, for each row, the row whose label it has now. A draw that fails with
-    /// [`MetricError::SingleClass`] has no score and is left out. Where there are no more shifts than draws, each is scored
+    /// [`MetricError::SingleClass`] or [`MetricError::NoVariation`] has no score and is left out. Where there are no more shifts than draws, each is scored
     /// once: drawing the same few again would make a p-value smaller than they can support.
     ///
     /// Fails if no draw has a score, with any other error of a draw (the first draw's), if `observed` or the score of a
@@ -138,33 +139,32 @@ impl NullDistribution {
         let all = test.n_orders(group_of_row).filter(|&n| n <= n_draws);
         let n_draws = all.unwrap_or(n_draws);
         let order = |draw| match all {
-            Some(_) => NullTest::order_at(group_of_row, draw),
+            Some(_) => Some(NullTest::order_at(group_of_row, draw)),
             None => test.order(group_of_row, seed, draw),
         };
-        let drawn = (0..n_draws).into_par_iter().map(|draw| score(&order(draw))).collect();
+        let scored = |order: Vec<usize>| match score(&order) {
+            Err(MetricError::SingleClass { .. } | MetricError::NoVariation { .. }) => Ok(None),
+            found => found.map(Some),
+        };
+        let drawn = (0..n_draws).into_par_iter().map(|draw| order(draw).map_or(Ok(None), scored)).collect();
         Self::of_scores(test, observed, drawn)
     }
 
     /// The null of a session's decoder in the targets of other sessions: `score` gets the number of one of them, whose first
-    /// `n_rows` targets take the place of the session's own, row by row in the order of time. `rows_of_others` says how many
-    /// targets each has; those with fewer than `n_rows` are asked for and have no score, as those that fail with
-    /// [`MetricError::SingleClass`].
+    /// `n_rows` targets take the place of the session's own, row by row in the order of time, and answers `None` where nothing
+    /// can be said of them (one class, no variation). `rows_of_others` says how many targets each has; those with fewer than
+    /// `n_rows` are counted among those asked and have no score either.
     ///
-    /// Fails if no other session has a score, with any other error of one, and if `observed` or one of their scores is not
-    /// finite.
+    /// Fails if no other session has a score, and if `observed` or one of their scores is not finite.
     pub fn of_other_sessions(
         observed: f64,
         n_rows: usize,
         rows_of_others: &[usize],
-        score: impl Fn(usize) -> Result<f64, MetricError> + Send + Sync,
+        score: impl Fn(usize) -> Option<f64> + Send + Sync,
     ) -> Result<Self, MetricError> {
         let drawn = rows_of_others.par_iter().enumerate().map(|(other, &rows)| {
             // Not cut the session to the other's length: the score would be another one than `observed`.
-            if rows < n_rows {
-                Err(MetricError::SingleClass { trials: rows, class: false })
-            } else {
-                score(other)
-            }
+            Ok(if rows < n_rows { None } else { score(other) })
         });
         Self::of_scores(NullTest::OtherSessions, observed, drawn.collect())
     }
@@ -172,7 +172,7 @@ impl NullDistribution {
     fn of_scores(
         test: NullTest,
         observed: f64,
-        drawn: Vec<Result<f64, MetricError>>,
+        drawn: Vec<Result<Option<f64>, MetricError>>,
     ) -> Result<Self, MetricError> {
         if !observed.is_finite() {
             return Err(MetricError::NotFinite { what: "observed score", value: observed, index: vec![0] });
@@ -180,14 +180,11 @@ impl NullDistribution {
         let n_draws = drawn.len();
         let mut scores = Vec::with_capacity(n_draws);
         for (draw, found) in drawn.into_iter().enumerate() {
-            match found {
-                Ok(value) if value.is_finite() => scores.push(value),
-                Ok(value) => {
-                    return Err(MetricError::NotFinite { what: "score of a draw", value, index: vec![draw] });
-                }
-                Err(MetricError::SingleClass { .. }) => {}
-                Err(error) => return Err(error),
+            let Some(value) = found? else { continue };
+            if !value.is_finite() {
+                return Err(MetricError::NotFinite { what: "score of a draw", value, index: vec![draw] });
             }
+            scores.push(value);
         }
         if scores.is_empty() {
             return Err(MetricError::Empty { what: "null distribution" });
@@ -215,17 +212,18 @@ mod tests {
     fn labels_stay_within_their_group() {
         let groups: Vec<usize> = (0..40).map(|row| row % 2).collect();
         for test in [NullTest::LabelShuffle, NullTest::CircularShift] {
-            let order = test.order(&groups, 3, 5);
+            let order = test.order(&groups, 3, 5).unwrap();
             let mut sorted = order.clone();
             sorted.sort_unstable();
             assert_eq!(sorted, (0..40).collect::<Vec<_>>(), "{test:?} is a permutation");
             assert!(order.iter().enumerate().all(|(row, &from)| groups[row] == groups[from]), "{test:?}");
-            assert_ne!(order, test.order(&groups, 3, 6), "{test:?}");
+            assert_ne!(order, test.order(&groups, 3, 6).unwrap(), "{test:?}");
         }
+        assert_eq!(NullTest::OtherSessions.order(&groups, 3, 5), None, "no row's label is another's");
     }
 
     #[test]
-    fn only_an_empty_class_leaves_a_draw_without_a_score() {
+    fn only_labels_without_variation_leave_a_draw_without_a_score() {
         let groups = vec![0; 10];
         let null = |score: &(dyn Fn(&[usize]) -> Result<f64, MetricError> + Sync + Send)| {
             NullDistribution::new(NullTest::LabelShuffle, &groups, 0.5, (1, 30), score)
@@ -234,7 +232,10 @@ mod tests {
         let found = null(&|order| if order[0] < 5 { Ok(0.25) } else { Err(single.clone()) }).unwrap();
         assert!(found.n_asked == 30 && found.n_draws < 30 && found.n_draws > 0, "{found:?}");
         assert!((found.mean - 0.25).abs() < 1e-15, "{found:?}");
-        let other = MetricError::NoVariation { what: "a score" };
+        let flat = MetricError::NoVariation { what: "behavior" };
+        let found = null(&|order| if order[0] < 5 { Ok(0.25) } else { Err(flat.clone()) }).unwrap();
+        assert!(found.n_asked == 30 && found.n_draws < 30 && found.n_draws > 0, "{found:?}");
+        let other = MetricError::Empty { what: "a score" };
         assert_eq!(
             null(&|order| if order[0] < 5 { Ok(0.25) } else { Err(other.clone()) }),
             Err(other.clone())
@@ -246,7 +247,7 @@ mod tests {
     fn a_shift_keeps_the_order_and_its_distance() {
         let groups = vec![7; 50];
         for draw in 0..100 {
-            let order = NullTest::CircularShift.order(&groups, 1, draw);
+            let order = NullTest::CircularShift.order(&groups, 1, draw).unwrap();
             let shift = order[0];
             assert!((5..=45).contains(&shift), "{shift}");
             assert!(order.iter().enumerate().all(|(row, &from)| from == (row + shift) % 50));
@@ -284,9 +285,9 @@ mod tests {
     fn targets_of_other_sessions_are_a_null() {
         let rows = [50, 40, 60, 50, 50, 50, 50, 50, 50, 50];
         let score = |other: usize| match other {
-            4 => Err(MetricError::SingleClass { trials: 50, class: true }),
-            7 => Ok(0.9),
-            _ => Ok(0.5),
+            4 => None,
+            7 => Some(0.9),
+            _ => Some(0.5),
         };
         let found = NullDistribution::of_other_sessions(0.8, 50, &rows, score).unwrap();
         assert_eq!((found.test, found.n_draws, found.n_asked), (NullTest::OtherSessions, 8, 10));

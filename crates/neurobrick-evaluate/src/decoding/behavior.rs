@@ -192,7 +192,12 @@ impl Task<'_> {
                     let trials = fit.iter().zip(&folds).filter(|(_, f)| (**f == fold) == inside);
                     trials.map(|(trial, _)| *trial).collect()
                 };
-                total += self.score(candidate.0, &self.behavior.values, &side(false), &side(true))?;
+                match self.score(candidate.0, &self.behavior.values, &side(false), &side(true)) {
+                    Ok(score) => total += score,
+                    // The same folds say nothing of any candidate.
+                    Err(MetricError::NoVariation { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
             if best.is_none_or(|(score, _)| total > score) {
                 best = Some((total, candidate));
@@ -257,7 +262,7 @@ impl Task<'_> {
         test: &[usize],
     ) -> Result<f64, MetricError> {
         let predicted = self.predict(setting, behavior, fit, test)?;
-        r2::uniform(&rows(behavior, test).view(), &predicted.view())
+        explained(&rows(behavior, test), &predicted)
     }
 
     fn judged(&self, setting: Setting, choice: String) -> Result<Decoded, MetricError> {
@@ -274,21 +279,23 @@ impl Task<'_> {
                     |order| self.score(setting, &values.select(Axis(0), order), fit, test),
                 )
             })?;
-        Ok(Decoded { other_sessions: self.other_sessions(setting, decoded.score.value())?, ..decoded })
+        Ok(Decoded { other_sessions: self.other_sessions(setting, decoded.score.value()), ..decoded })
     }
 
-    /// The null in the behavior of other sessions, if one has enough trials.
-    fn other_sessions(&self, setting: Setting, value: f64) -> Result<Option<NullDistribution>, MetricError> {
+    /// The null in the behavior of other sessions, if one has enough trials, and variation in the rows that are fitted to and in
+    /// those that are scored. What is wrong with another session leaves it out and takes nothing from this one's score.
+    fn other_sessions(&self, setting: Setting, value: f64) -> Option<NullDistribution> {
         let Behavior { values, fit, test, of_others, .. } = self.behavior;
         let n_rows = values.len_of(Axis(0));
         let n_of_others: Vec<usize> = of_others.iter().map(|other| other.len_of(Axis(0))).collect();
-        if n_of_others.iter().all(|&n| n < n_rows) {
-            return Ok(None);
-        }
-        let null = NullDistribution::of_other_sessions(value, n_rows, &n_of_others, |other| {
-            self.score(setting, &of_others[other].slice(s![..n_rows, .., ..]).to_owned(), fit, test)
-        });
-        null.map(Some)
+        NullDistribution::of_other_sessions(value, n_rows, &n_of_others, |other| {
+            let behavior = of_others[other].slice(s![..n_rows, .., ..]).to_owned();
+            if is_constant(&rows(&behavior, fit)) {
+                return None;
+            }
+            self.score(setting, &behavior, fit, test).ok().filter(|score| score.is_finite())
+        })
+        .ok()
     }
 }
 
@@ -321,7 +328,7 @@ pub fn judge_prediction(
     let judged = behavior.judge(&found, "weights as trained".to_owned(), judging, |value, draws| {
         NullDistribution::new(NullTest::CircularShift, &one_group, value, draws, |order| {
             let shifted: Vec<usize> = order.iter().map(|&row| test[row]).collect();
-            r2::uniform(&rows(values, &shifted).view(), &found.view())
+            explained(&rows(values, &shifted), &found)
         })
     });
     DecodeRow::new(session, [&behavior.name, predicted.name, predicted.decoder], judged)
@@ -339,12 +346,11 @@ impl Behavior {
         let Judging { seed, n_shuffles, n_resamples, .. } = *judging;
         let Behavior { values, fit, test, clusters, .. } = self;
         let truth = rows(values, test);
-        let value = r2::uniform(&truth.view(), &predicted.view())?;
+        let value = explained(&truth, predicted)?;
         let n_bins = values.len_of(Axis(1));
         let clusters: Vec<usize> = (0..truth.nrows()).map(|row| clusters[row / n_bins]).collect();
         let interval = Bootstrap { seed, n_resamples, level: LEVEL }.clustered(&clusters, |drawn| {
-            let (truth, predicted) = (truth.select(Axis(0), drawn), predicted.select(Axis(0), drawn));
-            r2::uniform(&truth.view(), &predicted.view()).ok()
+            explained(&truth.select(Axis(0), drawn), &predicted.select(Axis(0), drawn)).ok()
         });
         let null = null(value, (seed, n_shuffles))?;
         // The mean course over training trials knows the task but no trial.
@@ -358,6 +364,21 @@ impl Behavior {
         let score = TestedScore::new(metric, counted, interval, null, baseline, Split::Test)?;
         Ok(Decoded { score, shifted: None, other_sessions: None, choice })
     }
+}
+
+/// R² of behavior that varies. By convention a constant that is met has an R² of 1 and one that is missed of 0, neither of which
+/// says that anything was decoded.
+fn explained(truth: &Array2<f64>, predicted: &Array2<f64>) -> Result<f64, MetricError> {
+    if is_constant(truth) {
+        return Err(MetricError::NoVariation { what: "behavior in the rows that are scored" });
+    }
+    r2::uniform(&truth.view(), &predicted.view())
+}
+
+/// Whether a column has one value only.
+fn is_constant(values: &Array2<f64>) -> bool {
+    let mut columns = values.columns().into_iter();
+    columns.any(|column| column.iter().all(|value| value - column[0] == 0.0))
 }
 
 /// Bins of trials as rows.

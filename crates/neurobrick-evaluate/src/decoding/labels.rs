@@ -274,28 +274,21 @@ impl Task<'_> {
         let majority = usize::from(2 * fit_labels.iter().filter(|&&label| label).count() >= fit_labels.len());
         let scored = Scored { value, interval, truth: &truth, majority };
         let decoded = scored.tested((self.trials.len(), n_blocks), null, choice)?;
-        Ok(Decoded { other_sessions: self.other_sessions(setting, value)?, ..decoded })
+        Ok(Decoded { other_sessions: self.other_sessions(setting, value), ..decoded })
     }
 
-    /// The null in labels of other sessions, if one has enough.
-    fn other_sessions(&self, setting: Setting, value: f64) -> Result<Option<NullDistribution>, MetricError> {
+    /// The null in labels of other sessions, if one has enough of both classes. What is wrong with another session leaves it
+    /// out and takes nothing from this one's score.
+    fn other_sessions(&self, setting: Setting, value: f64) -> Option<NullDistribution> {
         let n_rows = self.labels.len();
         let n_of_others: Vec<usize> = self.of_others.iter().map(Vec::len).collect();
-        if n_of_others.iter().all(|&n| n < n_rows) {
-            return Ok(None);
-        }
-        let found = NullDistribution::of_other_sessions(value, n_rows, &n_of_others, |other| {
+        NullDistribution::of_other_sessions(value, n_rows, &n_of_others, |other| {
             let labels = &self.of_others[other][..n_rows];
-            two_classes(&pick(labels, &self.fit))?;
-            two_classes(&pick(labels, &self.test))?;
-            self.score(setting, labels, &self.fit, &self.test)
-        });
-        match found {
-            Ok(null) => Ok(Some(null)),
-            // All others have one class there.
-            Err(MetricError::Empty { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+            two_classes(&pick(labels, &self.fit)).ok()?;
+            two_classes(&pick(labels, &self.test)).ok()?;
+            self.score(setting, labels, &self.fit, &self.test).ok().filter(|score| score.is_finite())
+        })
+        .ok()
     }
 }
 
