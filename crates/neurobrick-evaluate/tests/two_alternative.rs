@@ -143,10 +143,29 @@ fn models_stand_beside_baselines_and_each_other() {
     );
 }
 
+/// Where a unit is predicted from others that are altered as well, the visible activity would not be the same in both.
+#[test]
+fn tasks_that_see_what_they_predict_elsewhere_are_refused() {
+    for task in ["co_smoothing", "inter_region", "intra_region"] {
+        let text = format!("tasks = ['forward_prediction', '{task}']\n[two_alternative]\n");
+        let scoring: ScoringConfig = toml::from_str(&text).unwrap();
+        let message = scoring.validate().unwrap_err().to_string();
+        assert!(message.contains("`scoring.two_alternative`") && message.contains(task), "{message}");
+        assert!(message.contains("co_smoothing_group"), "says what to do: {message}");
+        let made = session(synthetic_data(4, 60, 20, 12, 2));
+        assert!(evaluate_session(&made, &mut [], &[], &scoring, 1, |_| {}).is_err(), "{task}");
+    }
+    let scoring: ScoringConfig = toml::from_str(&format!("{TASKS}[two_alternative]\n")).unwrap();
+    scoring.validate().unwrap();
+}
+
+/// Tasks whose targets are hidden at once.
+const TASKS: &str = "tasks = ['co_smoothing_group', 'forward_prediction']\n";
+
 #[test]
 fn questions_that_make_no_sense_are_refused_by_name() {
     let refused = |text: &str| {
-        let scoring: ScoringConfig = toml::from_str(&format!("[two_alternative]\n{text}")).unwrap();
+        let scoring: ScoringConfig = toml::from_str(&format!("{TASKS}[two_alternative]\n{text}")).unwrap();
         scoring.validate().unwrap_err().to_string()
     };
     assert!(refused("alterations = []").contains("`scoring.two_alternative.alterations`"));
@@ -154,7 +173,8 @@ fn questions_that_make_no_sense_are_refused_by_name() {
     assert!(refused("n_draws = 0").contains("`scoring.two_alternative.n_draws`"));
     assert!(refused("n_altered = 1").contains("must be 2 at least"));
     let alone: ScoringConfig =
-        toml::from_str("[two_alternative]\nalterations = ['time_shift']\nn_altered = 1").unwrap();
+        toml::from_str(&format!("{TASKS}[two_alternative]\nalterations = ['time_shift']\nn_altered = 1"))
+            .unwrap();
     alone.validate().unwrap();
     let none: ScoringConfig = toml::from_str("").unwrap();
     assert!(none.two_alternative.is_none());

@@ -1,7 +1,7 @@
 //! What an evaluation finds: the contents of `metrics.json`.
 
 use neurobrick_metrics::{
-    Accuracy, Convention, Counted, Difference, NullDistribution, NullModel, Score, Split,
+    Accuracy, ConfidenceInterval, Convention, Counted, Difference, NullDistribution, NullModel, Score, Split,
 };
 use neurobrick_schema::SessionId;
 use neurobrick_train::EvalTask;
@@ -62,6 +62,11 @@ pub(crate) fn quoted_null(task: EvalTask) -> NullModel {
     if task == EvalTask::ForwardPrediction { NullModel::TrainMean } else { NullModel::EvaluatedMean }
 }
 
+/// An interval that exists: JSON has no NaN.
+pub(super) fn known(interval: ConfidenceInterval) -> Option<ConfidenceInterval> {
+    (interval.lo.is_finite() && interval.hi.is_finite()).then_some(interval)
+}
+
 /// A paired difference in pooled bits per spike (which no null changes).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DifferenceEvaluation {
@@ -99,7 +104,8 @@ pub struct TaskEvaluation {
     pub predictors: Vec<PredictorEvaluation>,
     /// Differences of the models from each other and from every baseline.
     pub differences: Vec<DifferenceEvaluation>,
-    /// Regions, for the first model and the best baseline.
+    /// Regions, for the first model and one baseline, which is the same in all sessions: factors with a Wiener filter, refitted
+    /// with the validation trials, or, of the future, ridge autoregression.
     pub regions: Vec<RegionEvaluation>,
     /// Real spikes of what was hidden against altered ones; empty where that was not asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -18,7 +18,7 @@ use super::results::{
 };
 use super::stack::{SharedStack, StackedRates, StackedSession};
 use super::summary::TaskTables;
-use super::two_alternative::Choices;
+use super::two_alternative::{ChoiceSums, Choices};
 use crate::EvaluateError;
 
 const NULLS: [NullModel; 2] = [NullModel::EvaluatedMean, NullModel::TrainMean];
@@ -68,7 +68,8 @@ pub struct ScoredSession {
 /// Pretrained models are pooled with the first stack, all models with the best linear predictor of the session itself.
 ///
 /// # Errors
-/// If a model, stack or baseline fails; tasks without anything to score are reported, not fatal.
+/// If a model, stack or baseline fails, or real spikes against altered ones are asked for of a task that does not hide its
+/// targets at once; tasks without anything to score are reported, not fatal.
 pub fn evaluate_session(
     session: &TrainSession,
     models: &mut [ModelPredictions<'_>],
@@ -79,6 +80,9 @@ pub fn evaluate_session(
 ) -> Result<ScoredSession, EvaluateError> {
     let data = &session.data;
     let id = data.session().as_str();
+    if let Some(config) = &scoring.two_alternative {
+        config.check_tasks(&scoring.tasks)?;
+    }
     let parts = Parts::new(session, scoring)?;
     let (plans, skipped) = plans(session, scoring, seed)?;
     let is_hiding = plans.iter().any(hides_units);
@@ -246,14 +250,14 @@ fn evaluate_task(
     // The train-mean null and the unit-mean baseline know whole windows of training trials.
     let train = parts.train.select(Axis(2), &plan.units);
     let clusters = clusters_of(session, &session.split.test);
-    let two_alternative = match &scoring.two_alternative {
+    let (two_alternative, choices): (_, Vec<ChoiceSums>) = match &scoring.two_alternative {
         Some(config) => {
             let rates = train.mean_axis(Axis(0)).and_then(|mean| mean.mean_axis(Axis(0)));
             let rates = rates.map_or_else(Vec::new, |rates| rates.to_vec());
             let choices = Choices { test: &test, rates: &rates, clusters: &clusters, bootstrap };
             choices.evaluate(config, &predictors)?
         }
-        None => Vec::new(),
+        None => (Vec::new(), Vec::new()),
     };
     let spread = Spread { clusters: &clusters, bootstrap, active_min_spikes: scoring.active_min_spikes };
     let Scored { evaluations, tables, trained } = score_answers(predictors, [&test, &train], &spread)?;
@@ -272,7 +276,7 @@ fn evaluate_task(
     } else {
         tables.iter().map(|(name, group, table)| (name.clone(), *group, table.pooled())).collect()
     };
-    let kept = TaskTables { task: plan.task, predictors };
+    let kept = TaskTables { task: plan.task, predictors, choices };
     let evaluation = TaskEvaluation {
         task: plan.task,
         n,
@@ -384,7 +388,12 @@ pub(crate) fn differences(
     Ok(found)
 }
 
-/// Pooled scores by region of the first model and of the baseline that is best over all units.
+/// The baseline beside regions: one that every session has, for the best of each would be best by selection.
+fn region_baseline(task: EvalTask) -> &'static str {
+    if task == EvalTask::ForwardPrediction { "forward_ridge" } else { "factors_wiener_refit" }
+}
+
+/// Pooled scores by region of the first model and of [`region_baseline`].
 fn regions(
     session: &TrainSession,
     plan: &TaskPlan,
@@ -393,15 +402,11 @@ fn regions(
 ) -> Result<Vec<RegionEvaluation>, EvaluateError> {
     let table = session.data.regions();
     let group_of: Vec<usize> = plan.units.iter().map(|&u| table.of_unit()[u]).collect();
-    // The first of equals; `max_by` takes the last.
-    let best_baseline = tables
-        .iter()
-        .rev()
-        .filter(|(_, group, t)| *group == Group::Baseline && t.value(Convention::Pooled).is_finite())
-        .max_by(|a, b| a.2.value(Convention::Pooled).total_cmp(&b.2.value(Convention::Pooled)));
+    let name = region_baseline(plan.task);
+    let baseline = tables.iter().find(|(found, group, _)| *group == Group::Baseline && found == name);
     let first_model = tables.iter().find(|(_, group, _)| *group == Group::Model);
     let mut found = Vec::new();
-    for (name, _, bits) in first_model.into_iter().chain(best_baseline) {
+    for (name, _, bits) in first_model.into_iter().chain(baseline) {
         for (group, part) in bits.by_group(&group_of)? {
             // By region the null of each unit is its own mean, so the naive value is that of the null: zero.
             let baseline = Baseline { name: "evaluated_mean".to_owned(), value: 0.0 };

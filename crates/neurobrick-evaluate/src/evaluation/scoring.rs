@@ -24,7 +24,8 @@ pub struct ScoringConfig {
     pub condition_columns: Vec<String>,
     /// Labels to decode.
     pub decode: Vec<DecodeTarget>,
-    /// Whether predictors tell the real spikes of what was hidden from altered ones; absent: not asked.
+    /// Whether predictors tell the real spikes of what was hidden from altered ones; absent: not asked. Only for tasks that hide
+    /// their targets at once: `co_smoothing_group`, `forward_prediction`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub two_alternative: Option<TwoAlternativeConfig>,
     /// Draws of each null of a decoded label: the probe is fitted again as often to labels without meaning.
@@ -56,7 +57,8 @@ impl ScoringConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// If there are no tasks, too few resamples or shuffles, a limit is zero, or a label has several classes.
+    /// If there are no tasks, too few resamples or shuffles, a limit is zero, a label has several classes, or real spikes against
+    /// altered ones are asked for of a task that does not hide its targets at once.
     pub fn validate(&self) -> Result<(), EvaluateError> {
         let refuse = |field: &str, message: &str| {
             Err(EvaluateError::BadValue { field: format!("scoring.{field}"), message: message.to_owned() })
@@ -75,6 +77,7 @@ impl ScoringConfig {
         }
         if let Some(config) = &self.two_alternative {
             config.validate()?;
+            config.check_tasks(&self.tasks)?;
         }
         self.decode.iter().try_for_each(|target| target.validate_binary("scoring.decode"))
     }

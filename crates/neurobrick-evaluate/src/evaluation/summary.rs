@@ -11,8 +11,8 @@ use neurobrick_train::EvalTask;
 use serde::{Deserialize, Serialize};
 
 use super::decode::LEVEL;
-use super::results::{Group, SessionEvaluation};
-use super::two_alternative::TwoAlternativeEvaluation;
+use super::results::{Group, RegionEvaluation, SessionEvaluation, known};
+use super::two_alternative::{ChoiceSums, TwoAlternativeEvaluation};
 use crate::EvaluateError;
 
 /// One predictor on one task over sessions.
@@ -86,7 +86,8 @@ pub struct RegionSummary {
     pub regions: Vec<RegionRow>,
     /// Mean over regions: one recorded in many sessions weighs as much as one recorded once.
     pub mean: f64,
-    /// Its bootstrap interval, regions drawn and sessions within each; absent with a single region.
+    /// Its bootstrap interval: regions drawn, and sessions once for all regions, since a session feeds many; absent with a
+    /// single region.
     pub interval: Option<ConfidenceInterval>,
 }
 
@@ -104,7 +105,7 @@ pub struct ChoiceSummary {
     pub group: Group,
     /// Sessions with a score.
     pub n_sessions: usize,
-    /// Mean over sessions of its accuracy; chance is 0.5.
+    /// Mean over sessions of its accuracy, the share of their items; chance is 0.5.
     pub accuracy: f64,
     /// Its bootstrap interval: sessions drawn, and trials within each; absent with fewer than two sessions.
     pub interval: Option<ConfidenceInterval>,
@@ -136,11 +137,11 @@ pub struct ChoiceSummaryDifference {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationSummary {
-    /// Every predictor of every task.
+    /// Every predictor of every task, models first.
     pub scores: Vec<SummaryScore>,
     /// Every model minus every later model and every baseline.
     pub differences: Vec<SummaryDifference>,
-    /// Regions, for the first model and for baselines that were best on a session.
+    /// Regions, for the first model and one baseline, which is the same in all sessions.
     pub regions: Vec<RegionSummary>,
     /// Real spikes against altered ones, where that was asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -155,6 +156,7 @@ pub struct EvaluationSummary {
 pub struct TaskTables {
     pub(super) task: EvalTask,
     pub(super) predictors: Vec<(String, Group, BitsTable)>,
+    pub(super) choices: Vec<ChoiceSums>,
 }
 
 /// Collects sessions as they are scored.
@@ -169,7 +171,8 @@ impl SummaryBuilder {
         self.sessions.push((session, tables));
     }
 
-    /// The summary of what was added; `results` are the same sessions, for their regions.
+    /// The summary of what was added; `results` are the same sessions, as scored or read from a file, for their regions and the
+    /// differences of choices.
     ///
     /// # Errors
     /// If predictors of one session were not scored on the same counts.
@@ -180,12 +183,8 @@ impl SummaryBuilder {
     ) -> Result<EvaluationSummary, EvaluateError> {
         let mut summary = EvaluationSummary::default();
         for task in EvalTask::ALL {
-            let mut names: Vec<(&str, Group)> = Vec::new();
-            for (name, group, _) in self.sessions.iter().flat_map(|(_, t)| tables_of(t, task)) {
-                if !names.iter().any(|(known, _)| known == name) {
-                    names.push((name, *group));
-                }
-            }
+            let all = self.sessions.iter().flat_map(|(_, tables)| tables_of(tables, task));
+            let names = named(all.map(|(name, group, _)| (name.as_str(), *group)));
             for (i, &(name, group)) in names.iter().enumerate() {
                 let Some(score) = self.score(task, (name, group), bootstrap)? else { continue };
                 summary.scores.push(score);
@@ -197,7 +196,7 @@ impl SummaryBuilder {
             }
             summary.regions.extend(regions(results, task, bootstrap)?);
             for alteration in Alteration::ALL {
-                summary.choices.extend(choices(results, (task, alteration), bootstrap)?);
+                summary.choices.extend(self.choices((task, alteration), bootstrap)?);
                 summary.choice_differences.extend(choice_differences(results, (task, alteration)));
             }
         }
@@ -271,6 +270,50 @@ impl SummaryBuilder {
             interval: known(found.interval),
         }))
     }
+
+    fn choices(
+        &self,
+        (task, alteration): (EvalTask, Alteration),
+        bootstrap: &Bootstrap,
+    ) -> Result<Vec<ChoiceSummary>, MetricError> {
+        let all = self.sessions.iter().flat_map(|(_, tables)| choices_in(tables, (task, alteration)));
+        let names = named(all.map(|(name, group, _)| (name.as_str(), *group)));
+        let summary = |(name, group): (&str, Group)| {
+            let (mut accuracies, mut n_items, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
+            for (session, (_, tables)) in self.sessions.iter().enumerate() {
+                let of_name = choices_in(tables, (task, alteration)).filter(|(found, ..)| found == name);
+                for (.., clusters) in of_name {
+                    accuracies.extend(clusters.iter().map(|[credits, items]| credits / items));
+                    n_items.extend(clusters.iter().map(|[_, items]| *items));
+                    sessions.extend(vec![session; clusters.len()]);
+                }
+            }
+            // Clusters weigh by their items, as in the accuracy of a session.
+            let found = GroupSummary::weighted(&accuracies, &n_items, &sessions, bootstrap)?;
+            Ok(ChoiceSummary {
+                task,
+                alteration,
+                predictor: name.to_owned(),
+                group,
+                n_sessions: found.groups.len(),
+                accuracy: found.mean,
+                interval: known(found.interval),
+            })
+        };
+        names.into_iter().map(summary).collect()
+    }
+}
+
+/// Predictors in the order in which they appear, models before baselines, so that each model is set against every baseline.
+fn named<'a>(all: impl Iterator<Item = (&'a str, Group)>) -> Vec<(&'a str, Group)> {
+    let mut names: Vec<(&str, Group)> = Vec::new();
+    for (name, group) in all {
+        if !names.iter().any(|(known, _)| *known == name) {
+            names.push((name, group));
+        }
+    }
+    names.sort_by_key(|(_, group)| *group == Group::Baseline);
+    names
 }
 
 fn tables_of(tables: &[TaskTables], task: EvalTask) -> &[(String, Group, BitsTable)] {
@@ -287,37 +330,40 @@ fn regions(
     task: EvalTask,
     bootstrap: &Bootstrap,
 ) -> Result<Vec<RegionSummary>, MetricError> {
-    let rows = || {
-        let tasks = results.iter().flat_map(|s| &s.tasks).filter(|found| found.task == task);
-        tasks.flat_map(|found| &found.regions)
-    };
+    let mut rows: Vec<(usize, &RegionEvaluation)> = Vec::new();
+    for (session, found) in results.iter().enumerate() {
+        let of_task = found.tasks.iter().filter(|of| of.task == task);
+        rows.extend(of_task.flat_map(|of| &of.regions).map(|row| (session, row)));
+    }
     let mut predictors: Vec<&str> = Vec::new();
-    for row in rows() {
+    for (_, row) in &rows {
         if !predictors.contains(&row.predictor.as_str()) {
             predictors.push(&row.predictor);
         }
     }
     let mut found = Vec::new();
     for predictor in predictors {
-        // Scores and units of each region, by name.
-        let mut members: BTreeMap<&str, (Vec<f64>, usize)> = BTreeMap::new();
-        for row in rows().filter(|row| row.predictor == predictor) {
+        // Of each region, by name: scores with their sessions, and units.
+        let mut members: BTreeMap<&str, (Vec<(f64, usize)>, usize)> = BTreeMap::new();
+        for (session, row) in rows.iter().filter(|(_, row)| row.predictor == predictor) {
             if let Some(score) = &row.score {
                 let (scores, n_units) = members.entry(&row.region).or_default();
-                scores.push(score.value());
+                scores.push((score.value(), *session));
                 *n_units += row.n_units;
             }
         }
         if members.is_empty() {
             continue;
         }
-        let scores: Vec<f64> = members.values().flat_map(|(scores, _)| scores.iter().copied()).collect();
-        let number_of_score: Vec<usize> = members
-            .values()
-            .enumerate()
-            .flat_map(|(number, (scores, _))| vec![number; scores.len()])
-            .collect();
-        let summary = GroupSummary::new(&scores, &number_of_score, bootstrap)?;
+        let (mut scores, mut numbers, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, (of_region, _)) in members.values().enumerate() {
+            for &(score, session) in of_region {
+                scores.push(score);
+                numbers.push(number);
+                sessions.push(session);
+            }
+        }
+        let summary = GroupSummary::crossed(&scores, &numbers, &sessions, bootstrap)?;
         let regions = summary.groups.iter().zip(&members);
         found.push(RegionSummary {
             task,
@@ -348,37 +394,13 @@ fn choices_of(
     tasks.flat_map(|found| &found.two_alternative).filter(move |found| found.alteration == alteration)
 }
 
-fn choices(
-    results: &[SessionEvaluation],
+/// Sums of the choices of a session's predictors.
+fn choices_in(
+    tables: &[TaskTables],
     (task, alteration): (EvalTask, Alteration),
-    bootstrap: &Bootstrap,
-) -> Result<Vec<ChoiceSummary>, MetricError> {
-    let mut names: Vec<(&str, Group)> = Vec::new();
-    for score in choices_of(results, (task, alteration)).flat_map(|found| &found.predictors) {
-        if !names.iter().any(|(known, _)| *known == score.predictor) {
-            names.push((&score.predictor, score.group));
-        }
-    }
-    let summary = |(name, group): (&str, Group)| {
-        let (mut of_trials, mut session_of_trial) = (Vec::new(), Vec::new());
-        for (session, found) in choices_of(results, (task, alteration)).enumerate() {
-            for score in found.predictors.iter().filter(|score| score.predictor == name) {
-                of_trials.extend_from_slice(&score.of_trials);
-                session_of_trial.extend(vec![session; score.of_trials.len()]);
-            }
-        }
-        let found = GroupSummary::new(&of_trials, &session_of_trial, bootstrap)?;
-        Ok(ChoiceSummary {
-            task,
-            alteration,
-            predictor: name.to_owned(),
-            group,
-            n_sessions: found.groups.len(),
-            accuracy: found.mean,
-            interval: known(found.interval),
-        })
-    };
-    names.into_iter().map(summary).collect()
+) -> impl Iterator<Item = &(String, Group, Vec<[f64; 2]>)> {
+    let of_task = tables.iter().filter(move |found| found.task == task).flat_map(|found| &found.choices);
+    of_task.filter(move |sums| sums.alteration == alteration).flat_map(|sums| &sums.predictors)
 }
 
 fn choice_differences(
@@ -407,9 +429,4 @@ fn choice_differences(
         }
     };
     pairs.into_iter().map(summary).collect()
-}
-
-/// An interval that exists: JSON has no NaN.
-fn known(interval: ConfidenceInterval) -> Option<ConfidenceInterval> {
-    (interval.lo.is_finite() && interval.hi.is_finite()).then_some(interval)
 }

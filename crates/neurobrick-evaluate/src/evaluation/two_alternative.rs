@@ -10,16 +10,20 @@ use neurobrick_metrics::{
     Alteration, Bootstrap, CalibrationBin, ConfidenceInterval, MetricError, Surrogates, TwoAlternative,
     log_likelihood_ratio,
 };
+use neurobrick_train::EvalTask;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::results::Group;
+use super::results::{Group, known};
 use super::score::Answer;
 use crate::EvaluateError;
 
 /// Bins of the reliability curve.
 const N_BINS: usize = 10;
+/// Tasks that hide all their targets at once. Elsewhere a unit is predicted from others that are targets themselves: a copy
+/// that alters these would change what is visible, and its rates were not asked for.
+const HIDDEN_AT_ONCE: [EvalTask; 2] = [EvalTask::CoSmoothingGroup, EvalTask::ForwardPrediction];
 
 /// Whether models tell real spikes from altered ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +56,22 @@ impl Default for TwoAlternativeConfig {
 }
 
 impl TwoAlternativeConfig {
+    /// Refuses tasks for which the visible activity is not the same beside real and altered spikes.
+    pub(super) fn check_tasks(&self, tasks: &[EvalTask]) -> Result<(), EvaluateError> {
+        let Some(task) = tasks.iter().find(|task| !HIDDEN_AT_ONCE.contains(task)) else { return Ok(()) };
+        let names = HIDDEN_AT_ONCE.map(EvalTask::name);
+        Err(EvaluateError::BadValue {
+            field: "scoring.two_alternative".to_owned(),
+            message: format!(
+                "cannot be asked of the task `{}`, which predicts units from others that are altered as well; name `{}` \
+                 or `{}` in `scoring.tasks`, and the others in a file of their own",
+                task.name(),
+                names[0],
+                names[1]
+            ),
+        })
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -100,9 +120,14 @@ pub struct ChoiceScore {
     pub calibration_error: f64,
     /// Confidence minus accuracy, mean over items: above zero, it is surer than it has reason to be.
     pub overconfidence: f64,
-    /// Accuracy by cluster of trials, for a summary over sessions; not in files.
-    #[serde(skip)]
-    pub(super) of_trials: Vec<f64>,
+}
+
+/// One alteration's items summed by cluster of trials: all that accuracies over sessions need.
+#[derive(Clone, Debug)]
+pub(super) struct ChoiceSums {
+    pub(super) alteration: Alteration,
+    /// Credits and items of every cluster, in the clusters' order.
+    pub(super) predictors: Vec<(String, Group, Vec<[f64; 2]>)>,
 }
 
 /// Two predictors on the same items.
@@ -119,7 +144,7 @@ pub struct ChoiceDifference {
     pub interval: Option<ConfidenceInterval>,
     /// Two-sided p-value of Student's paired test over test trials; absent with a single one.
     pub p_value: Option<f64>,
-    /// Correlation of being right, over items; absent where one is always right or never.
+    /// Correlation of being right, ties half, over items; absent where one is right on all items, on none, or ties on all.
     pub error_correlation: Option<f64>,
 }
 
@@ -158,7 +183,7 @@ pub(super) struct Choices<'a> {
 }
 
 impl Choices<'_> {
-    /// Every alteration, chosen on by all predictors.
+    /// Every alteration, chosen on by all predictors, and what accuracies over sessions need of those that have items.
     ///
     /// # Errors
     /// If rates are negative or no numbers. An alteration that these units do not allow is recorded with its reason.
@@ -166,18 +191,19 @@ impl Choices<'_> {
         &self,
         config: &TwoAlternativeConfig,
         answers: &[Answer],
-    ) -> Result<Vec<TwoAlternativeEvaluation>, EvaluateError> {
-        let seed = self.bootstrap.seed;
-        let one = |&alteration: &Alteration| match Surrogates::new(
-            alteration,
-            self.rates,
-            config.n_altered,
-            seed,
-        ) {
-            Ok(surrogates) => Ok(self.one(alteration, &surrogates, config.n_draws, answers)?),
-            Err(error) => Ok(nothing(alteration, 0, error.to_string())),
-        };
-        config.alterations.iter().map(one).collect()
+    ) -> Result<(Vec<TwoAlternativeEvaluation>, Vec<ChoiceSums>), EvaluateError> {
+        let (mut found, mut sums) = (Vec::new(), Vec::new());
+        for &alteration in &config.alterations {
+            match Surrogates::new(alteration, self.rates, config.n_altered, self.bootstrap.seed) {
+                Ok(surrogates) => {
+                    let (one, of_clusters) = self.one(alteration, &surrogates, config.n_draws, answers)?;
+                    found.push(one);
+                    sums.extend(of_clusters);
+                }
+                Err(error) => found.push(nothing(alteration, 0, error.to_string())),
+            }
+        }
+        Ok((found, sums))
     }
 
     /// Every copy that differs from its trial: how much likelier each predictor finds the trial.
@@ -210,14 +236,14 @@ impl Choices<'_> {
         surrogates: &Surrogates,
         n_draws: usize,
         answers: &[Answer],
-    ) -> Result<TwoAlternativeEvaluation, MetricError> {
+    ) -> Result<(TwoAlternativeEvaluation, Option<ChoiceSums>), MetricError> {
         let mut items = self.items(surrogates, n_draws, answers)?;
         let n_all = items.len();
         items.retain(|item| item.n_altered > 0);
         let n_unaltered = n_all - items.len();
         if items.is_empty() {
             let reason = "no unit has spikes that the alteration could move".to_owned();
-            return Ok(nothing(alteration, n_unaltered, reason));
+            return Ok((nothing(alteration, n_unaltered, reason), None));
         }
         let clusters: Vec<usize> = items.iter().map(|item| self.clusters[item.trial]).collect();
         let choices: Vec<TwoAlternative> = (0..answers.len())
@@ -226,7 +252,11 @@ impl Choices<'_> {
         let mut trials: Vec<usize> = items.iter().map(|item| item.trial).collect();
         trials.dedup();
         let n_altered = items.iter().map(|item| item.n_altered as f64).sum::<f64>();
-        Ok(TwoAlternativeEvaluation {
+        let sums = answers.iter().zip(&choices).map(|(answer, choice)| {
+            (answer.name.clone(), answer.group, by_cluster(&choice.credits(), &clusters))
+        });
+        let sums = ChoiceSums { alteration, predictors: sums.collect() };
+        let found = TwoAlternativeEvaluation {
             alteration,
             n_trials: trials.len(),
             n_items: items.len(),
@@ -239,7 +269,8 @@ impl Choices<'_> {
                 .collect::<Result<_, _>>()?,
             differences: self.differences(answers, &choices, &clusters)?,
             undefined: None,
-        })
+        };
+        Ok((found, Some(sums)))
     }
 
     fn score(
@@ -262,7 +293,6 @@ impl Choices<'_> {
             calibration: calibration.bins,
             calibration_error: calibration.expected_error,
             overconfidence: calibration.overconfidence,
-            of_trials: by_cluster(&choice.credits(), clusters),
         })
     }
 
@@ -291,13 +321,15 @@ impl Choices<'_> {
     }
 }
 
-/// Means by cluster, in the clusters' order.
-fn by_cluster(credits: &[f64], clusters: &[usize]) -> Vec<f64> {
-    let mut members: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+/// Credits and items by cluster, in the clusters' order.
+fn by_cluster(credits: &[f64], clusters: &[usize]) -> Vec<[f64; 2]> {
+    let mut sums: BTreeMap<usize, [f64; 2]> = BTreeMap::new();
     for (&cluster, &credit) in clusters.iter().zip(credits) {
-        members.entry(cluster).or_default().push(credit);
+        let [of_credits, n_items] = sums.entry(cluster).or_default();
+        *of_credits += credit;
+        *n_items += 1.0;
     }
-    members.values().map(|credits| credits.iter().sum::<f64>() / credits.len() as f64).collect()
+    sums.into_values().collect()
 }
 
 /// An altered copy of a trial, as everybody judged it.
@@ -320,9 +352,4 @@ fn nothing(alteration: Alteration, n_unaltered: usize, reason: String) -> TwoAlt
         differences: Vec::new(),
         undefined: Some(reason),
     }
-}
-
-/// An interval that exists: JSON has no NaN.
-fn known(interval: ConfidenceInterval) -> Option<ConfidenceInterval> {
-    (interval.lo.is_finite() && interval.hi.is_finite()).then_some(interval)
 }
