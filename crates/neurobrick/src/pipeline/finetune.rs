@@ -22,26 +22,7 @@ pub fn finetune(
     compute: Compute,
     observer: &mut dyn Observer,
 ) -> Result<RunManifest, PipelineError> {
-    check_train("train", &config.train)?;
-    if let Start::Scratch(model) = &config.start {
-        check_model(model, &config.data.window)?;
-    }
-    if config.sessions.is_empty() {
-        return Err(PipelineError::BadValue {
-            field: "sessions".to_owned(),
-            message: "name at least one session to fine-tune on".to_owned(),
-        });
-    }
-    if let Some(alignment) = &config.alignment {
-        alignment.validate()?;
-        if matches!(config.start, Start::Pretrained(_)) {
-            return Err(PipelineError::BadValue {
-                field: "alignment".to_owned(),
-                message: "is for `start.scratch`; a pretrained model aligns sessions as it was pretrained"
-                    .to_owned(),
-            });
-        }
-    }
+    check(config)?;
     let device = compute.open()?;
     // A fresh model is rebuilt for the sessions like a loaded one, so both take one path.
     let (start, origin) = match &config.start {
@@ -108,4 +89,29 @@ pub fn finetune(
     manifest.peak_memory_bytes = crate::peak_memory_bytes();
     folder.write_json("manifest.json", &manifest)?;
     Ok(manifest)
+}
+
+/// What can be told before anything is read.
+fn check(config: &FinetuneConfig) -> Result<(), PipelineError> {
+    check_train("train", &config.train)?;
+    if let Start::Scratch(model) = &config.start {
+        check_model(model, &config.data.window)?;
+    }
+    if config.sessions.is_empty() {
+        return Err(PipelineError::BadValue {
+            field: "sessions".to_owned(),
+            message: "name at least one session to fine-tune on".to_owned(),
+        });
+    }
+    if let Some(alignment) = &config.alignment {
+        alignment.validate()?;
+        if matches!(config.start, Start::Pretrained(_)) {
+            return Err(PipelineError::BadValue {
+                field: "alignment".to_owned(),
+                message: "is for `start.scratch`; a pretrained model aligns sessions as it was pretrained"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
 }

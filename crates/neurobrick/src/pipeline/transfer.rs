@@ -121,10 +121,10 @@ fn times(stages: &[(String, f64)]) -> String {
     if trained.is_empty() {
         return String::new();
     }
-    let rows: String =
-        trained.iter().map(|(name, seconds)| format!("| {name} | {:.1} |\n", seconds / 60.0)).collect();
+    let row = |(name, seconds): &&(String, f64)| format!("| {name} | {:.1} |", seconds / 60.0);
+    let rows = trained.iter().map(row).collect::<Vec<_>>().join("\n");
     format!(
-        "\n## Minutes of training\n\nOf trainings that this run did and did not find finished.\n\n| training | minutes |\n|---|---:|\n{rows}"
+        "\n## Minutes of training\n\nOf trainings that this run did and did not find finished.\n\n| training | minutes |\n|---|---:|\n{rows}\n"
     )
 }
 
@@ -262,14 +262,14 @@ impl Fold<'_> {
             let pretrained = self.pretrained(
                 &self.path.join("pretrain"),
                 &network.model,
-                &network.alignment,
+                network.alignment.as_ref(),
                 &network.pretrain,
             )?;
             let fine_tuned = Start::Pretrained(pretrained);
             let from_scratch = Start::Scratch(network.model.clone());
             let (tuned, alone) = (&network.finetune, &network.from_scratch);
-            models.push(self.tuned("fine_tuned", (fine_tuned, &None), tuned, &path, session, &data)?);
-            let from_scratch = (from_scratch, &network.alignment);
+            models.push(self.tuned("fine_tuned", (fine_tuned, None), tuned, &path, session, &data)?);
+            let from_scratch = (from_scratch, network.alignment.as_ref());
             models.push(self.tuned("from_scratch", from_scratch, alone, &path, session, &data)?);
         }
         for rival in config.rivals.iter().filter(|rival| is_trained(&rival.calibration)) {
@@ -277,10 +277,10 @@ impl Fold<'_> {
             let start = Start::Pretrained(self.pretrained(
                 &folder,
                 &rival.model,
-                &rival.alignment,
+                rival.alignment.as_ref(),
                 &rival.pretrain,
             )?);
-            models.push(self.tuned(&rival.name, (start, &None), &rival.finetune, &path, session, &data)?);
+            models.push(self.tuned(&rival.name, (start, None), &rival.finetune, &path, session, &data)?);
         }
         let started = Instant::now();
         let evaluation = EvaluateConfig {
@@ -321,7 +321,7 @@ impl Fold<'_> {
     fn tuned(
         &mut self,
         name: &str,
-        (start, alignment): (Start, &Option<AlignmentConfig>),
+        (start, alignment): (Start, Option<&AlignmentConfig>),
         train: &TrainConfig,
         path: &Path,
         session: &SessionId,
@@ -336,7 +336,7 @@ impl Fold<'_> {
             start,
             data: data.clone(),
             train: train.clone(),
-            alignment: alignment.clone(),
+            alignment: alignment.cloned(),
         };
         let record = finetune(&tuning, &run, &command, compute, self.observer)?;
         self.note_times(&run, &record);
@@ -355,7 +355,7 @@ impl Fold<'_> {
         &mut self,
         path: &Path,
         model: &ModelConfig,
-        alignment: &Option<AlignmentConfig>,
+        alignment: Option<&AlignmentConfig>,
         train: &TrainConfig,
     ) -> Result<PathBuf, PipelineError> {
         let trained = path.join("model");
@@ -372,7 +372,7 @@ impl Fold<'_> {
             train: train.clone(),
             // All folds' stacks are learned at once.
             stack: StackConfig::none(),
-            alignment: alignment.clone(),
+            alignment: alignment.cloned(),
         };
         let (command, compute) = (self.manifest.command.clone(), self.compute);
         let record = pretrain(&pretraining, path, &command, compute, self.observer)?;
