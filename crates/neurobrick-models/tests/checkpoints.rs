@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use neurobrick_models::torch::Checkpoint;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_testkit::{golden, golden_path, part};
+use torch_zip::CompressionMethod;
+use torch_zip::write::{SimpleFileOptions, ZipWriter};
 
 /// Files of `fixtures/checkpoints`.
 fn path(name: &str) -> PathBuf {
@@ -88,8 +91,23 @@ fn what_is_no_checkpoint_is_refused_by_name() {
     assert!(Checkpoint::read(&path("nothing.pt"), None).is_err());
 }
 
-/// Every file with bytes changed, cut out or doubled at random is read or refused: it neither panics nor takes memory that
-/// the file cannot hold.
+/// A pickle becomes an object for every byte, so its length as it lies in the file is bounded before it is walked.
+#[test]
+fn compressed_and_long_pickles_are_refused_by_the_directory() {
+    refused("compressed.pt", &["`archive/data.pkl` is compressed", "save the checkpoint again"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long.pt");
+    let mut archive = ZipWriter::new(fs::File::create(&file).unwrap());
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    archive.start_file("archive/data.pkl", stored).unwrap();
+    archive.write_all(&vec![b']'; (16 << 20) + 1]).unwrap();
+    archive.finish().unwrap();
+    let message = Checkpoint::read(&file, None).unwrap_err().to_string();
+    assert!(message.contains("has 16777217 bytes") && message.contains("more than 16777216"), "{message}");
+}
+
+/// Every file with bytes changed, cut out or doubled at random is read or refused: it does not panic, and weights that are
+/// read take no more than the file can hold.
 #[test]
 fn damaged_files_are_read_or_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,6 +120,7 @@ fn damaged_files_are_read_or_refused() {
         "called.pt",
         "expanded.pt",
         "bomb.pt",
+        "compressed.pt",
     ];
     let mut n_refused = 0;
     for (file, name) in (0..).zip(files) {
@@ -140,5 +159,5 @@ fn damaged_files_are_read_or_refused() {
             }
         }
     }
-    assert!(n_refused > 600, "{n_refused} of 2100 were refused");
+    assert!(n_refused > 600, "{n_refused} of 2400 were refused");
 }

@@ -111,25 +111,14 @@ const NEVER: [(&str, &str); 10] = [
 ];
 
 /// External crates, with all whose name continues theirs after a hyphen, and the only crates that may import them.
-const ROOMS: [(&[&str], &[&str]); 3] = [
+const ROOMS: [(&[&str], &[&str]); 4] = [
     (
-        &[
-            "csv",
-            "edf",
-            "edfplus",
-            "hdf5",
-            "matfile",
-            "matio",
-            "ndarray-npy",
-            "netcdf",
-            "nifti",
-            "npyz",
-            "zip",
-        ],
+        &["csv", "edf", "edfplus", "hdf5", "matfile", "matio", "ndarray-npy", "netcdf", "nifti", "npyz"],
         &["neurobrick-ingest"],
     ),
     (&["parquet", "arrow-ipc"], &["neurobrick-schema", "neurobrick-ingest"]),
     (&["pytorch-reader"], &["neurobrick-models"]),
+    (&["zip"], &["neurobrick-ingest", "neurobrick-models"]),
 ];
 
 /// A workspace crate.

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use burn::tensor::TensorData;
 use neurobrick_core::ModelError;
 use neurobrick_core::weights::{StateDict, from_safetensors, metadata};
 use pytorch_reader::{DType, PickleValue, PytorchReader, Tensor};
+use torch_zip::{CompressionMethod, ZipArchive};
 
 /// Entries that checkpoints keep weights under, in the order in which they are looked for.
 const ENTRIES: [&str; 3] = ["state_dict", "model_state_dict", "model"];
@@ -20,6 +21,9 @@ const ENTRIES: [&str; 3] = ["state_dict", "model_state_dict", "model"];
 const WRAPPERS: [&str; 2] = ["model.", "module."];
 /// Weights may be this many times as large as their file: tensors may share memory there, and do not here.
 const LARGEST_RATIO: u64 = 4;
+/// Bytes of a pickle, which holds names, shapes and settings, since weights lie beside it. An object of one byte there takes
+/// a hundred or more in memory.
+const LARGEST_PICKLE: u64 = 16 << 20;
 
 /// Rows of a table by word.
 pub type Vocabulary = BTreeMap<String, usize>;
@@ -39,14 +43,16 @@ impl Checkpoint {
     /// `model`). A beginning that all names have in common, `model.` or `module.`, is dropped.
     ///
     /// # Errors
-    /// If the file cannot be read, is damaged or neither of both, tensors are larger than the file can hold, or there are
-    /// objects among the weights that are no tensors, which are named with their classes.
+    /// If the file cannot be read, is damaged or neither of both, its pickle is compressed or larger than 16 MiB, tensors are
+    /// larger than the file can hold, or there are objects among the weights that are no tensors, which are named with their
+    /// classes.
     pub fn read(path: &Path, entry: Option<&str>) -> Result<Self, ModelError> {
         let mut start = Vec::new();
         let mut file = fs::File::open(path).map_err(|e| bad(e.to_string()))?;
         (&mut file).take(4).read_to_end(&mut start).map_err(|e| bad(e.to_string()))?;
         let n_bytes = file.metadata().map_err(|e| bad(e.to_string()))?.len();
         if start == b"PK\x03\x04" {
+            check_pickle(path)?;
             return from_pickle(path, entry, n_bytes);
         }
         let bytes = fs::read(path).map_err(|e| bad(e.to_string()))?;
@@ -82,6 +88,33 @@ impl Checkpoint {
             some.join(", ")
         )))
     }
+}
+
+/// Refuses an archive by its directory, before its pickle is walked: every byte of it becomes an object, so what is compressed
+/// or long takes memory that no file backs.
+fn check_pickle(path: &Path) -> Result<(), ModelError> {
+    let damaged =
+        |e: torch_zip::result::ZipError| bad(format!("the archive of the checkpoint is damaged: {e}"));
+    let file = fs::File::open(path).map_err(|e| bad(e.to_string()))?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    for i in 0..archive.len() {
+        let entry = archive.by_index_raw(i).map_err(damaged)?;
+        let name = entry.name().map_err(damaged)?;
+        if !name.ends_with("data.pkl") {
+            continue;
+        }
+        if entry.compression() != CompressionMethod::Stored || entry.compressed_size() != entry.size() {
+            let reason = "is compressed, as `torch.save` writes none; save the checkpoint again with it";
+            return Err(bad(format!("`{name}` {reason}")));
+        }
+        if entry.size() > LARGEST_PICKLE {
+            return Err(bad(format!(
+                "`{name}` has {} bytes of names and settings, more than {LARGEST_PICKLE}; save the state dict alone",
+                entry.size()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn from_pickle(path: &Path, entry: Option<&str>, n_bytes: u64) -> Result<Checkpoint, ModelError> {
