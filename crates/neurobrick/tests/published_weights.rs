@@ -154,6 +154,10 @@ fn lfads_answers_as_the_checkpoint_it_came_from() {
     let direct = |config: &mut ImportConfig| lfads(config, &|model| model.d_read_in = None);
     refused(&direct, &["LFADS with 2 sessions", "set `d_read_in`"]);
     refused(&|config| config.sessions.truncate(1), &["unexpected [readin.1.bias"]);
+    for n_read in [0, 7] {
+        let many = |config: &mut ImportConfig| config.sessions[1].n_read = Some(n_read);
+        refused(&many, &["`n_read` must be from 1 to the 6 units of session", &format!("received {n_read}")]);
+    }
     let inputs = |config: &mut ImportConfig| lfads(config, &|model| model.d_inputs = 1);
     refused(
         &inputs,
@@ -193,6 +197,12 @@ fn models_of_behavior_come_in_and_go_out() {
     other.names = TorchNames::Neds;
     refused(&Importing::Decoder(other), "poyo.ckpt", &["names", "torch_brain, not of neds"]);
     let Importing::Neds(mut neds) = config("neds") else { panic!("NEDS") };
+    let mut part = neds.clone();
+    part.sessions[0].n_read = Some(1);
+    refused(&Importing::Neds(part), "neds.pt", &["`n_read` must be absent", "`neds`, which reads all units"]);
+    let Importing::Activity(mut mtm) = config("mtm_module") else { panic!("MtM") };
+    mtm.sessions[0].n_read = Some(1);
+    refused(&Importing::Activity(mtm), "mtm_module.pt", &["`n_read` must be absent", "of `mtm`"]);
     neds.sessions.pop();
     refused(&Importing::Neds(neds), "neds.pt", &["unexpected", "stitcher_dict.mouse-2"]);
     refused(&config("neds"), "called.pt", &["called.pt", "none is called"]);

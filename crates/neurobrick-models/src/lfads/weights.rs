@@ -12,8 +12,19 @@ impl LfadsConfig {
     /// here.
     ///
     /// # Errors
-    /// If units drive the encoders directly and there is not one session, since the published encoders read one.
+    /// If a session reads no unit or more than it has, or units drive the encoders directly and there is not one session,
+    /// since the published encoders read one.
     pub fn key_map(&self, sessions: &[TorchSession]) -> Result<KeyMap, ModelError> {
+        for TorchSession { stitch, n_units, n_read, .. } in sessions {
+            let Some(n_read) = n_read else { continue };
+            if !(1..=*n_units).contains(n_read) {
+                return Err(ModelError::BadConfig {
+                    field: "n_read",
+                    expected: format!("from 1 to the {n_units} units of session {stitch}"),
+                    received: n_read.to_string(),
+                });
+            }
+        }
         let mut rules = Rules::default();
         let (drive, inputs) = match (self.d_read_in, sessions) {
             (Some(width), _) => ("drive", Stretch::all(width)),

@@ -65,6 +65,24 @@ pub struct ImportSession {
     pub subject_row: usize,
 }
 
+impl ImportSession {
+    /// Refuses a number of units that are read where the names are not those of LFADS, whose encoders alone read a part.
+    pub(crate) fn check_n_read(&self, names: TorchNames) -> Result<(), ModelError> {
+        match self.n_read {
+            Some(n_read) if names != TorchNames::Lfads => Err(ModelError::BadConfig {
+                field: "n_read",
+                expected: format!(
+                    "absent for session {} of `{}`, which reads all units",
+                    self.session,
+                    names.label()
+                ),
+                received: n_read.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A session that no state dict knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -106,13 +124,14 @@ impl ImportConfig {
     /// Where the checkpoint keeps each session.
     ///
     /// # Errors
-    /// If it has a vocabulary of sessions without one that is named.
+    /// If it has a vocabulary of sessions without one that is named, or `n_read` is given for others than LFADS.
     pub fn places(&self, checkpoint: &Checkpoint) -> Result<Vec<TorchSession>, ModelError> {
         let stitch = |s: &ImportSession| match self.names {
             TorchNames::Mtm => s.n_units.to_string(),
             _ => s.session.as_str().to_owned(),
         };
         let place = |(i, s): (usize, &ImportSession)| {
+            s.check_n_read(self.names)?;
             let stitch = s.stitch.clone().unwrap_or_else(|| stitch(s));
             let row = match s.row {
                 Some(row) => row,

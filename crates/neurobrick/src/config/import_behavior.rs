@@ -178,6 +178,7 @@ impl ImportNedsConfig {
             let message = format!("lists {n} names, but spikes and what is beside them are {wanted}");
             return Err(PipelineError::BadValue { field: "modality_names".to_owned(), message });
         }
+        self.sessions.iter().try_for_each(|session| session.check_n_read(self.names))?;
         self.model.validate_window(&self.window)
     }
 
