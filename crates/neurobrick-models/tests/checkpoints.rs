@@ -81,6 +81,7 @@ fn every_kind_of_number_and_every_view_is_read() {
 #[test]
 fn what_is_no_checkpoint_is_refused_by_name() {
     refused("called.pt", &["extra", "print", "none is called"]);
+    refused("listed.pt", &["extra.1.0 (", "print", "none is called"]);
     refused("expanded.pt", &["more than 4 times the"]);
     refused("deep.pt", &["nesting exceeds"]);
     refused("bomb.pt", &["memo bomb"]);

@@ -190,13 +190,17 @@ fn unwrapped(found: Checkpoint) -> Checkpoint {
     }
 }
 
-/// Calls `see` with every value of a tree of dicts and its dotted name.
+/// Calls `see` with every value of a tree of dicts, lists and tuples and its dotted name, in which items have their numbers.
 fn walk(tree: &PickleValue, prefix: &str, see: &mut impl FnMut(&str, &PickleValue)) {
-    let PickleValue::Dict(entries) = tree else { return };
-    for (name, value) in entries {
-        let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+    let mut enter = |name: &dyn std::fmt::Display, value: &PickleValue| {
+        let name = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
         see(&name, value);
         walk(value, &name, see);
+    };
+    match tree {
+        PickleValue::Dict(entries) => entries.iter().for_each(|(name, value)| enter(name, value)),
+        PickleValue::List(items) => items.iter().enumerate().for_each(|(i, value)| enter(&i, value)),
+        _ => {}
     }
 }
 
