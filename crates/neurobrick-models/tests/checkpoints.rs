@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
+use burn::tensor::TensorData;
+use neurobrick_core::weights::to_safetensors;
 use neurobrick_models::torch::Checkpoint;
 use neurobrick_random::{Domain, Stream};
 use neurobrick_testkit::{golden, golden_path, part};
@@ -82,6 +84,7 @@ fn every_kind_of_number_and_every_view_is_read() {
 fn what_is_no_checkpoint_is_refused_by_name() {
     refused("called.pt", &["extra", "print", "none is called"]);
     refused("listed.pt", &["extra.1.0 (", "print", "none is called"]);
+    refused("rowless.pt", &["session_emb.vocab (`mouse-2`), session_emb.vocab (`mouse-3`)"]);
     refused("expanded.pt", &["more than 4 times the"]);
     refused("deep.pt", &["nesting exceeds"]);
     refused("bomb.pt", &["memo bomb"]);
@@ -90,6 +93,18 @@ fn what_is_no_checkpoint_is_refused_by_name() {
     assert!(found("weights").contains("no entry `weights`; it has epoch, lr_sched, model, optimizer"));
     assert!(found("epoch").contains("`epoch` is no dict of tensors"), "{}", found("epoch"));
     assert!(Checkpoint::read(&path("nothing.pt"), None).is_err());
+}
+
+#[test]
+fn a_word_of_two_rows_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("twice.safetensors");
+    let weights = [("weight".to_owned(), TensorData::new(vec![0f32; 2], [2]))].into();
+    let words = r#"["NA","mouse-1","mouse-1"]"#.to_owned();
+    let metadata = [("session_emb.vocab".to_owned(), words)].into();
+    fs::write(&file, to_safetensors(&weights, metadata).unwrap()).unwrap();
+    let message = Checkpoint::read(&file, None).unwrap_err().to_string();
+    assert!(message.contains("`session_emb.vocab` has the word `mouse-1` in rows 1 and 2"), "{message}");
 }
 
 /// A pickle becomes an object for every byte, so its length as it lies in the file is bounded before it is walked.

@@ -4,7 +4,7 @@
 //! build tensors, dicts and `torch.nn.Module` trees; whatever else a file names is never called and stays an opaque
 //! object with the name of its class (`docs/decisions/0031-checkpoints-without-pickle.md`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -44,8 +44,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If the file cannot be read, is damaged or neither of both, its pickle is compressed or larger than 16 MiB, tensors are
-    /// larger than the file can hold, or there are objects among the weights that are no tensors, which are named with their
-    /// classes.
+    /// larger than the file can hold, a vocabulary has a word without a row or with two, or there are objects among the weights
+    /// that are no tensors, which are named with their classes.
     pub fn read(path: &Path, entry: Option<&str>) -> Result<Self, ModelError> {
         let mut start = Vec::new();
         let mut file = fs::File::open(path).map_err(|e| bad(e.to_string()))?;
@@ -65,7 +65,13 @@ impl Checkpoint {
         let vocabulary = |(name, text): (&String, &String)| {
             let words = serde_json::from_str::<Vec<String>>(text);
             let words = words.map_err(|e| bad(format!("the metadata `{name}` is no list of words: {e}")))?;
-            Ok((name.clone(), words.into_iter().zip(0..).collect()))
+            let mut vocabulary = Vocabulary::new();
+            for (row, word) in words.into_iter().enumerate() {
+                if let Some(first) = vocabulary.insert(word.clone(), row) {
+                    return Err(bad(format!("`{name}` has the word `{word}` in rows {first} and {row}")));
+                }
+            }
+            Ok((name.clone(), vocabulary))
         };
         let vocabularies =
             texts.iter().filter(is_vocabulary).map(vocabulary).collect::<Result<_, ModelError>>()?;
@@ -144,18 +150,26 @@ fn from_pickle(path: &Path, entry: Option<&str>, n_bytes: u64) -> Result<Checkpo
     };
     let tensors = tensors.into_tensors();
     let mut found = Checkpoint::default();
-    let mut opaque = Vec::new();
+    let (mut opaque, mut rowless) = (Vec::new(), Vec::new());
     walk(&tree, "", &mut |name, value| match value {
         PickleValue::Unsupported(class) if !tensors.contains_key(name) => {
             opaque.push(format!("{name} ({class})"));
         }
         PickleValue::Dict(words) if name.ends_with("vocab") => {
-            if let Some(vocabulary) = vocabulary(words) {
+            let is_part = |value| matches!(value, &PickleValue::Unsupported(_) | &PickleValue::Dict(_));
+            // A module may be called so as well.
+            if words.is_empty() || !words.values().all(is_part) {
+                let (vocabulary, without) = vocabulary(words);
+                rowless.extend(without.into_iter().map(|word| format!("{name} (`{word}`)")));
                 found.vocabularies.insert(name.to_owned(), vocabulary);
             }
         }
         _ => {}
     });
+    if !rowless.is_empty() {
+        rowless.sort_unstable();
+        return Err(bad(format!("words of vocabularies have no row from 0: {}", rowless.join(", "))));
+    }
     if !opaque.is_empty() {
         opaque.sort_unstable();
         return Err(bad(format!(
@@ -204,13 +218,17 @@ fn walk(tree: &PickleValue, prefix: &str, see: &mut impl FnMut(&str, &PickleValu
     }
 }
 
-/// Words with their rows, if the dict is that.
-fn vocabulary(words: &std::collections::HashMap<String, PickleValue>) -> Option<Vocabulary> {
-    let row = |(word, row): (&String, &PickleValue)| match row {
-        PickleValue::Int(row) => Some((word.clone(), usize::try_from(*row).ok()?)),
-        _ => None,
-    };
-    words.iter().map(row).collect()
+/// Words with their rows, and words without one.
+fn vocabulary(words: &HashMap<String, PickleValue>) -> (Vocabulary, Vec<&str>) {
+    let (mut vocabulary, mut without) = (Vocabulary::new(), Vec::new());
+    for (word, value) in words {
+        let row = if let PickleValue::Int(row) = value { usize::try_from(*row).ok() } else { None };
+        match row {
+            Some(row) => _ = vocabulary.insert(word.clone(), row),
+            None => without.push(word.as_str()),
+        }
+    }
+    (vocabulary, without)
 }
 
 /// What a value is, in words.
