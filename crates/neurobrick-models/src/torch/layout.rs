@@ -109,6 +109,11 @@ fn rank(expected: &str, shape: &[usize]) -> String {
 }
 
 impl Layout {
+    /// Whether it covers a part of our parameter only, zero elsewhere.
+    pub(super) fn is_block(&self) -> bool {
+        matches!(self, Self::Part(_) | Self::Block { .. })
+    }
+
     /// Our parameter out of their tensor.
     pub(super) fn to_own(&self, data: &TensorData) -> Result<TensorData, String> {
         let theirs = Numbers::of(data);
@@ -200,11 +205,14 @@ fn cells(inputs: &Stretch, outputs: &Stretch) -> impl Iterator<Item = (usize, us
     })
 }
 
-/// The sum of two parameters, each of which is zero where the other has its block.
-pub(super) fn join(own: &TensorData, more: &TensorData) -> TensorData {
+/// The sum of two parts of a parameter, each of which is zero where the other has its block.
+pub(super) fn join(own: &TensorData, more: &TensorData) -> Result<TensorData, String> {
     let (own, more) = (Numbers::of(own), Numbers::of(more));
+    if own.shape != more.shape {
+        return Err(rank(&format!("a block of shape {:?}", own.shape), &more.shape));
+    }
     let values = own.values.iter().zip(&more.values).map(|(a, b)| a + b).collect();
-    Numbers { values, ..own }.into_data()
+    Ok(Numbers { values, ..own }.into_data())
 }
 
 /// `value` everywhere.

@@ -199,10 +199,14 @@ impl KeyMap {
         let mut misshapen = Vec::new();
         for rule in &self.rules {
             let Some(data) = torch.get(&rule.torch) else { continue };
-            match rule.layout.to_own(data) {
+            let laid = rule.layout.to_own(data).and_then(|data| match own.get(&rule.own) {
+                None => Ok(data),
+                // A parameter of several rules consists of their blocks.
+                Some(known) if self.is_of_blocks(&rule.own) => join(known, &data),
+                Some(_) => Err(format!("`{}` has another place already, and is no block", rule.own)),
+            });
+            match laid {
                 Ok(data) => {
-                    // A parameter of several rules consists of their blocks.
-                    let data = own.get(&rule.own).map_or_else(|| data.clone(), |known| join(known, &data));
                     own.insert(rule.own.clone(), data);
                 }
                 Err(fault) => misshapen.push(format!("{}: {fault}", rule.torch)),
@@ -221,6 +225,11 @@ impl KeyMap {
             unexpected: unexpected.join(", "),
             misshapen: misshapen.join("; "),
         })
+    }
+
+    /// Whether all rules of a parameter cover parts of it.
+    fn is_of_blocks(&self, own: &str) -> bool {
+        self.rules.iter().filter(|rule| rule.own == own).all(|rule| rule.layout.is_block())
     }
 
     /// A state dict of our parameters.
@@ -263,5 +272,34 @@ impl KeyMap {
             unexpected: unexpected.join(", "),
             misshapen: clashing.join("; "),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    fn refusal(rules: Rules) -> String {
+        let dict = ["a", "b"].map(|key| (key.to_owned(), TensorData::new(vec![1f32, 2.0], [2])));
+        rules.into_map(Vec::new()).to_own(&dict.into()).unwrap_err().to_string()
+    }
+
+    /// Blocks of one shape are all that may have one parameter between them.
+    #[test]
+    fn what_are_no_blocks_of_one_parameter_are_not_added() {
+        let mut whole = Rules::default();
+        whole.rule("own", "a", Layout::AsIs);
+        whole.rule("own", "b", Layout::AsIs);
+        assert!(refusal(whole).contains("b: `own` has another place already"));
+        let mut mixed = Rules::default();
+        mixed.rule("own", "a", Layout::Part(Stretch::all(2)));
+        mixed.rule("own", "b", Layout::AsIs);
+        assert!(refusal(mixed).contains("b: `own` has another place already"));
+        let mut unequal = Rules::default();
+        unequal.rule("own", "a", Layout::Part(Stretch::in_own(2, 0, 4)));
+        unequal.rule("own", "b", Layout::Part(Stretch::in_own(2, 2, 5)));
+        assert!(refusal(unequal).contains("b: expected a block of shape [4], received shape [5]"));
     }
 }
