@@ -4,13 +4,14 @@ use std::path::Path;
 
 use burn::module::Module;
 use neurobrick_core::PopulationModel;
+use neurobrick_nn::freeze_except;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, fingerprint, prune_checkpoints};
 use crate::workers::{device_of, in_pool, one_thread_pools, pool, threads_on};
 use crate::{
     AdamW, LoopConfig, MaskedSpikes, TaskStep, TrainConfig, TrainError, TrainSession, TrainTask, Trainable,
-    ValidationReport, freeze_except,
+    ValidationReport,
 };
 
 /// Checkpoints kept on disk.

@@ -8,10 +8,10 @@ use neurobrick_core::{DropoutStreams, Mode};
 use neurobrick_data::BatchPlan;
 use neurobrick_metrics::{balanced_accuracy, r2};
 use neurobrick_models::{Neds, NedsCounted, NedsInput, NedsMask, NedsModalities, NedsScheme, NedsTargets};
-use neurobrick_nn::scalar;
+use neurobrick_nn::{freeze_except, scalar};
 use neurobrick_train::{
     BatchLoss, BehaviorR2, Gradients, LabelAccuracy, SchemeScore, ShardResult, TaskStep, TrainError,
-    TrainTask, ValidationReport, device_of, freeze_except, sharded_gradients,
+    TrainTask, ValidationReport, device_of, sharded_gradients,
 };
 use serde_json::json;
 

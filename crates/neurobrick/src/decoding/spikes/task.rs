@@ -8,11 +8,11 @@ use neurobrick_data::{MixedPlan, SessionWeights};
 use neurobrick_evaluate::decoding::rows;
 use neurobrick_metrics::r2;
 use neurobrick_models::{Poyo, PoyoWindow};
-use neurobrick_nn::scalar;
+use neurobrick_nn::{freeze_except, scalar};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_train::{
     BatchLoss, BehaviorR2, Gradients, ShardResult, TaskStep, TrainError, TrainTask, ValidationReport,
-    device_of, freeze_except, run_jobs, sharded_gradients, threads_on, to_array,
+    device_of, run_jobs, sharded_gradients, threads_on, to_array,
 };
 use serde_json::json;
 
