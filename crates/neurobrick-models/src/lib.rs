@@ -41,6 +41,7 @@ mod neds;
 mod poyo;
 mod precision;
 mod rows;
+mod stitches;
 pub mod torch;
 
 pub use any::AnyModel;

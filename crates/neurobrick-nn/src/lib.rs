@@ -68,5 +68,5 @@ pub use recurrent::{BidirectionalGru, ClippedGru, UnitLinear, gru_bias, gru_driv
 pub use regions::RegionBlocks;
 pub use rotary::{RotaryAttention, RotaryAttentionConfig, RotaryTime, Rotation};
 pub use scale_norm::ScaleNorm;
-pub use stitch::{ReadOutStart, SessionStitch};
+pub use stitch::{ReadOutStart, SessionStitch, single};
 pub use transformer::{TransformerConfig, TransformerLayer};

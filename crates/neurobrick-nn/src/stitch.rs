@@ -112,8 +112,11 @@ impl SessionStitch {
     }
 }
 
-/// Numbers rounded to single precision, as all weights are.
-fn single<const D: usize>(values: &[f64], shape: [usize; D], device: &Device) -> Tensor<D> {
+/// Numbers of `shape`, row by row, rounded to single precision, as all weights are.
+///
+/// # Panics
+/// If there are more or fewer than `shape` has places.
+pub fn single<const D: usize>(values: &[f64], shape: [usize; D], device: &Device) -> Tensor<D> {
     #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
     let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)

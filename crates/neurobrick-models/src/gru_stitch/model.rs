@@ -8,14 +8,13 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use neurobrick_core::sessions::{check_alignment, check_input, check_unique, kept_or_fresh};
 use neurobrick_core::{Alignment, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
-use neurobrick_nn::{
-    ClippedGru, Dropout, InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, gru_drive,
-};
+use neurobrick_nn::{ClippedGru, Dropout, InitStreams, SessionStitch, affine, affine_counts, gru_drive};
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::require;
+use crate::stitches::{READ_OUT_SCALE, fresh_stitch};
 
 /// Sizes of a [`GruStitch`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -87,7 +86,10 @@ impl GruStitch {
         let GruStitchConfig { d_stitch, d_hidden, dropout, clip, .. } = config;
         let std = ((d_stitch + d_hidden) as f64).powf(-0.5);
         Ok(Self {
-            stitches: sessions.iter().map(|spec| stitch(&config, spec, seed, device)).collect(),
+            stitches: sessions
+                .iter()
+                .map(|spec| fresh_stitch(spec, [d_stitch, d_hidden], seed, device))
+                .collect(),
             drive: gru_drive(d_stitch, d_hidden, 1, std, &mut init, device),
             cell: ClippedGru::new(d_hidden, clip, std, &mut init, device),
             start: Param::from_tensor(Tensor::zeros([1, d_hidden], device)),
@@ -97,18 +99,6 @@ impl GruStitch {
             table: sessions.to_vec(),
         })
     }
-}
-
-/// Weights of read-outs start at this part of their usual size, so that a fresh model says the mean rates.
-const READ_OUT_SCALE: f64 = 0.1;
-
-fn stitch(config: &GruStitchConfig, spec: &SessionSpec, seed: u64, device: &Device) -> SessionStitch {
-    let start = match &spec.log_mean_rates {
-        Some(log_mean_rates) => ReadOutStart::LogMeanRates { log_mean_rates, weight_scale: READ_OUT_SCALE },
-        None => ReadOutStart::Default,
-    };
-    let mut init = InitStreams::new(seed, spec.session.as_str());
-    SessionStitch::new(spec.n_units, config.d_stitch, config.d_hidden, start, &mut init, device)
 }
 
 impl PopulationModel for GruStitch {
@@ -134,7 +124,8 @@ impl PopulationModel for GruStitch {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let fresh = |spec: &SessionSpec| Ok(stitch(&self.config, spec, seed, device));
+        let widths = [self.config.d_stitch, self.config.d_hidden];
+        let fresh = |spec: &SessionSpec| Ok(fresh_stitch(spec, widths, seed, device));
         let stitches = kept_or_fresh(sessions, (&self.table, &self.stitches), fresh)?;
         Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
     }

@@ -2,10 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use neurobrick_core::sessions::check_alignment;
 use neurobrick_core::{Alignment, ModelError, SessionSpec};
-use neurobrick_nn::{InitStreams, SessionStitch, gru_drive};
+use neurobrick_nn::{InitStreams, SessionStitch, gru_drive, single};
 
 use super::LfadsConfig;
 
@@ -50,7 +50,7 @@ impl LfadsStitch {
         let scale = if spec.log_mean_rates.is_some() { config.read_out_scale } else { 1.0 };
         let mut read_out = normal_linear(config.n_factors, n_units, scale, &mut init, device);
         if let Some(rates) = &spec.log_mean_rates {
-            read_out.bias = Some(Param::from_tensor(values(rates, [n_units], device)));
+            read_out.bias = Some(Param::from_tensor(single(rates, [n_units], device)));
         }
         Self { read_in, drive, read_out }
     }
@@ -90,11 +90,4 @@ pub(super) fn normal_linear(
 ) -> Linear {
     let weight = init.normal([d_input, d_output], scale * (d_input as f64).powf(-0.5), device);
     Linear { weight, bias: Some(Param::from_tensor(Tensor::zeros([d_output], device))) }
-}
-
-/// Numbers rounded to single precision, as all weights are.
-fn values<const D: usize>(values: &[f64], shape: [usize; D], device: &Device) -> Tensor<D> {
-    #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
-    let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
 }

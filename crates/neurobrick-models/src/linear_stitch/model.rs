@@ -8,12 +8,13 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use neurobrick_core::sessions::{check_alignment, check_input, check_unique, kept_or_fresh};
 use neurobrick_core::{Alignment, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
-use neurobrick_nn::{InitStreams, ReadOutStart, SessionStitch, affine, affine_counts, linear};
+use neurobrick_nn::{InitStreams, SessionStitch, affine, affine_counts, linear};
 use neurobrick_schema::SessionId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::require;
+use crate::stitches::{READ_OUT_SCALE, fresh_stitch};
 
 /// Sizes of a [`LinearStitch`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,21 +62,9 @@ impl LinearStitch {
         config.validate()?;
         check_unique(sessions)?;
         let shared = linear(config.d_latent, config.d_latent, &mut InitStreams::new(seed, "core"), device);
-        let stitches = sessions.iter().map(|s| stitch(&config, s, seed, device)).collect();
+        let stitches = sessions.iter().map(|s| fresh_stitch(s, [config.d_latent; 2], seed, device)).collect();
         Ok(Self { stitches, shared, config, table: sessions.to_vec() })
     }
-}
-
-/// Weights of read-outs start at this part of their usual size, so that a fresh model says the mean rates.
-const READ_OUT_SCALE: f64 = 0.1;
-
-fn stitch(config: &LinearStitchConfig, spec: &SessionSpec, seed: u64, device: &Device) -> SessionStitch {
-    let start = match &spec.log_mean_rates {
-        Some(log_mean_rates) => ReadOutStart::LogMeanRates { log_mean_rates, weight_scale: READ_OUT_SCALE },
-        None => ReadOutStart::Default,
-    };
-    let mut init = InitStreams::new(seed, spec.session.as_str());
-    SessionStitch::new(spec.n_units, config.d_latent, config.d_latent, start, &mut init, device)
 }
 
 impl PopulationModel for LinearStitch {
@@ -97,7 +86,7 @@ impl PopulationModel for LinearStitch {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let fresh = |spec: &SessionSpec| Ok(stitch(&self.config, spec, seed, device));
+        let fresh = |spec: &SessionSpec| Ok(fresh_stitch(spec, [self.config.d_latent; 2], seed, device));
         let stitches = kept_or_fresh(sessions, (&self.table, &self.stitches), fresh)?;
         Ok(Self { stitches, table: sessions.to_vec(), ..self.clone() })
     }

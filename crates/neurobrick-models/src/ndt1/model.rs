@@ -18,11 +18,10 @@ use neurobrick_nn::{
 use neurobrick_schema::SessionId;
 
 use super::{Ndt1Config, Ndt1Embedding};
+use crate::stitches::READ_OUT_SCALE;
 
 /// Bound of the uniform start of read-outs and tables of counts, as published.
 const INIT_RANGE: f64 = 0.1;
-/// Factor on the weights of a read-out that starts at known mean rates.
-const READ_OUT_SCALE: f64 = 0.1;
 
 /// The first Neural Data Transformer: one token per time bin.
 #[derive(Module, Debug)]

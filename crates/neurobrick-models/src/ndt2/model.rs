@@ -19,9 +19,8 @@ use neurobrick_tokenize::PatchGrid;
 
 use super::Ndt2Config;
 use super::tokens::Tokens;
+use crate::stitches::READ_OUT_SCALE;
 
-/// Factor on the start of the read-out where units have biases at their mean rates.
-const READ_OUT_SCALE: f64 = 0.1;
 /// Standard deviation of the tables of places unless `faithful`, as in `docs/decisions/0007-small-tables.md`.
 const TABLE_STD: f64 = 0.1;
 
