@@ -34,6 +34,16 @@ pub enum ModelError {
         /// Size received.
         received: usize,
     },
+    /// A session has no such unit.
+    #[error("session {session} has no unit {unit}; its {n_units} units are counted from 0")]
+    UnknownUnit {
+        /// The session.
+        session: SessionId,
+        /// The unit asked for.
+        unit: usize,
+        /// Number of units of the session.
+        n_units: usize,
+    },
     /// A model was built without a prompt table and asked to use one, or cannot attend as asked.
     #[error("the model cannot {what}; {hint}")]
     Unsupported {

@@ -8,6 +8,7 @@ use ndarray::{Array3, ArrayView3, s};
 use neurobrick_schema::SessionId;
 use serde::{Deserialize, Serialize};
 
+use crate::sessions::{check_size, check_units};
 use crate::{Alignment, Context, Masking, Mode, ModelError, Prompt};
 
 /// What a model must know of a session to read it.
@@ -209,8 +210,11 @@ pub trait PopulationModel: Module {
     /// The default runs one whole forward pass per unit. Models override it where zeroing a unit has a cheap form.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// As [`forward`](Self::forward), and [`ModelError::UnknownUnit`] for units that the session does not have.
     fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
+        let spec = &self.sessions()[self.session_idx(&input.session)?];
+        check_size(spec, "units", spec.n_units, input.counts.dims()[2])?;
+        check_units(spec, units)?;
         let mut answers = Vec::with_capacity(units.len());
         for &unit in units {
             let [b, t, _] = input.counts.dims();

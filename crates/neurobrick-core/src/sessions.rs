@@ -1,6 +1,8 @@
 //! Tables of sessions: what every model of many sessions checks and keeps. A model that uses these obeys what its contract says of
 //! unknown, repeated and changed sessions and of input of another size.
 
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
 use crate::{Alignment, ModelError, ModelInput, SessionSpec};
 
 /// Refuses a list that names a session twice, or has mean rates for another number of units.
@@ -48,6 +50,33 @@ pub fn check_input(spec: &SessionSpec, n_bins: usize, input: &ModelInput) -> Res
     let [_, bins, units] = input.counts.dims();
     check_size(spec, "bins", n_bins, bins)?;
     check_size(spec, "units", spec.n_units, units)
+}
+
+/// Refuses units that the session does not have.
+///
+/// # Errors
+/// [`ModelError::UnknownUnit`].
+pub fn check_units(spec: &SessionSpec, units: &[usize]) -> Result<(), ModelError> {
+    units.iter().try_for_each(|&unit| unit_index(spec, unit).map(drop))
+}
+
+/// `units` as indices `[U]` to select them by.
+///
+/// # Errors
+/// [`ModelError::UnknownUnit`].
+pub fn unit_indices(
+    spec: &SessionSpec,
+    units: &[usize],
+    device: &Device,
+) -> Result<Tensor<1, Int>, ModelError> {
+    let indices = units.iter().map(|&unit| unit_index(spec, unit)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Tensor::from_data(TensorData::new(indices, [units.len()]), device))
+}
+
+fn unit_index(spec: &SessionSpec, unit: usize) -> Result<i64, ModelError> {
+    let (session, n_units) = (&spec.session, spec.n_units);
+    let index = i64::try_from(unit).ok().filter(|_| unit < n_units);
+    index.ok_or_else(|| ModelError::UnknownUnit { session: session.clone(), unit, n_units })
 }
 
 /// Refuses an alignment of other units than the session has, or of more components than fit into `n_channels`.

@@ -58,6 +58,7 @@ macro_rules! model_contract {
             $crate::model_contract!(@law $build, known_sessions_are_kept);
             $crate::model_contract!(@law $build, session_parameters_are_named);
             $crate::model_contract!(@law $build, leave_one_out_is_one_pass_per_unit);
+            $crate::model_contract!(@law $build, units_that_are_not_there_are_refused);
         }
     };
     (@law $build:expr, $law:ident) => {
@@ -459,6 +460,28 @@ pub fn leave_one_out_is_one_pass_per_unit<M: PopulationModel>(
                 &found[own],
                 "a unit's own counts reach its prediction",
             );
+        }
+    }
+}
+
+/// Leave-one-out prediction refuses a unit that the session does not have, also one that another session has.
+///
+/// # Panics
+/// If the model breaks this law.
+pub fn units_that_are_not_there_are_refused<M: PopulationModel>(
+    build: impl Fn(&[SessionSpec], u64, &Device) -> M,
+) {
+    let model = build(&sessions(), 1, &test_device());
+    for spec in sessions() {
+        let n_units = spec.n_units;
+        let masking = Masking::nothing([2, N_BINS, n_units], Prompt::Neuron);
+        let counts = Array3::ones((2, N_BINS, n_units));
+        let input = ModelInput::new(&spec.session, counts.view(), &masking, &test_device());
+        for stranger in [n_units, usize::MAX] {
+            let error = model.forward_leave_one_out(&input, &[0, stranger]).err();
+            let is_refused =
+                matches!(&error, Some(ModelError::UnknownUnit { unit, .. }) if *unit == stranger);
+            assert!(is_refused, "unit {stranger} of {n_units} gave {error:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use neurobrick_core::sessions::check_units;
 use neurobrick_core::{Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_random::{Domain, Stream};
 use neurobrick_schema::SessionId;
@@ -25,6 +26,7 @@ enum Flaw {
     RedrawsTheCore,
     KeepsEveryToken,
     SeesItself,
+    TakesTheLastUnit,
     CopiesParts,
 }
 
@@ -155,11 +157,14 @@ impl PopulationModel for Toy {
 
     fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
         let [b, t, n] = input.counts.dims();
-        let answers = units.iter().map(|&unit| {
+        let last = n - 1;
+        if self.flaw != Flaw::TakesTheLastUnit {
+            check_units(&self.table[self.session_idx(&input.session)?], units)?;
+        }
+        let answers = units.iter().map(|&unit| unit.min(last)).map(|unit| {
             let keep = if self.flaw == Flaw::SeesItself { 1.0 } else { 0.0 };
             let own = input.counts.clone().narrow(2, unit, 1) * keep;
             let counts = input.counts.clone().slice_assign([0..b, 0..t, unit..unit + 1], own);
-            assert!(unit < n, "unit {unit} of {n}");
             let log_rates = self.forward(&ModelInput { counts, ..input.clone() }, Mode::Eval)?.log_rates;
             Ok(log_rates.narrow(2, unit, 1).reshape([1, b, t]))
         });
@@ -196,6 +201,7 @@ mod flaws {
         RedrawsKnownSessions by known_sessions_are_kept: "answers differently"
         RedrawsTheCore by session_parameters_are_named: "core"
         CopiesParts by a_part_answers_as_the_whole: "parameters of its own"
+        TakesTheLastUnit by units_that_are_not_there_are_refused: "unit 5 of 5 gave None"
         SeesItself by leave_one_out_is_one_pass_per_unit: "leave-one-out and a pass"
     }
 }

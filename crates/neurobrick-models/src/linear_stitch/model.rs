@@ -5,8 +5,8 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use neurobrick_core::sessions::{check_alignment, check_input, check_unique, kept_or_fresh};
+use burn::tensor::{Device, Tensor};
+use neurobrick_core::sessions::{check_alignment, check_input, check_unique, kept_or_fresh, unit_indices};
 use neurobrick_core::{Alignment, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec};
 use neurobrick_nn::{InitStreams, SessionStitch, affine, affine_counts, linear};
 use neurobrick_schema::SessionId;
@@ -120,9 +120,8 @@ impl PopulationModel for LinearStitch {
         let idx = self.session_idx(&input.session)?;
         let log_rates = self.forward(input, Mode::Eval)?.log_rates;
         let [b, t, n] = log_rates.dims();
-        let (n_chosen, device) = (units.len(), input.counts.device());
-        let indices: Vec<i64> = units.iter().map(|&u| i64::try_from(u).unwrap_or(i64::MAX)).collect();
-        let chosen = Tensor::<1, Int>::from_data(TensorData::new(indices, [n_chosen]), &device);
+        let n_chosen = units.len();
+        let chosen = unit_indices(&self.table[idx], units, &input.counts.device())?;
         let stitch = &self.stitches[idx];
         let into = stitch.read_in.weight.val().select(0, chosen.clone()).matmul(self.shared.weight.val());
         let out_of = stitch.read_out.weight.val().select(1, chosen.clone()).swap_dims(0, 1);

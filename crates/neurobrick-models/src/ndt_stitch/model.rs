@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, Linear};
-use burn::tensor::{Device, Tensor, TensorData};
-use neurobrick_core::sessions::{check_alignment, check_input, check_size, check_unique};
+use burn::tensor::{Device, Tensor};
+use neurobrick_core::sessions::{check_alignment, check_input, check_size, check_unique, unit_indices};
 use neurobrick_core::{
     Alignment, Context, Mode, ModelError, ModelInput, Output, PopulationModel, SessionSpec,
 };
@@ -277,9 +277,7 @@ impl PopulationModel for NdtStitch {
         let stitch = &self.stitches[self.stitch_of[idx]];
         let ([b, t, _], n_chosen) = (input.counts.dims(), units.len());
         let (width, d) = (self.config.d_stitch, self.config.d_model);
-        let indices: Vec<i64> = units.iter().map(|&u| i64::try_from(u).unwrap_or(i64::MAX)).collect();
-        let device = input.counts.device();
-        let chosen = Tensor::<1, burn::tensor::Int>::from_data(TensorData::new(indices, [n_chosen]), &device);
+        let chosen = unit_indices(&self.table[idx], units, &input.counts.device())?;
 
         let stitched = affine_counts(input.counts.clone(), &stitch.read_in).reshape([1, b * t, width]);
         let counts = input.counts.clone().reshape([b * t, self.table[idx].n_units]);
