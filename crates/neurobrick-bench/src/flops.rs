@@ -41,7 +41,8 @@ pub fn n_parameters(case: &BenchCase) -> usize {
     let session = linear(case.n_units, d_stitch) + linear(d_model, case.n_units) + d_model;
     let layer = 4 * linear(d_model, d_model) + linear(d_model, d_mlp) + linear(d_mlp, d_model) + 4 * d_model;
     let tables = (n_bins + if prompt { N_PROMPTS } else { 0 }) * d_model;
-    let embedding = linear(d_stitch, d_embed) + linear(d_embed, d_model);
+    // Stitches as wide as tokens have no shared embedding.
+    let embedding = if d_embed > 0 { linear(d_stitch, d_embed) + linear(d_embed, d_model) } else { 0 };
     case.n_sessions * session + tables + embedding + n_layers * layer + 2 * d_model
 }
 
@@ -116,6 +117,11 @@ mod tests {
                 let config = NdtStitchConfig { prompt, ..case.model.clone() };
                 let case = BenchCase { model: config, ..case };
                 assert_eq!(n_parameters(&case) + 4 * case.model.d_model, model.num_params());
+                let d_model = case.model.d_model;
+                let config = NdtStitchConfig { d_stitch: d_model, d_embed: 0, ..case.model.clone() };
+                let case = BenchCase { model: config, ..case };
+                let model = Material::draw(&case, 1).unwrap().model;
+                assert_eq!(n_parameters(&case), model.num_params(), "without an embedding");
             }
         }
     }

@@ -113,8 +113,7 @@ fn sessions_that_do_not_fit_are_refused() {
     assert!(error.contains("33 units") && error.contains("1 to 32"), "{error}");
 }
 
-/// Numbers of parameters of the published code, by its layer sizes.
-/// Published: 10.3 million of NDT-stitch (10.9 million of MtM is another's estimate).
+/// Numbers of parameters of the published code, by its layer sizes; published is 10.3 million of NDT-stitch.
 #[test]
 fn models_of_brain_wide_bench_have_the_published_number_of_shared_parameters() {
     let session = SessionId::new("a").unwrap();
@@ -130,6 +129,7 @@ fn models_of_brain_wide_bench_have_the_published_number_of_shared_parameters() {
     }
 }
 
+/// Numbers of parameters of the published code, by its layer sizes.
 #[test]
 fn ndts_have_the_published_number_of_parameters() {
     let device = test_device();

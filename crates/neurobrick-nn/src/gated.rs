@@ -25,7 +25,7 @@ pub enum Gate {
 pub struct GatedConfig {
     /// Width of a token, `D`.
     pub d_model: usize,
-    /// Width of the gated hidden layer, `H`; the map up is twice as wide. POYO has `4 D`; with `8 D / 3` a gated layer has as
+    /// Width of the gated hidden layer, `D_hidden`; the map up is twice as wide. POYO has `4 D`; with `8 D / 3` a gated layer has as
     /// many weights as an ungated one of `4 D`.
     pub d_hidden: usize,
     /// Dropout on the gated hidden layer.
@@ -34,8 +34,8 @@ pub struct GatedConfig {
     pub gate: Gate,
 }
 
-/// Layer norm → `D → 2 H` → the first half times a function of the second half → dropout → `H → D`, to be added to what it
-/// was given.
+/// Layer norm → `D → 2 D_hidden` → the first half times a function of the second half → dropout → `D_hidden → D`, to be added
+/// to what it was given.
 #[derive(Module, Debug)]
 pub struct GatedFeedForward {
     norm: LayerNorm,

@@ -74,10 +74,11 @@ pub fn zero_inflated_gamma_nll<const D: usize>(
 }
 
 /// Cross-entropy of counts `[B, T, N]` under logits `[B, T, N, K + 1]` of the classes `0..=K`, in nats, entry by entry: counts
-/// above `K` are of the last class. NDT-3 predicts spikes so (Ye et al. 2025; 21 classes), which no Poisson spread binds.
+/// above `K` are of the last class, and parts of a spike are dropped. NDT-3 predicts spikes so (Ye et al. 2025,
+/// doi:10.1101/2025.02.02.634313; 21 classes), which no Poisson spread binds.
 ///
 /// # Panics
-/// If shapes do not fit.
+/// If shapes do not fit, or a count is −1 or less, for which there is no class.
 pub fn count_cross_entropy(logits: Tensor<4>, counts: Tensor<3>) -> Tensor<3> {
     let [b, t, n, n_classes] = logits.dims();
     assert_eq!(counts.dims(), [b, t, n], "counts of the shape of the logits");

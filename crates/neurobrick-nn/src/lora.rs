@@ -67,7 +67,7 @@ impl LoraLinear {
         affine(x, &self.base) + change * self.scale
     }
 
-    /// The map with the change in its weight, `W + (α / r) A B`: the same function without dropout, at the cost of a plain map.
+    /// The map with the change in its weight, `W + (α / r) A B` `[D_in, D_out]`: the same function without dropout, at the cost of a plain map.
     /// It asks for gradients again.
     pub fn merged(self) -> Linear {
         let change = self.down.val().matmul(self.up.val()) * self.scale;
