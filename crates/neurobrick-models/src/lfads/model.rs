@@ -6,7 +6,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use neurobrick_core::sessions::{check_input, check_size, check_unique, kept_or_fresh};
+use neurobrick_core::sessions::{check_input, check_size, check_unique, check_units, kept_or_fresh};
 use neurobrick_core::{
     Alignment, DropoutStreams, Mode, ModelError, ModelInput, Output, Penalty, PopulationModel, SessionSpec,
 };
@@ -404,6 +404,9 @@ impl PopulationModel for Lfads {
 
     /// Several units to a pass, side by side along the trials.
     fn forward_leave_one_out(&self, input: &ModelInput, units: &[usize]) -> Result<Tensor<3>, ModelError> {
+        let spec = &self.table[self.session_idx(&input.session)?];
+        check_input(spec, self.config.n_bins, input)?;
+        check_units(spec, units)?;
         let [b, t, n] = input.counts.dims();
         let mut answers = Vec::new();
         for units in units.chunks((LEAVE_ONE_OUT_TRIALS / b.max(1)).max(1)) {
