@@ -22,7 +22,7 @@ const WRAPPERS: [&str; 2] = ["model.", "module."];
 /// Weights may be this many times as large as their file: tensors may share memory there, and do not here.
 const LARGEST_RATIO: u64 = 4;
 /// Bytes of a pickle, which holds names, shapes and settings, since weights lie beside it. An object of one byte there takes
-/// a hundred or more in memory.
+/// about ninety in memory.
 const LARGEST_PICKLE: u64 = 16 << 20;
 
 /// Rows of a table by word.
