@@ -252,3 +252,11 @@ fn tokens_attend_within_their_region_and_see_registers() {
     assert_eq!(row.shape, [2, 1, 6]);
     assert_eq!(row.values, [&golden["registers"].values[6..], &golden["registers"].values[6..]].concat());
 }
+
+#[test]
+#[should_panic(expected = "index -1 out of bounds")]
+fn a_negative_count_has_no_class() {
+    let logits = Tensor::<4>::zeros([1, 1, 2, 3], &device());
+    let counts = Tensor::<3>::from_data([[[1.0, -1.0]]], &device());
+    let _ = count_cross_entropy(logits, counts).into_data();
+}
