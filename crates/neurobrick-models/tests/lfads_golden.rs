@@ -199,6 +199,20 @@ fn map(config: &LfadsConfig) -> KeyMap {
     KeyMap::new(TorchNames::Lfads, &ModelConfig::Lfads(config.clone()), &[place]).unwrap()
 }
 
+#[test]
+fn a_session_reads_some_of_its_units() {
+    let config = config(&golden_json("lfads/basic.json"));
+    for d_read_in in [None, Some(4)] {
+        let model = ModelConfig::Lfads(LfadsConfig { d_read_in, ..config.clone() });
+        for n_read in [0, N_UNITS + 1] {
+            let place = TorchSession { n_units: N_UNITS, n_read: Some(n_read), ..TorchSession::default() };
+            let message = KeyMap::new(TorchNames::Lfads, &model, &[place]).unwrap_err().to_string();
+            let parts = ["`n_read` must be from 1 to the 6 units", &format!("received {n_read}")];
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        }
+    }
+}
+
 /// Gradients of the reference under our names; what is frozen there or left out of the golden set is zero.
 fn gradients(grads: &Golden, all: &StateDict, config: &LfadsConfig) -> Golden {
     let grads: Golden = grads.iter().map(|(name, array)| (full_name(name), array.clone())).collect();
