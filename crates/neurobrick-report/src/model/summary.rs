@@ -52,7 +52,7 @@ pub struct RegionSummary {
     pub task: Task,
     /// The predictor.
     pub predictor: Predictor,
-    /// Mean over regions; the interval resamples regions, then sessions.
+    /// Mean over regions; the interval resamples regions, and sessions once for all of them.
     pub mean: Estimate,
     /// The regions.
     pub regions: Vec<RegionRow>,
