@@ -2,7 +2,8 @@
 //! 20000` for so many damaged foreign files and so many damaged copies of our own.
 //!
 //! Foreign files of every format in `fixtures` are read after damage: a reader must answer with a recording or with an
-//! error that names the file, and must not panic. Of our own files every damage must be noticed.
+//! error that names the file, and must not panic. Of our own files every damage must be noticed; one of twenty copies is of
+//! the spikes of a long session, which is read and checked piece by piece.
 #![allow(clippy::print_stdout, reason = "the counts go to standard output")]
 
 #[path = "../tests/foreign/mutation.rs"]
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use mutation::SplitMix;
 use neurobrick_ingest::{READERS, Reader, Source};
-use neurobrick_schema::{Recording, Store};
+use neurobrick_schema::manifest::Manifest;
+use neurobrick_schema::{Activity, Recording, RecordingParts, SessionId, Spikes, Store, Table, Trials};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<usize>());
@@ -139,6 +141,37 @@ fn same_content(a: &Recording, b: &Recording) -> bool {
         && a.intervals() == b.intervals()
 }
 
+/// Spikes of the long session: their file is longer than what is checked whole.
+const N_LONG: u32 = 600_000;
+/// Every how many copies one is of the long session.
+const LONG_EVERY: usize = 20;
+
+/// A long session with the units of another one.
+fn long(of: &Recording) -> Result<Recording, Box<dyn Error>> {
+    let mut random = SplitMix(3);
+    let mut time_s = 0.0;
+    let (mut times_s, mut units) = (Vec::new(), Vec::new());
+    for _ in 0..N_LONG {
+        // Gaps of up to 2 ms, of 32 random bits each.
+        time_s += f64::from(u32::try_from(random.bits() >> 32)?) * 2e-3 / f64::from(u32::MAX);
+        times_s.push(time_s);
+        units.push(u32::try_from(random.below(of.n_units()))?);
+    }
+    let mut info = of.info().clone();
+    info.session = SessionId::new("long")?;
+    Ok(Recording::from_parts(RecordingParts {
+        info,
+        metadata: BTreeMap::new(),
+        units: of.units().to_vec(),
+        unit_columns: Vec::new(),
+        electrodes: Table::default(),
+        activity: Activity::Spikes(Spikes::new(times_s, units)?),
+        trials: Trials::default(),
+        intervals: Vec::new(),
+        signals: Vec::new(),
+    })?)
+}
+
 fn own(fixtures: &Path, n: usize) -> Result<usize, Box<dyn Error>> {
     let copies = tempfile::tempdir()?;
     let store = Store::create(copies.path().join("store"))?;
@@ -155,16 +188,28 @@ fn own(fixtures: &Path, n: usize) -> Result<usize, Box<dyn Error>> {
             files.push((session.clone(), entry?.path()));
         }
     }
+    let of = targets.iter().find(|target| target.whole.n_units() > 1).ok_or("no session with units")?;
+    let recording = long(&of.whole)?;
+    store.write(&recording)?;
+    let long_session = recording.info().session.clone();
+    let dir = store.path().join(long_session.as_str());
+    let manifest = Manifest::read(&dir)?;
+    let with_pieces = manifest.files().iter().find(|file| !file.pieces.is_empty());
+    let with_pieces = with_pieces.ok_or("the long session has no file with pieces")?;
+    let long_file = (long_session, dir.join(&with_pieces.name));
+    let mut n_long = 0;
     let mut random = SplitMix(2);
     let (mut n_noticed, mut n_missed, mut n_same, mut n_panicked) = (0, 0, 0, 0);
-    for _ in 0..n {
-        let (session, path) = &files[random.below(files.len())];
+    for number in 0..n {
+        let is_long = number % LONG_EVERY == 0;
+        let (session, path) = if is_long { &long_file } else { &files[random.below(files.len())] };
         let whole = fs::read(path)?;
         let damaged = random.damage(&whole);
         if damaged == whole {
             n_same += 1;
             continue;
         }
+        n_long += usize::from(is_long);
         fs::write(path, damaged)?;
         match catch_unwind(AssertUnwindSafe(|| store.read(session))) {
             Ok(Err(_)) => n_noticed += 1,
@@ -177,5 +222,6 @@ fn own(fixtures: &Path, n: usize) -> Result<usize, Box<dyn Error>> {
         "{n} damaged copies of {} own files: {n_noticed} noticed, {n_missed} missed, {n_panicked} panics; {n_same} were the same by chance",
         files.len()
     );
+    println!("  {n_long} of them of {} in {} pieces", with_pieces.name, with_pieces.pieces.len());
     Ok(n_missed + n_panicked)
 }
