@@ -79,7 +79,10 @@ impl Ini<'static> {
             let needed_for = "the header names it; put it beside the header under that name";
             return Err(IngestError::MissingFile { path: path.to_path_buf(), needed_for });
         }
-        let bytes = fs::read(path).map_err(IngestError::io("read", path))?;
+        Self::parse(path, fs::read(path).map_err(IngestError::io("read", path))?)
+    }
+
+    fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, IngestError> {
         let text = String::from_utf8(bytes)
             .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect());
         if !text.trim_start_matches('\u{feff}').to_lowercase().starts_with("brain vision data exchange") {
@@ -287,4 +290,42 @@ fn markers_table(markers: &Ini<'_>, rate_hz: f64) -> Result<IntervalTable, Inges
     ];
     let rows = Trials::new(rows, columns).map_err(IngestError::invalid(&markers.path))?;
     Ok(IntervalTable { name: "markers".into(), description: None, rows })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn any_header_is_read_or_refused() {
+        let folder = crate::fuzz::scratch();
+        let path = folder.path().join("x.vhdr");
+        fs::write(folder.path().join("x.eeg"), [0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6]).unwrap();
+        let seed = "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=$b.eeg\n\
+                    MarkerFile=x.vmrk\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=2\n\
+                    SamplingInterval=5000\n[Binary Infos]\nBinaryFormat=INT_16\n[Channel Infos]\n\
+                    Ch1=Fp1,,0.1,\nCh2=a\\1b,Cz,,\u{b5}V\n";
+        let vectors = seed.replace("MULTIPLEXED", "VECTORIZED").replace("INT_16", "IEEE_FLOAT_32");
+        let vectors = vectors.replace("NumberOfChannels=2", "NumberOfChannels=3") + "Ch3=third";
+        crate::fuzz::check(&[seed.as_bytes(), vectors.as_bytes()], |bytes| {
+            let columns = Ini::parse(&path, bytes.to_vec()).and_then(|header| {
+                drop((header.number::<f64>("Common Infos", "SamplingInterval"), header.file("MarkerFile")));
+                Data::open(&path, &header)?.columns(&path, &header)
+            });
+            columns.is_ok()
+        });
+    }
+
+    #[test]
+    fn any_markers_are_read_or_refused() {
+        let path = Path::new("x.vmrk");
+        let seed = b"Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\nDataFile=x.eeg\n\
+                     [Marker Infos]\n; a comment\nMk1=New Segment,,1,1,0,20131113161403794232\n\
+                     Mk2=Stimulus,S\\1 253,488,1,0\n";
+        crate::fuzz::check(&[seed], |bytes| {
+            Ini::parse(path, bytes.to_vec()).is_ok_and(|markers| markers_table(&markers, 200.0).is_ok())
+        });
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! `NEUROBRICK_FUZZ=1000000 cargo test --release -p neurobrick-ingest --lib any_` runs a million per parser; without the
 //! variable there are a few, so that every test run has some. Inputs follow from their number: what fails, fails again.
+//! `neurobrick-schema` takes this file for its own decoder.
 
 #[path = "../tests/foreign/mutation.rs"]
 mod mutation;
@@ -21,6 +22,13 @@ const MAX_BYTES: usize = 512 << 20;
 fn n_inputs() -> u64 {
     let Ok(asked) = std::env::var("NEUROBRICK_FUZZ") else { return 2000 };
     asked.parse().unwrap_or_else(|_| unreachable!("NEUROBRICK_FUZZ is {asked:?}, expected a whole number"))
+}
+
+/// A folder for parsers that read files, in memory where there is one.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.unwrap_or_else(|error| unreachable!("no folder for files: {error}"))
 }
 
 /// Runs a parser, which tells whether it read its input, on what up to four changes make of `seeds`. It must read one of

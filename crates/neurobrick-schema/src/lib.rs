@@ -42,6 +42,10 @@ mod column_tables;
 mod columns;
 mod consent;
 mod error;
+#[cfg(test)]
+#[path = "../../neurobrick-ingest/src/fuzz.rs"]
+#[allow(dead_code, reason = "shared with the readers of foreign files, which need all of it")]
+mod fuzz;
 mod ids;
 pub mod manifest;
 mod merge;

@@ -301,4 +301,151 @@ mod tests {
         assert!(!look_up(&[33, 3, 0, 0, 0, 0, 0], &Dictionary::new(vec![1_u32]), &mut [0; 8]));
         assert!(!look_up(&[1, 0, 0], &Dictionary::new(vec![1_u32]), &mut [0; 8]), "a run of nothing");
     }
+
+    /// Pages of a column chunk out of any bytes: kind, encoding, number of values, number of missing ones, length and
+    /// contents, one page after the other.
+    struct Pages<'a>(&'a [u8]);
+
+    /// Bytes before the contents of a page.
+    const PAGE_HEADER: usize = 9;
+
+    fn paged(kind: u8, encoding: u8, n_values: u32, contents: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(contents.len()).unwrap().to_le_bytes();
+        [&[kind, encoding][..], &n_values.to_le_bytes(), &[0], &length, contents].concat()
+    }
+
+    impl Iterator for Pages<'_> {
+        type Item = Result<Page, ParquetError>;
+
+        fn next(&mut self) -> Option<Self::Item> {
+            let (&[kind, encoding, a, b, c, d, num_nulls, low, high], rest) =
+                self.0.split_first_chunk::<PAGE_HEADER>()?;
+            let length = usize::from(u16::from_le_bytes([low, high])).min(rest.len());
+            let (contents, after) = rest.split_at(length);
+            self.0 = after;
+            let encoding = match encoding {
+                0 => Encoding::PLAIN,
+                2 => Encoding::PLAIN_DICTIONARY,
+                8 => Encoding::RLE_DICTIONARY,
+                _ => Encoding::BYTE_STREAM_SPLIT,
+            };
+            let (buf, num_values) = (contents.to_vec().into(), u32::from_le_bytes([a, b, c, d]));
+            Some(Ok(match kind {
+                2 => Page::DictionaryPage { buf, num_values, encoding, is_sorted: false },
+                3 => Page::DataPageV2 {
+                    buf,
+                    num_values,
+                    encoding,
+                    num_nulls: num_nulls.into(),
+                    num_rows: num_values,
+                    def_levels_byte_len: 0,
+                    rep_levels_byte_len: 0,
+                    is_compressed: false,
+                    statistics: None,
+                },
+                _ => Page::DataPage {
+                    buf,
+                    num_values,
+                    encoding,
+                    def_level_encoding: Encoding::RLE,
+                    rep_level_encoding: Encoding::RLE,
+                    statistics: None,
+                },
+            }))
+        }
+    }
+
+    impl PageReader for Pages<'_> {
+        fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+            self.next().transpose()
+        }
+
+        fn peek_next_page(&mut self) -> Result<Option<parquet::column::page::PageMetadata>, ParquetError> {
+            Ok(None)
+        }
+
+        fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+            Ok(())
+        }
+    }
+
+    /// The same as [`look_up`], bit by bit.
+    fn plainly(bytes: &[u8], dictionary: &[u32], n_values: usize) -> Option<Vec<u32>> {
+        let (&width, bytes) = bytes.split_first()?;
+        let width = usize::from(width);
+        let (mut out, mut at) = (Vec::new(), 0);
+        while out.len() < n_values {
+            let (mut header, mut shift) = (0_usize, 0);
+            loop {
+                let byte = *bytes.get(at)?;
+                at += 1;
+                header |= usize::from(byte & 0x7f) << shift;
+                shift += 7;
+                match byte & 0x80 {
+                    0 => break,
+                    _ if shift == 35 => return None,
+                    _ => {}
+                }
+            }
+            let (is_packed, length) = (header & 1 == 1, header >> 1);
+            let n_left = n_values - out.len();
+            if width > 32 || length == 0 {
+                return None;
+            }
+            let place_at = |bit: usize, n_bits: usize| {
+                let bits = (bit..bit + n_bits).map(|bit| Some(bytes.get(bit / 8)? >> (bit % 8) & 1));
+                bits.rev().try_fold(0_usize, |place, bit| Some(place << 1 | usize::from(bit?)))
+            };
+            if is_packed {
+                for index in 0..n_left.min(length * 8) {
+                    out.push(*dictionary.get(place_at(at * 8 + index * width, width)?)?);
+                }
+                at = bytes.len().min(at + length * width);
+            } else {
+                let value = *dictionary.get(place_at(at * 8, width.div_ceil(8) * 8)?)?;
+                out.extend(std::iter::repeat_n(value, n_left.min(length)));
+                at += width.div_ceil(8);
+            }
+        }
+        Some(out)
+    }
+
+    #[test]
+    fn any_places_are_found_as_bit_by_bit_or_refused() {
+        for width in [0, 1, 3, 8, 12, 13, 17] {
+            let n_known = 1_u32 << width;
+            let places = (0..203).map(|at: u64| at.wrapping_mul(2_654_435_761) % u64::from(n_known));
+            let places: Vec<u64> = places.collect();
+            let runs = [(true, vec![0; 300]), (false, places[..104].to_vec()), (false, places.clone())];
+            let n_values = runs.iter().map(|(_, places)| places.len()).sum();
+            let dictionary = Dictionary::new((0..n_known).map(|at| !at).collect());
+            crate::fuzz::check(&[&page(width, &runs)], |bytes| {
+                let mut found = vec![0; n_values];
+                let is_whole = look_up(bytes, &dictionary, &mut found);
+                assert_eq!(is_whole.then_some(found), plainly(bytes, &dictionary.values, n_values));
+                is_whole
+            });
+        }
+    }
+
+    #[test]
+    fn any_pages_are_read_or_refused() {
+        let places = page(2, &[(true, vec![2; 20]), (false, vec![0, 1, 2, 3, 3, 2, 1, 0])]);
+        let dictionary: Vec<u8> = [1.0, 2.5, -3.0, 7.0].iter().flat_map(|x: &f64| x.to_le_bytes()).collect();
+        let plain: Vec<u8> = (0..4).flat_map(|x| f64::from(x).to_le_bytes()).collect();
+        let chunk = [
+            paged(2, 0, 4, &dictionary),
+            paged(0, 8, 28, &places),
+            paged(0, 0, 4, &plain),
+            paged(3, 2, 28, &places),
+        ];
+        crate::fuzz::check(&[&chunk.concat()], |bytes| {
+            let (mut times, mut units) = ([0.0_f64; 60], [0_u32; 60]);
+            let mut n_seen = 0;
+            let is_read = read(&mut Pages(bytes), &mut times, |seen| n_seen += seen.len()).is_ok();
+            assert!(!is_read || n_seen == times.len(), "{n_seen} of {}", times.len());
+            drop(read(&mut Pages(bytes), &mut units, |_| {}));
+            is_read
+        });
+    }
 }

@@ -106,3 +106,53 @@ impl Known {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::fs;
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    fn table(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    #[test]
+    fn any_tables_are_read_or_refused() {
+        let ints = |values: [i64; 2]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+        let texts = |values: [&str; 2]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+        let datasets = table(vec![
+            ("file_size", Arc::new(Float64Array::from(vec![4.0, f64::NAN]))),
+            ("rel_path", texts(["alf/x.npy", "alf/y.npy"])),
+            ("session_path", texts(["a/1", "a/1"])),
+            ("eid_0", ints([1, 1])),
+            ("eid_1", ints([2, 2])),
+        ]);
+        let sessions =
+            table(vec![("id_0", ints([0, 1])), ("id_1", ints([2, 2])), ("lab", texts(["first", "second"]))]);
+        let folder = crate::fuzz::scratch();
+        let session = folder.path().join("a/1");
+        fs::create_dir_all(&session).unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        write(SESSIONS, &sessions);
+        write(DATASETS, &datasets);
+        let found = known(&session).unwrap();
+        assert_eq!((found.metadata["one.lab"].as_str(), found.lengths["alf/x.npy"]), ("second", 4));
+        for (name, whole) in [(DATASETS, &datasets), (SESSIONS, &sessions)] {
+            crate::fuzz::check(&[whole], |bytes| {
+                write(name, bytes);
+                known(&session).is_ok()
+            });
+            write(name, whole);
+        }
+    }
+}

@@ -388,4 +388,40 @@ mod tests {
             assert!(matches!(read(), Err(DecodeError::Io { path, .. }) if path == chunk));
         }
     }
+
+    #[test]
+    fn any_description_of_an_array_is_read_or_refused() {
+        let folder = crate::fuzz::scratch();
+        let chunk = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        chunk("0.0", &[0, 1, 10, 11]);
+        chunk("0.1", &[2, 77, 12, 77]);
+        chunk("0", &[2, 0, 0, 0, 1, 0, 0, 0, b'a', 0, 0, 0, 0]);
+        let numbers = br#"{"shape": [3, 3], "chunks": [2, 2], "dtype": "|u1", "compressor": null,
+            "filters": null, "fill_value": 9, "order": "C", "zarr_format": 2, "dimension_separator": "."}"#;
+        let texts = br#"{"shape": [2], "chunks": [2], "dtype": "|O", "compressor": null,
+            "filters": [{"id": "vlen-utf8"}], "fill_value": "", "order": "C", "zarr_format": 2}"#;
+        for seed in [&numbers[..], texts] {
+            crate::fuzz::check(&[seed], |bytes| {
+                let Ok(array) = serde_json::from_slice(bytes) else { return false };
+                let folder = folder.path().to_path_buf();
+                // Files of so few chunks that a long run ends.
+                ZarrObject { folder, attributes: Map::new(), array: Some(array) }.read_array(64).is_ok()
+            });
+        }
+    }
+
+    #[test]
+    fn any_attributes_of_a_group_are_read_or_refused() {
+        let folder = crate::fuzz::scratch();
+        let store = folder.path().join("store");
+        fs::create_dir_all(store.join("a")).unwrap();
+        for group in [&store, &store.join("a")] {
+            fs::write(group.join(".zgroup"), r#"{"zarr_format": 2}"#).unwrap();
+        }
+        let seed = br#"{"zarr_link": [{"name": "b", "path": "/a", "source": "."}], "n": [1, 2.5], "t": "x"}"#;
+        crate::fuzz::check(&[seed], |bytes| {
+            fs::write(store.join("a/.zattrs"), bytes).unwrap();
+            open(&store).is_ok()
+        });
+    }
 }

@@ -149,3 +149,45 @@ impl Files<'_> {
 fn part(one: &CountsArrayMap) -> String {
     format!("counts {} {}", one.id, called(one.array.as_ref()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::fs;
+
+    use crate::mapping::Mapping;
+    use crate::reader::Reader;
+
+    #[test]
+    fn any_mapping_of_counts_is_read_or_refused() {
+        let folder = crate::fuzz::scratch();
+        let file = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        let card = "dataset = \"made-up\"\nsource = \"a test\"\ncitation = \"\"\nlicense = \"CC0-1.0\"\n\
+                    consent = \"non_human\"\n";
+        file("dataset.toml", card.as_bytes());
+        let npy = |kind: &str, data: &[u8]| {
+            let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (2, 3, 4), }}\n");
+            let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+            [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), data].concat()
+        };
+        let bytes = npy("|u1", &(0..24).collect::<Vec<u8>>());
+        let reals =
+            npy("<f8", &(0..24).flat_map(|count| f64::from(count).to_le_bytes()).collect::<Vec<u8>>());
+        file("c.npy", &bytes);
+        let mapping = b"[[session]]\nname = \"s\"\nsubject = \"a\"\n[session.counts]\nbin_size_s = 0.02\n\
+            axes = [\"trial\", \"bin\", \"unit\"]\narrays = [{ id = \"ca1\", region = \"CA1\", file = \"c.npy\" }]\n";
+        let read = || {
+            let sources = Mapping.sessions(folder.path());
+            sources.is_ok_and(|sources| sources.iter().any(|source| Mapping.read(source).is_ok()))
+        };
+        for (name, seeds) in [("c.npy", &[&bytes[..], &reals][..]), ("mapping.toml", &[&mapping[..]])] {
+            file("c.npy", &bytes);
+            file("mapping.toml", mapping);
+            crate::fuzz::check(seeds, |bytes| {
+                file(name, bytes);
+                read()
+            });
+        }
+    }
+}
