@@ -104,5 +104,5 @@ fn what_found_no_room_is_written_by_the_next_run_with_equal_digests() {
         }
         assert!(is_done, "the files of a session are small");
     }
-    assert!(n_stopped > 10 && short.len() > 2, "stopped {n_stopped} times, at {short:?}");
+    assert!(n_stopped > 4 && short.len() > 2, "stopped {n_stopped} times, at {short:?}");
 }
