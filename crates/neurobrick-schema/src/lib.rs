@@ -58,9 +58,11 @@ mod regions;
 #[cfg(feature = "remote")]
 mod remote;
 mod session_file;
+mod session_writer;
 mod signal_tables;
 mod signals;
 mod spike_file;
+mod spikes_table;
 mod store;
 mod stretches;
 mod summary;
@@ -82,6 +84,7 @@ pub use regions::{AllenRegion, RegionLevel};
 #[cfg(feature = "remote")]
 pub use remote::{Fetched, RemoteStore};
 pub use session_file::json_schema;
+pub use session_writer::SessionWriter;
 pub use signals::{Clock, Samples, Signal, SignalColumn};
 pub use spike_file::{SpikeBatches, SpikeFile};
 pub use store::{SessionDigest, Store, write_session};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::activity::Activity;
+use crate::activity::{Activity, Spikes};
 use crate::card::SessionInfo;
 use crate::columns::{Column, Table, check_columns};
 use crate::error::SchemaError;
@@ -188,20 +188,7 @@ impl Recording {
 
 fn check_activity(activity: &Activity, units: &[Unit], trials: &Trials) -> Result<(), SchemaError> {
     match activity {
-        Activity::Spikes(spikes) => {
-            let n_units = units.len();
-            let is_stray = |unit: u32| usize::try_from(unit).map_or(true, |unit| unit >= n_units);
-            // The greatest is found several at a time, a first stray one by one.
-            if !spikes.units().iter().copied().max().is_some_and(is_stray) {
-                return Ok(());
-            }
-            match spikes.units().iter().position(|&unit| is_stray(unit)) {
-                Some(index) => {
-                    Err(SchemaError::UnitOutOfRange { index, unit: spikes.units()[index], n_units })
-                }
-                None => Ok(()),
-            }
-        }
+        Activity::Spikes(spikes) => check_units_of_spikes(spikes, units.len()),
         Activity::Counts(counts) => {
             let axes = [
                 ("units of the counts", units.len(), counts.n_units()),
@@ -214,6 +201,19 @@ fn check_activity(activity: &Activity, units: &[Unit], trials: &Trials) -> Resul
                 None => Ok(()),
             }
         }
+    }
+}
+
+/// Refuses a spike of a unit that there is not.
+pub(crate) fn check_units_of_spikes(spikes: &Spikes, n_units: usize) -> Result<(), SchemaError> {
+    let is_stray = |unit: u32| usize::try_from(unit).map_or(true, |unit| unit >= n_units);
+    // The greatest is found several at a time, a first stray one by one.
+    if !spikes.units().iter().copied().max().is_some_and(is_stray) {
+        return Ok(());
+    }
+    match spikes.units().iter().position(|&unit| is_stray(unit)) {
+        Some(index) => Err(SchemaError::UnitOutOfRange { index, unit: spikes.units()[index], n_units }),
+        None => Ok(()),
     }
 }
 

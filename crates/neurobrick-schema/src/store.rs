@@ -314,7 +314,16 @@ fn store_file_bytes(path: &Path) -> Result<Vec<u8>, SchemaError> {
 ///
 /// Errors: [`SchemaError::Io`]; [`SchemaError::Encode`].
 pub fn write_session(dir: &Path, recording: &Recording) -> Result<SessionDigest, SchemaError> {
-    let names = write_files(dir, recording)?;
+    finish_session(dir, recording, None)
+}
+
+/// The same where the spikes may have been written already, so many.
+pub(crate) fn finish_session(
+    dir: &Path,
+    recording: &Recording,
+    n_written: Option<u64>,
+) -> Result<SessionDigest, SchemaError> {
+    let names = write_files(dir, recording, n_written)?;
     let manifest = Manifest::of_session(dir, &names)?;
     manifest.write(dir)?;
     Ok(SessionDigest {
@@ -325,7 +334,11 @@ pub fn write_session(dir: &Path, recording: &Recording) -> Result<SessionDigest,
 }
 
 /// Writes everything but the manifest, and returns the names of the files.
-fn write_files(dir: &Path, recording: &Recording) -> Result<Vec<String>, SchemaError> {
+fn write_files(
+    dir: &Path,
+    recording: &Recording,
+    n_written: Option<u64>,
+) -> Result<Vec<String>, SchemaError> {
     let mut names = Vec::new();
     let mut next = |name: String| {
         let path = dir.join(&name);
@@ -333,11 +346,18 @@ fn write_files(dir: &Path, recording: &Recording) -> Result<Vec<String>, SchemaE
         path
     };
     let path = next(SESSION_FILE.into());
-    atomic::write_file(&path, &SessionFile::of(recording).encode(&path)?)?;
+    let mut session_file = SessionFile::of(recording);
+    session_file.n_spikes = n_written.unwrap_or(session_file.n_spikes);
+    atomic::write_file(&path, &session_file.encode(&path)?)?;
     tables::write_units(&next(UNITS_FILE.into()), recording.units(), recording.unit_columns())?;
     column_tables::write_trials(&next(TRIALS_FILE.into()), recording.trials())?;
     match recording.activity() {
-        Activity::Spikes(spikes) => tables::write_spikes(&next(SPIKES_FILE.into()), spikes)?,
+        Activity::Spikes(spikes) => {
+            let path = next(SPIKES_FILE.into());
+            if n_written.is_none() {
+                tables::write_spikes(&path, spikes)?;
+            }
+        }
         Activity::Counts(counts) => tables::write_counts(&next(COUNTS_FILE.into()), counts)?,
     }
     if *recording.electrodes() != Table::default() {

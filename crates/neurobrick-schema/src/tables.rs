@@ -18,7 +18,6 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{ReaderProperties, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::reader::{ChunkReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedRowGroupReader;
-use parquet::schema::types::ColumnPath;
 
 use crate::activity::{Ascent, BinnedCounts, Spikes};
 use crate::block::Block;
@@ -29,6 +28,7 @@ use crate::error::SchemaError;
 use crate::plain_pages;
 use crate::recording::Unit;
 use crate::session_file::{ColumnFile, ColumnType};
+use crate::spikes_table::SpikesTable;
 
 /// Rows of a row group: a time range of the spikes is found by the statistics of whole groups.
 pub(crate) const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -42,20 +42,9 @@ pub(crate) fn write(
     schema: &SchemaRef,
     batches: impl Iterator<Item = Result<RecordBatch, SchemaError>>,
 ) -> Result<(), SchemaError> {
-    write_as(path, schema, WriterProperties::builder().set_compression(Compression::SNAPPY), batches)
-}
-
-fn write_as(
-    path: &Path,
-    schema: &SchemaRef,
-    properties: WriterPropertiesBuilder,
-    batches: impl Iterator<Item = Result<RecordBatch, SchemaError>>,
-) -> Result<(), SchemaError> {
     let failed = |error: ParquetError| unwritten(path, error);
-    let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
-    let file = File::create_new(path).map_err(SchemaError::io("create", path))?;
-    let mut writer =
-        ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties)).map_err(failed)?;
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    let mut writer = create(path, schema, properties)?;
     for batch in batches {
         writer.write(&batch?).map_err(failed)?;
     }
@@ -64,8 +53,20 @@ fn write_as(
     Ok(())
 }
 
+/// A table without rows yet.
+pub(crate) fn create(
+    path: &Path,
+    schema: &SchemaRef,
+    properties: WriterPropertiesBuilder,
+) -> Result<ArrowWriter<BufWriter<File>>, SchemaError> {
+    let properties = properties.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
+    let file = File::create_new(path).map_err(SchemaError::io("create", path))?;
+    ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties))
+        .map_err(|error| unwritten(path, error))
+}
+
 /// What the operating system refused stays an error of its own: a full disk is no fault of the data.
-fn unwritten(path: &Path, error: ParquetError) -> SchemaError {
+pub(crate) fn unwritten(path: &Path, error: ParquetError) -> SchemaError {
     let detail = error.to_string();
     if let ParquetError::External(source) = error
         && let Ok(source) = source.downcast::<io::Error>()
@@ -178,28 +179,8 @@ pub(crate) fn spikes_schema() -> SchemaRef {
 }
 
 /// `spikes.parquet`: one row per spike, sorted by time.
-///
-/// Neither column is compressed: times of spikes look random to Snappy, which takes as long to find no pattern in them as
-/// everything else takes to read them, and the dictionary has made bits of the units already. A dictionary of times would
-/// only be given up after its first megabyte.
 pub(crate) fn write_spikes(path: &Path, spikes: &Spikes) -> Result<(), SchemaError> {
-    let schema = spikes_schema();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::UNCOMPRESSED)
-        .set_column_dictionary_enabled(ColumnPath::from("time_s"), false);
-    let chunks = spikes.times_s().chunks(ROW_GROUP_ROWS).zip(spikes.units().chunks(ROW_GROUP_ROWS));
-    write_as(
-        path,
-        &schema,
-        properties,
-        chunks.map(|(times_s, units)| {
-            let columns: Vec<ArrayRef> = vec![
-                Arc::new(Float64Array::from(times_s.to_vec())),
-                Arc::new(UInt32Array::from(units.to_vec())),
-            ];
-            batch(path, &schema, columns)
-        }),
-    )
+    SpikesTable::create(path)?.append(spikes.times_s(), spikes.units())?.finish()
 }
 
 /// Reads the footer of a spikes table, and checks its columns and its number of rows.
