@@ -80,9 +80,6 @@ pub fn evaluate_session(
 ) -> Result<ScoredSession, EvaluateError> {
     let data = &session.data;
     let id = data.session().as_str();
-    if let Some(config) = &scoring.two_alternative {
-        config.check_tasks(&scoring.tasks)?;
-    }
     let parts = Parts::new(session, scoring)?;
     let (plans, skipped) = plans(session, scoring, seed)?;
     let is_hiding = plans.iter().any(hides_units);
@@ -167,13 +164,15 @@ pub fn evaluate_session(
 /// The tasks of `scoring` made concrete for a session, and why others have nothing to score there.
 ///
 /// # Errors
-/// If a task cannot be planned for another reason than that.
+/// If a task cannot be planned for another reason than that, or real spikes against altered ones are asked for of a task that does
+/// not hide its targets at once.
 pub fn plans(
     session: &TrainSession,
     scoring: &ScoringConfig,
     seed: u64,
 ) -> Result<(Vec<TaskPlan>, Vec<String>), EvaluateError> {
     let (data, id) = (&session.data, session.data.session().as_str());
+    scoring.check_choices()?;
     let (mut plans, mut skipped) = (Vec::new(), Vec::new());
     for &task in &scoring.tasks {
         match TaskPlan::new(task, id, data.regions(), data.n_bins(), scoring.max_units, seed) {

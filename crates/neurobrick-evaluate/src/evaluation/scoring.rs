@@ -77,8 +77,13 @@ impl ScoringConfig {
         }
         if let Some(config) = &self.two_alternative {
             config.validate()?;
-            config.check_tasks(&self.tasks)?;
         }
+        self.check_choices()?;
         self.decode.iter().try_for_each(|target| target.validate_binary("scoring.decode"))
+    }
+
+    /// Refuses real spikes against altered ones for tasks that do not hide their targets at once.
+    pub(super) fn check_choices(&self) -> Result<(), EvaluateError> {
+        if self.two_alternative.is_some() { TwoAlternativeConfig::check_tasks(&self.tasks) } else { Ok(()) }
     }
 }

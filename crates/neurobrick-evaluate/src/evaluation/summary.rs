@@ -324,6 +324,14 @@ fn table_of<'a>(tables: &'a [TaskTables], task: EvalTask, name: &str) -> Option<
     tables_of(tables, task).iter().find(|(known, ..)| known == name).map(|(.., table)| table)
 }
 
+/// What the sessions say of a region.
+#[derive(Default)]
+struct RegionMembers {
+    /// Scores with the numbers of their sessions.
+    scores: Vec<(f64, usize)>,
+    n_units: usize,
+}
+
 /// Regions of a task by predictor; regions without a score on a session are means over the others.
 fn regions(
     results: &[SessionEvaluation],
@@ -343,21 +351,20 @@ fn regions(
     }
     let mut found = Vec::new();
     for predictor in predictors {
-        // Of each region, by name: scores with their sessions, and units.
-        let mut members: BTreeMap<&str, (Vec<(f64, usize)>, usize)> = BTreeMap::new();
+        let mut members: BTreeMap<&str, RegionMembers> = BTreeMap::new();
         for (session, row) in rows.iter().filter(|(_, row)| row.predictor == predictor) {
             if let Some(score) = &row.score {
-                let (scores, n_units) = members.entry(&row.region).or_default();
-                scores.push((score.value(), *session));
-                *n_units += row.n_units;
+                let of_region = members.entry(&row.region).or_default();
+                of_region.scores.push((score.value(), *session));
+                of_region.n_units += row.n_units;
             }
         }
         if members.is_empty() {
             continue;
         }
         let (mut scores, mut numbers, mut sessions) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, (of_region, _)) in members.values().enumerate() {
-            for &(score, session) in of_region {
+        for (number, of_region) in members.values().enumerate() {
+            for &(score, session) in &of_region.scores {
                 scores.push(score);
                 numbers.push(number);
                 sessions.push(session);
@@ -369,10 +376,10 @@ fn regions(
             task,
             predictor: predictor.to_owned(),
             regions: regions
-                .map(|(row, (region, (_, n_units)))| RegionRow {
+                .map(|(row, (region, of_region))| RegionRow {
                     region: (*region).to_owned(),
                     n_sessions: row.n,
-                    n_units: *n_units,
+                    n_units: of_region.n_units,
                     mean: row.mean,
                     interval: known(row.interval),
                     is_worst: members.len() > 1 && row.group == summary.worst.group,

@@ -57,7 +57,7 @@ impl Default for TwoAlternativeConfig {
 
 impl TwoAlternativeConfig {
     /// Refuses tasks for which the visible activity is not the same beside real and altered spikes.
-    pub(super) fn check_tasks(&self, tasks: &[EvalTask]) -> Result<(), EvaluateError> {
+    pub(super) fn check_tasks(tasks: &[EvalTask]) -> Result<(), EvaluateError> {
         let Some(task) = tasks.iter().find(|task| !HIDDEN_AT_ONCE.contains(task)) else { return Ok(()) };
         let names = HIDDEN_AT_ONCE.map(EvalTask::name);
         Err(EvaluateError::BadValue {
