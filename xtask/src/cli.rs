@@ -68,7 +68,8 @@ pub(crate) enum Verb {
     /// Sessions of a store behind `s3://`, `http://`, `https://` or `file://` into a store of this machine, every byte checked;
     /// sessions that are there already are skipped. The first time it compiles what speaks with servers, which takes some minutes.
     ///
-    /// Example: cargo xtask fetch https://example.org/store --store runs/store
+    /// Example: cargo xtask fetch s3://bucket/store --store runs/store
+    #[expect(clippy::doc_markdown, reason = "the help shows this text as it is")]
     Fetch {
         /// Where the other store lies. `s3://` takes keys, region and endpoint from `AWS_...` of the environment.
         url: String,

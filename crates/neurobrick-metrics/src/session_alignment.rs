@@ -1,13 +1,16 @@
 //! Linear maps from the units of several sessions to components that they share, in closed form.
 
-use faer::Mat;
 use faer::linalg::solvers::Solve;
+use faer::{Mat, MatRef};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
 
 use crate::linalg::{
     cholesky, column_means, gram, leading_eigenvectors, product, rows_of, subtract_from_columns, trials_of,
 };
 use crate::{MetricError, RidgeRegression};
+
+/// Most units whose square matrix is made, of 1.2 GB; of more units the rows make the smaller one.
+const MAX_UNITS: usize = 12_000;
 
 /// Part of the largest variance below which a component is nothing but rounding.
 const NOTHING: f64 = 1e-20;
@@ -61,10 +64,9 @@ impl SharedComponents {
             all.subcols_mut(column, rows.ncols()).copy_from(&rows);
             column += rows.ncols();
         }
-        let directions = leading_eigenvectors(gram(all.as_ref(), faer::Par::Seq).as_ref(), n_components)?;
-        Ok(Self {
-            values: trials_of(product(all.as_ref(), directions.as_ref()).as_ref(), n_conditions, n_bins),
-        })
+        let by_rows = n_units > MAX_UNITS && n_rows < n_units;
+        let found = principal_components(all.as_ref(), n_components, by_rows)?;
+        Ok(Self { values: trials_of(found.as_ref(), n_conditions, n_bins) })
     }
 
     /// Components that were fitted before, `[conditions, T, K]`.
@@ -183,6 +185,30 @@ struct Centered {
     means: Vec<f64>,
 }
 
+/// The leading principal components of centered rows `[R, N]`, `[R, K]`: from the square of the columns, or, `by_rows`, of the
+/// rows, whose eigenvectors are the components but for their length.
+fn principal_components(
+    rows: MatRef<f64>,
+    n_components: usize,
+    by_rows: bool,
+) -> Result<Mat<f64>, MetricError> {
+    if !by_rows {
+        let directions = leading_eigenvectors(gram(rows, faer::Par::Seq).as_ref(), n_components)?;
+        return Ok(product(rows, directions.as_ref()));
+    }
+    let square = gram(rows.transpose(), faer::Par::Seq);
+    let directions = leading_eigenvectors(square.as_ref(), n_components)?;
+    // The square times an eigenvector is as long as its eigenvalue, the component as long as the root of that.
+    let mut components = product(square.as_ref(), directions.as_ref());
+    for mut component in components.col_iter_mut() {
+        let eigenvalue = component.norm_l2();
+        if eigenvalue > 0.0 {
+            component *= faer::Scale(eigenvalue.powf(-0.5));
+        }
+    }
+    Ok(components)
+}
+
 /// Fails on other conditions or bins, and on a value that is not finite.
 fn check_averages(averages: &ArrayView3<f64>, n_conditions: usize, n_bins: usize) -> Result<(), MetricError> {
     let got = averages.shape().to_vec();
@@ -213,4 +239,28 @@ fn dot<'a>(a: impl Iterator<Item = &'a f64>, b: impl Iterator<Item = &'a f64>) -
 
 fn array_of(x: &Mat<f64>) -> Array2<f64> {
     Array2::from_shape_fn((x.nrows(), x.ncols()), |(i, j)| x[(i, j)])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn both_squares_give_the_same_components() {
+        for (n_rows, n_columns) in [(12, 30), (30, 12)] {
+            let mut rows =
+                Mat::from_fn(n_rows, n_columns, |i, j| ((i * 7 + j * 13) as f64).sin() * (j + 1) as f64);
+            let means = column_means(rows.as_ref());
+            subtract_from_columns(&mut rows, &means);
+            let [one, other] =
+                [false, true].map(|by_rows| principal_components(rows.as_ref(), 3, by_rows).unwrap());
+            for k in 0..3 {
+                let sign = (one.col(k).transpose() * other.col(k)).signum();
+                let difference = one.col(k) - other.col(k) * faer::Scale(sign);
+                assert!(difference.norm_l2() < 1e-9 * one.col(k).norm_l2(), "{n_rows} rows, component {k}");
+            }
+        }
+    }
 }

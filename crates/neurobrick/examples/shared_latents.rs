@@ -171,12 +171,11 @@ fn scores<'a>(sessions: &[Recorded], model: impl Fn(usize) -> &'a Lfads) -> Answ
         of_rates += r2::uniform(&true_rates.view(), &rows(&rates)?.view())?;
     }
     let read = |from: &[usize], at: usize| -> Answer<f64> {
-        let part = |which: fn(&(Array2<f64>, Array2<f64>)) -> &Array2<f64>| -> Answer<Array2<f64>> {
-            let views: Vec<_> = from.iter().map(|&i| which(&fitted[i]).view()).collect();
-            Ok(concatenate(Axis(0), &views)?)
-        };
-        let fit = RidgeRegression::fit(&part(|f| &f.0)?.view(), &part(|f| &f.1)?.view(), 1.0)?;
-        let (latents, truth) = &held_out[at];
+        let latents: Vec<_> = from.iter().map(|&i| fitted[i].0.view()).collect();
+        let truth: Vec<_> = from.iter().map(|&i| fitted[i].1.view()).collect();
+        let (latents, truth) = (concatenate(Axis(0), &latents)?, concatenate(Axis(0), &truth)?);
+        let fit = RidgeRegression::fit(&latents.view(), &truth.view(), 1.0)?;
+        let (latents, truth): &(Array2<f64>, Array2<f64>) = &held_out[at];
         Ok(r2::uniform(&truth.view(), &fit.predict(&latents.view())?.view())?)
     };
     let n = sessions.len();

@@ -97,7 +97,9 @@ mod tests {
     fn values_with_bars_make_keys_of_their_own() {
         let key = |values: &[&str]| {
             let mut key = String::new();
-            values.iter().for_each(|value| push_part(&mut key, value));
+            for value in values {
+                push_part(&mut key, value);
+            }
             key
         };
         // Keys without bars are as records of models hold them.
