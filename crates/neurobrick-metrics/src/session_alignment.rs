@@ -250,8 +250,9 @@ mod tests {
     #[test]
     fn both_squares_give_the_same_components() {
         for (n_rows, n_columns) in [(12, 30), (30, 12)] {
-            let mut rows =
-                Mat::from_fn(n_rows, n_columns, |i, j| ((i * 7 + j * 13) as f64).sin() * (j + 1) as f64);
+            let mut rows = Mat::from_fn(n_rows, n_columns, |i, j| {
+                ((i * i * 7 + j * 13 + i * j) as f64).sin() * (j + 1) as f64
+            });
             let means = column_means(rows.as_ref());
             subtract_from_columns(&mut rows, &means);
             let [one, other] =

@@ -151,8 +151,8 @@ fn sessions_are_copied_whole_from_everywhere() {
     let settings =
         [("aws_endpoint", server.url.as_str()), ("aws_allow_http", "true"), ("aws_skip_signature", "true")];
     let s3 = RemoteStore::open_with("s3://bucket/store", &settings).unwrap();
-    let unknown = RemoteStore::open_with("s3://bucket/store", &[("aws_endpont", "x")]).unwrap_err();
-    assert!(unknown.to_string().contains("aws_endpont"), "{unknown}");
+    let unknown = RemoteStore::open_with("s3://bucket/store", &[("aws_end", "x")]).unwrap_err();
+    assert!(unknown.to_string().contains("aws_end"), "{unknown}");
     for (name, remote) in [("web", &web), ("file", &file), ("s3", &s3)] {
         let own = Store::create(folder.path().join(name)).unwrap();
         for recording in &recordings {

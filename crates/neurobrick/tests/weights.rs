@@ -193,7 +193,7 @@ fn a_dict_that_does_not_fit_is_refused_with_names() {
     fs::write(&path, b"PK\x03\x04 a pickle").unwrap();
     let error = import_weights(&config(MTM), &path, &folder.at("model")).unwrap_err();
     let message = error.to_string();
-    assert!(message.contains("dict.safetensors") && message.contains("zip"), "{message}");
+    assert!(message.contains("dict.safetensors") && message.contains("damaged"), "{message}");
 }
 
 #[test]
