@@ -118,6 +118,17 @@ pub(crate) fn ci(root: &Path) -> Result<(), CheckError> {
         command("devices", &mut cargo_at_root(&args))
     })?;
     times.step("remote", || {
+        let args = [
+            "clippy",
+            "--locked",
+            "--release",
+            "-p",
+            "neurobrick-schema",
+            "--features",
+            "remote",
+            "--all-targets",
+        ];
+        command("remote", cargo_at_root(&args).args(["--", "-D", "warnings"]))?;
         // Apart from the rest, since TLS and an asynchronous runtime are in no other build.
         let args = [
             "test",

@@ -76,7 +76,7 @@ impl Reader for Alf {
             let path = probe.join(TIMES_FILE);
             return Err(IngestError::MissingFile {
                 path,
-                needed_for: "a session needs the spikes of at least one probe; fetch them or leave the session out",
+                needed_for: "a probe whose clusters are there needs their spikes; fetch them or leave the probe's folder out",
             });
         }
         let known = one_cache::known(&source.main)?;
@@ -118,13 +118,12 @@ impl Reader for Alf {
     }
 }
 
-/// A folder that has clusters and not their spikes, where no folder has spikes: they were not fetched.
+/// A folder that has clusters and no spikes, in itself, above or below: they were not fetched.
 fn probe_without_times(alf: &Path, probes: &[PathBuf]) -> Result<Option<PathBuf>, IngestError> {
-    if !probes.is_empty() {
-        return Ok(None);
-    }
+    let has_spikes = |folder: &PathBuf| probes.iter().any(|p| p.starts_with(folder) || folder.starts_with(p));
     for name in [CLUSTERS_FILE, METRICS_FILE] {
-        if let Some(probe) = folders_with(alf, name, MAX_PROBE_DEPTH)?.into_iter().next() {
+        let found = folders_with(alf, name, MAX_PROBE_DEPTH)?;
+        if let Some(probe) = found.into_iter().find(|folder| !has_spikes(folder)) {
             return Ok(Some(probe));
         }
     }

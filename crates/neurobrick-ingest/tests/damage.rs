@@ -312,6 +312,12 @@ fn damaged_alf_is_refused() {
         &[
             ("no card", &remove("dataset.toml"), "MissingDatasetFile", &["dataset.toml"]),
             ("no clusters", &remove(CLUSTERS), "MissingFile", &["spikes.clusters.npy", "fetch it"]),
+            (
+                "one of two probes without spikes",
+                &remove("Ada/2024-05-06/001/alf/probe01/sorter/spikes.times.npy"),
+                "MissingFile",
+                &["probe01", "spikes.times.npy", "needs their spikes"],
+            ),
             ("no metrics", &remove(METRICS), "MissingFile", &["clusters.metrics.pqt", "fetch it"]),
             ("no trials", &remove(TRIALS), "MissingFile", &["_ibl_trials.table.pqt"]),
             (
@@ -323,7 +329,7 @@ fn damaged_alf_is_refused() {
                     }
                 },
                 "MissingFile",
-                &["spikes.times.npy", "at least one probe"],
+                &["spikes.times.npy", "needs their spikes"],
             ),
             ("cut times", &cut(TIMES, 0.9), "Malformed", &["spikes.times.npy", "bytes of data"]),
             ("empty times", &cut(TIMES, 0.0), "Malformed", &["spikes.times.npy", "NumPy"]),

@@ -311,6 +311,9 @@ fn what_cannot_be_meant_is_refused() {
             "one of spikes, units and counts",
         ),
         ("start = {", "end = {", "end needs start"),
+        ("rate_hz = 10\n", "rate_hz = -10\n", "rate_hz is -10, expected a positive number"),
+        ("rate_hz = 10\n", "rate_hz = inf\n", "rate_hz is inf, expected a positive number"),
+        ("start_s = -0.1", "start_s = nan", "start_s is NaN, expected a number of seconds"),
         (
             "array = \"on\", unit = \"s\" }\n",
             "array = \"on\", unit = \"s\" }\nend = { file = \"trials.csv\", array = \"on\", unit = \"s\" }\n",

@@ -132,7 +132,7 @@ impl RemoteStore {
     /// Errors: [`SchemaError::SessionNotFound`], [`SchemaError::DamagedSession`], [`SchemaError::Io`].
     pub fn info(&self, session: &SessionId) -> Result<SessionInfo, SchemaError> {
         let manifest = self.manifest(session)?;
-        self.guard(session, || Ok(self.session_file(session, &manifest)?.info))
+        guard(session, || Ok(self.session_file(session, &manifest)?.info))
     }
 
     /// Copies a session into a local store, checked byte by byte, and puts it in place when it is whole; does nothing where
@@ -152,7 +152,7 @@ impl RemoteStore {
         if into.contains(session) && into.digest(session).is_ok_and(|own| own == digest.digest) {
             return Ok(Fetched::Same(digest));
         }
-        let found = self.guard(session, || Ok(self.session_file(session, &manifest)?.info))?;
+        let found = guard(session, || Ok(self.session_file(session, &manifest)?.info))?;
         if let Ok(own) = into.info(session)
             && (&own.subject, &own.dataset) != (&found.subject, &found.dataset)
         {
@@ -165,7 +165,7 @@ impl RemoteStore {
         let mut done = 0;
         for entry in manifest.files() {
             let (name, own) = (format!("{session}/{}", entry.name), staging.path().join(&entry.name));
-            self.guard(session, || {
+            guard(session, || {
                 self.copy(&name, entry, &own, |n| {
                     done += n;
                     told(done, total);
@@ -182,7 +182,7 @@ impl RemoteStore {
     /// Errors: those of [`Store::spike_file`].
     pub fn spike_file(&self, session: &SessionId) -> Result<SpikeFile, SchemaError> {
         let manifest = self.manifest(session)?;
-        self.guard(session, || {
+        guard(session, || {
             let file = self.session_file(session, &manifest)?;
             let name = format!("{session}/{SPIKES_FILE}");
             let path = self.path_of(&name);
@@ -213,7 +213,7 @@ impl RemoteStore {
         let name = format!("{session}/{}", Manifest::FILE_NAME);
         let path = self.path_of(&name);
         match self.folder.read(&name, Manifest::MAX_BYTES) {
-            Ok(bytes) => self.guard(session, || Manifest::decode(&bytes, &path)),
+            Ok(bytes) => guard(session, || Manifest::decode(&bytes, &path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SchemaError::SessionNotFound {
                 session: session.clone(),
                 store: PathBuf::from(&self.url),
@@ -271,15 +271,11 @@ impl RemoteStore {
         file.sync_all().map_err(written)?;
         entry.check(&path, hasher.count(), &hasher.finalize().to_hex())
     }
+}
 
-    /// Says which session failed.
-    fn guard<T>(
-        &self,
-        session: &SessionId,
-        f: impl FnOnce() -> Result<T, SchemaError>,
-    ) -> Result<T, SchemaError> {
-        f().map_err(|cause| cause.of_session(session))
-    }
+/// Says which session failed.
+fn guard<T>(session: &SessionId, f: impl FnOnce() -> Result<T, SchemaError>) -> Result<T, SchemaError> {
+    f().map_err(|cause| cause.of_session(session))
 }
 
 /// What kept a listed file from being read: damage to the store if it is not there.
@@ -355,7 +351,7 @@ impl Folder {
     }
 
     fn path(&self, name: &str) -> ObjectPath {
-        name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        name.split('/').fold(self.prefix.clone(), ObjectPath::join)
     }
 
     /// A whole file, refused before it comes if it is longer than `limit`.

@@ -82,7 +82,7 @@ fn answer(stream: &TcpStream, folder: &Path, sent: &AtomicU64) -> Option<()> {
     if let (Some(range), "206 Partial Content") = (&range, status) {
         let from = range.split('-').next()?;
         let last = from.parse::<usize>().ok()? + body.len() - 1;
-        head += &format!("Content-Range: bytes {from}-{last}/{total}\r\n");
+        head = format!("{head}Content-Range: bytes {from}-{last}/{total}\r\n");
     }
     let mut stream = stream;
     stream.write_all(format!("{head}\r\n").as_bytes()).ok()?;
@@ -97,11 +97,12 @@ fn answer(stream: &TcpStream, folder: &Path, sent: &AtomicU64) -> Option<()> {
 fn listing(folder: &Path, bucket: &str) -> Vec<u8> {
     let store = folder.join(bucket).join("store");
     let names = fs::read_dir(store).unwrap().flatten().filter(|e| e.path().is_dir());
-    let prefixes: String = names
+    let prefixes: Vec<String> = names
         .map(|e| {
             format!("<CommonPrefixes><Prefix>store/{}/</Prefix></CommonPrefixes>", e.file_name().display())
         })
         .collect();
+    let prefixes = prefixes.concat();
     format!(
         "<?xml version=\"1.0\"?><ListBucketResult><Name>{bucket}</Name><Prefix>store/</Prefix><KeyCount>2</KeyCount>\
          <MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>{prefixes}</ListBucketResult>"

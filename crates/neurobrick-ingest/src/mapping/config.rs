@@ -353,6 +353,12 @@ impl TrialsMap {
 impl SignalMap {
     fn check(&self) -> Result<(), String> {
         let has_clock = (self.start_s.is_some(), self.rate_hz.is_some());
+        if let Some(rate_hz) = self.rate_hz.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
+            return Err(format!("rate_hz is {rate_hz}, expected a positive number"));
+        }
+        if let Some(start_s) = self.start_s.filter(|start| !start.is_finite()) {
+            return Err(format!("start_s is {start_s}, expected a number of seconds"));
+        }
         if let Some(axes) = &self.axes {
             check_axes(axes)?;
             if ![SampleAxis::Trial, SampleAxis::Time].iter().all(|axis| axes.contains(axis)) {
